@@ -1,0 +1,220 @@
+"""The nouns. Plain values without behaviour that needs I/O; every folder speaks in these and in nothing else.
+
+All are immutable but `Exchange`, the one running record of a request that audit and metrics read at its end.
+Times are seconds since the epoch, durations seconds, sizes bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from proxy.refusal import Reason
+
+# ---------------------------------------------------------------------------------------------- who
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a token proves, and nothing that the request merely says.
+
+    `claims` holds the verified context under the gateway's own names (`dag_id`, `task_id`, `run_id`, `try_number`,
+    `map_index`), already mapped from the issuer's claim names; absent ones are absent.
+    """
+
+    issuer: str  # the issuer's name in the settings, not its URL
+    subject: str  # the token's `sub`
+    claims: Mapping[str, str]
+    may_assert: tuple[str, ...]  # DAG globs, `!glob` takes back; from the issuer's settings
+    expires_at: float
+    token_id: str  # `jti` where the token has one, else the start of the token's SHA-256
+
+
+class Evidence(StrEnum):
+    """How the gateway came to believe the DAG id."""
+
+    VERIFIED = "verified"  # a signed claim
+    CLAIMED = "claimed"  # the request said so, and the workload may say so
+
+
+class Claimed(NamedTuple):
+    """What the request itself says about its origin. Never proof; empty string means not said."""
+
+    dag_id: str = ""
+    task_id: str = ""
+    run_id: str = ""
+    try_number: str = ""
+    map_index: str = ""
+    dag_run_key: str = ""  # `DagRunKey` of the amazon provider's User-Agent: uuid5 of the DAG id, the same for every run
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Subject + DAG + claims + evidence, bound for one request."""
+
+    subject: Subject
+    dag_id: str
+    evidence: Evidence
+    source: str  # `claim`, `header` or `user_agent`
+    workload: str  # name of the workload rule that let the subject speak, or ""
+    task_id: str = ""
+    run_id: str = ""
+    try_number: str = ""
+    map_index: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Which verified subjects may speak for which DAGs (platform.yaml, `workloads`)."""
+
+    name: str
+    issuer: str  # name of an issuer in the settings
+    subject: str  # glob over `sub`
+    dags: tuple[str, ...]  # DAG globs: the workload's own `dags` and those of its teams
+    dag_from: tuple[str, ...]  # sources in the order in which they are asked: `claim`, `header`, `user_agent`
+    where: str  # file:line
+
+
+# --------------------------------------------------------------------------------------------- what
+
+
+class TableReference(NamedTuple):
+    """A table as a request names it. Empty partition, region and account mean: the caller's own."""
+
+    name: str
+    partition: str = ""
+    region: str = ""
+    account: str = ""
+
+
+class Touch(NamedTuple):
+    """One thing that an operation does to one table; a batch or transaction has one for each member."""
+
+    action: str  # the item-level IAM action: GetItem, PutItem, ConditionCheckItem, ...
+    table: TableReference
+    index: str = ""
+    position: int = 0  # place of the member in the request, from 1; 0 for operations without members
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One DynamoDB request, understood. `body` is what was judged, written again: the only bytes that may be forwarded."""
+
+    name: str
+    target: str  # X-Amz-Target as it is forwarded
+    is_write: bool
+    touches: tuple[Touch, ...]
+    body: bytes
+
+    @property
+    def table(self) -> str:
+        """The one table that the operation touches, or `several` (used as a label, bounded by the policy's names)."""
+        first = self.touches[0].table.name
+        return first if all(touch.table.name == first for touch in self.touches) else "several"
+
+
+# -------------------------------------------------------------------------------------- may they, as whom
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """As whom a request is signed: exactly what enters AssumeRole, hence the key of the credentials cache."""
+
+    role_arn: str
+    session_name: str  # 2 to 64 characters of [\w+=,.@-], distinct for distinct DAGs
+    region: str
+    dag_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Short-lived AWS credentials. The repr shows the access key id only."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    session_token: str = field(repr=False)
+    expires_at: float
+
+
+# ------------------------------------------------------------------------------------------ on the wire
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+class RequestHead(NamedTuple):
+    """The head of one request, past the gate. Header names are lower case; each appears once."""
+
+    method: bytes
+    path: bytes
+    headers: dict[bytes, bytes]
+    peer: str  # socket address of the caller, never a header
+
+
+class Reply(NamedTuple):
+    """An answer: status, headers in order, body. `content-length` and connection headers are the edge's to add."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+class Throttle(NamedTuple):
+    """One throttle that DynamoDB reported. `reason` is its ThrottlingReason, else the error name; `table` as DynamoDB named it or ""."""
+
+    reason: str
+    table: str
+
+
+class ReplySummary(NamedTuple):
+    """What a reply says about how it went: `error` is the AWS error name or "", `unprocessed` counts items by table."""
+
+    error: str = ""
+    throttles: tuple[Throttle, ...] = ()
+    unprocessed: tuple[tuple[str, int], ...] = ()
+
+
+# -------------------------------------------------------------------------------------- what happened
+
+
+class Ending(StrEnum):
+    """How a request ended; each request has exactly one."""
+
+    SERVED = "served"  # AWS answered and the answer was passed on, its errors included
+    REFUSED = "refused"  # we said no; nothing was sent
+    BROKEN = "broken"  # we tried and failed: not sent, or sent with the outcome unknown
+    ABANDONED = "abandoned"  # the caller went away before anything was sent
+
+
+@dataclass(slots=True)
+class Exchange:
+    """The running record of one request, from its head to its ending."""
+
+    id: str  # the decision id
+    started: float  # wall clock
+    peer: str = ""
+    # monotonic seconds spent
+    gateway_seconds: float = 0.0
+    upstream_seconds: float = 0.0
+    identity: Identity | None = None
+    subject: Subject | None = None
+    operation: Operation | None = None
+    operation_name: str = ""  # as asked for, bounded to names that the gateway knows
+    reason: Reason | None = None
+    message: str = ""
+    rule: str = ""  # file:line of the rule that decided
+    role_arn: str = ""
+    policy_digest: str = ""
+    invocation_id: str = ""  # `amz-sdk-invocation-id`: one per SDK call, shared by its attempts
+    attempt: int = 1  # from `amz-sdk-request`
+    status: int = 0
+    aws_request_id: str = ""
+    summary: ReplySummary = ReplySummary()
+    request_bytes: int = 0
+    reply_bytes: int = 0
+    sent: bool = False  # a byte may have gone upstream
+    decided: bool = False  # the decision record is in the sink
+    ending: Ending | None = None

@@ -1,0 +1,183 @@
+"""The ways to say no: a closed list of reasons, and one exception for each kind of refusal.
+
+One spelling of a reason serves log, metric label, audit field, response header and test. A refusal knows its own answer:
+status and error name as DynamoDB itself would give them (decision 7: 400 for what the client can mend, 500 when the outcome
+is unknown, 503 when nothing was sent), so that every AWS SDK treats it as it treats DynamoDB.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+_CORAL = "com.amazon.coral.service#"
+_VALIDATE = "com.amazon.coral.validate#"
+_AVAILABILITY = "com.amazon.coral.availability#"
+_DYNAMODB = "com.amazonaws.dynamodb.v20120810#"
+
+
+class Reason(StrEnum):
+    """Every reason that a decision can have. `ALLOWED` is the only one that lets a request through."""
+
+    ALLOWED = "allowed"
+    # the edge
+    MALFORMED_REQUEST = "malformed_request"
+    UNSUPPORTED_ROUTE = "unsupported_route"
+    TOO_LARGE = "too_large"
+    TOO_SLOW = "too_slow"
+    OVERLOADED = "overloaded"
+    DRAINING = "draining"
+    PLAINTEXT_TO_TLS = "plaintext_to_tls"
+    # who
+    NO_TOKEN = "no_token"
+    SEVERAL_TOKENS = "several_tokens"
+    AWS_KEYS = "aws_keys"
+    TOKEN_MALFORMED = "token_malformed"
+    TOKEN_NEWLINE = "token_newline"
+    TOKEN_EXPIRED = "token_expired"
+    TOKEN_NOT_YET_VALID = "token_not_yet_valid"
+    TOKEN_CLAIMS = "token_claims"
+    WRONG_AUDIENCE = "wrong_audience"
+    UNKNOWN_ISSUER = "unknown_issuer"
+    UNKNOWN_KEY = "unknown_key"
+    BAD_SIGNATURE = "bad_signature"
+    KEYS_UNAVAILABLE = "keys_unavailable"
+    NO_DAG_CLAIM = "no_dag_claim"
+    CONFLICTING_CLAIMS = "conflicting_claims"
+    NOT_ENTITLED = "not_entitled"
+    # what
+    UNREADABLE_BODY = "unreadable_body"
+    UNKNOWN_OPERATION = "unknown_operation"
+    UNSUPPORTED_OPERATION = "unsupported_operation"
+    # may they
+    UNKNOWN_DAG = "unknown_dag"
+    NO_RULE = "no_rule"
+    DENIED_BY_RULE = "denied_by_rule"
+    OUTSIDE_BOUNDARY = "outside_boundary"
+    FOREIGN_TABLE = "foreign_table"
+    # as whom, signed how, sent where
+    ROLE_NOT_ASSUMABLE = "role_not_assumable"
+    CREDENTIALS_UNAVAILABLE = "credentials_unavailable"
+    CREDENTIALS_REFUSED = "credentials_refused"
+    UPSTREAM_UNREACHABLE = "upstream_unreachable"
+    UPSTREAM_BROKEN = "upstream_broken"
+    AUDIT_UNAVAILABLE = "audit_unavailable"
+    INTERNAL_ERROR = "internal_error"
+
+
+class Answer(NamedTuple):
+    """How a reason is answered, and what it means for the person who reads it."""
+
+    status: int
+    error: str  # `__type` of the body
+    meaning: str  # one line of the README's table of reasons
+
+
+_DENIED = _CORAL + "AccessDeniedException"
+_UNRECOGNIZED = _CORAL + "UnrecognizedClientException"
+_UNAVAILABLE = _CORAL + "ServiceUnavailableException"
+
+ANSWERS: dict[Reason, Answer] = {
+    Reason.MALFORMED_REQUEST: Answer(
+        400, _CORAL + "SerializationException", "framing or headers that an AWS SDK never sends; the connection is closed"
+    ),
+    Reason.UNSUPPORTED_ROUTE: Answer(
+        400, _CORAL + "UnknownOperationException", "not `POST /` with DynamoDB's JSON content type"
+    ),
+    Reason.TOO_LARGE: Answer(413, _CORAL + "RequestEntityTooLargeException", "head or body over the configured limit"),
+    Reason.TOO_SLOW: Answer(400, _CORAL + "RequestTimeoutException", "head or body did not arrive in time"),
+    Reason.OVERLOADED: Answer(
+        400, _AVAILABILITY + "ThrottlingException", "the gateway is at its own limit of connections or bytes; the SDK backs off"
+    ),
+    Reason.DRAINING: Answer(503, _UNAVAILABLE, "the gateway is stopping; nothing was sent, the SDK retries elsewhere"),
+    Reason.PLAINTEXT_TO_TLS: Answer(
+        400, _CORAL + "SerializationException", "`http://` was spoken to a port that serves TLS"
+    ),
+    Reason.NO_TOKEN: Answer(
+        400, _CORAL + "MissingAuthenticationTokenException", "no token in `Authorization: Bearer`, `X-DAG-Token` or `X-Amz-Security-Token`"
+    ),
+    Reason.SEVERAL_TOKENS: Answer(400, _UNRECOGNIZED, "tokens in more than one channel; exactly one is read"),
+    Reason.AWS_KEYS: Answer(400, _UNRECOGNIZED, "signed with real AWS keys instead of a token for the gateway"),
+    Reason.TOKEN_MALFORMED: Answer(400, _UNRECOGNIZED, "not a signed JWT in compact form"),
+    Reason.TOKEN_NEWLINE: Answer(400, _UNRECOGNIZED, "the token holds a line break or other white space"),
+    Reason.TOKEN_EXPIRED: Answer(400, _CORAL + "ExpiredTokenException", "the token's `exp` has passed"),
+    Reason.TOKEN_NOT_YET_VALID: Answer(400, _UNRECOGNIZED, "`nbf` or `iat` lies in the future: look at the clocks"),
+    Reason.TOKEN_CLAIMS: Answer(400, _UNRECOGNIZED, "a required claim is missing, of the wrong type, or out of its range"),
+    Reason.WRONG_AUDIENCE: Answer(400, _UNRECOGNIZED, "the token is meant for another service"),
+    Reason.UNKNOWN_ISSUER: Answer(400, _UNRECOGNIZED, "no configured issuer has this `iss`"),
+    Reason.UNKNOWN_KEY: Answer(400, _UNRECOGNIZED, "the issuer publishes no key with this `kid`"),
+    Reason.BAD_SIGNATURE: Answer(400, _UNRECOGNIZED, "the signature or algorithm does not fit the issuer's keys"),
+    Reason.KEYS_UNAVAILABLE: Answer(503, _UNAVAILABLE, "the issuer's keys cannot be had; nothing was sent"),
+    Reason.NO_DAG_CLAIM: Answer(400, _DENIED, "the caller is known, but nothing says for which DAG it speaks"),
+    Reason.CONFLICTING_CLAIMS: Answer(400, _DENIED, "two sources name different DAGs"),
+    Reason.NOT_ENTITLED: Answer(400, _DENIED, "the caller may not speak for this DAG"),
+    Reason.UNREADABLE_BODY: Answer(
+        400, _CORAL + "SerializationException", "the body is not the strict JSON of this operation"
+    ),
+    Reason.UNKNOWN_OPERATION: Answer(400, _CORAL + "UnknownOperationException", "no DynamoDB operation of this name is known"),
+    Reason.UNSUPPORTED_OPERATION: Answer(400, _DENIED, "a DynamoDB operation that the gateway does not serve yet"),
+    Reason.UNKNOWN_DAG: Answer(400, _DENIED, "no policy file names this DAG"),
+    Reason.NO_RULE: Answer(400, _DENIED, "no `allow` rule covers action, table and index"),
+    Reason.DENIED_BY_RULE: Answer(400, _DENIED, "a `deny` rule covers it"),
+    Reason.OUTSIDE_BOUNDARY: Answer(400, _DENIED, "a rule allows it, but the team's boundary does not reach that far"),
+    Reason.FOREIGN_TABLE: Answer(400, _DENIED, "a table of another account or Region"),
+    Reason.ROLE_NOT_ASSUMABLE: Answer(400, _DENIED, "AWS does not let the gateway assume the DAG's role"),
+    Reason.CREDENTIALS_UNAVAILABLE: Answer(503, _UNAVAILABLE, "STS cannot be reached or is failing; nothing was sent"),
+    Reason.CREDENTIALS_REFUSED: Answer(503, _UNAVAILABLE, "DynamoDB refused the gateway's own signature or session; nothing was done"),
+    Reason.UPSTREAM_UNREACHABLE: Answer(503, _UNAVAILABLE, "no connection to DynamoDB; nothing was sent"),
+    Reason.UPSTREAM_BROKEN: Answer(
+        500, _DYNAMODB + "InternalServerError", "the connection broke after sending: the outcome is unknown"
+    ),
+    Reason.AUDIT_UNAVAILABLE: Answer(503, _UNAVAILABLE, "the audit sink does not take records, so nothing was sent"),
+    Reason.INTERNAL_ERROR: Answer(500, _DYNAMODB + "InternalServerError", "a defect of the gateway; the log has the trace"),
+}
+
+
+class Refusal(Exception):
+    """A request ends here. `message` is one line: cause first, then what to do; never a token, a key or an item value.
+
+    Lower case, no final period, input in backticks or single quotes. The pipeline appends the decision id.
+    """
+
+    def __init__(self, reason: Reason, message: str, *, rule: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.rule = rule  # file:line of the rule that decided, if any
+
+    @property
+    def answer(self) -> Answer:
+        """Status and error name of this refusal's reason."""
+        return ANSWERS[self.reason]
+
+
+class Malformed(Refusal):
+    """The edge could not make sense of the bytes. The connection is closed, for what follows cannot be trusted."""
+
+
+class Unauthenticated(Refusal):
+    """Nobody that we know is speaking."""
+
+
+class Unreadable(Refusal):
+    """What we cannot name we refuse."""
+
+
+class Forbidden(Refusal):
+    """Known, understood, and not allowed."""
+
+
+class Throttled(Refusal):
+    """Not now; the SDK backs off by itself."""
+
+
+class Unavailable(Refusal):
+    """Something that we need is away; nothing was sent."""
+
+
+class Broken(Refusal):
+    """It was sent, and nobody can say whether it was done. Never sent again by us."""
+
+
+class Abandoned(Exception):
+    """The caller went away before anything was sent."""
