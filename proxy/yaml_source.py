@@ -178,7 +178,7 @@ def _node(event: yaml.Event, events: Iterator[yaml.Event], file: str, mistakes: 
         raise _Refused(line, f"tag `{event.tag}` is not supported; write a plain value")
     place = Place(file, line)
     if isinstance(event, yaml.ScalarEvent):
-        return Scalar(event.value, quoted=event.style is not None, place=place)
+        return Scalar(event.value, quoted=bool(event.style) and event.style in "'\"|>", place=place)
     if isinstance(event, yaml.SequenceStartEvent):
         items = []
         while not isinstance(event := next(events), yaml.SequenceEndEvent):

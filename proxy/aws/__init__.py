@@ -1,0 +1,1 @@
+"""As whom, signed how, sent where?"""

@@ -1,0 +1,1 @@
+"""The other side of the wire. Depends on nothing of the gateway and on no third-party package."""
