@@ -66,7 +66,7 @@ def test_helm_finds_nothing_to_complain_of(major: str, name: str) -> None:
 @both_helms
 @pytest.mark.parametrize("version", KUBERNETES)
 def test_kubernetes_takes_every_object(major: str, version: str, tmp_path: Path) -> None:
-    """Each object fits the strict schemas of the oldest supported and the newest Kubernetes; only the Prometheus operator's has none."""
+    """Each object fits the strict schemas of the oldest and the newest Kubernetes; a ServiceMonitor has none."""
     everything = [each for path in sorted(VALUES.glob("*.yaml")) for each in objects(rendered(major, path))]
     everything += objects(rendered(major, SIDECAR_VALUES, chart=AIRFLOW_POD))
     file = tmp_path / "objects.yaml"
@@ -79,29 +79,29 @@ def test_kubernetes_takes_every_object(major: str, version: str, tmp_path: Path)
 
 @both_helms
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "named"),
     [
-        'replicaCount="two"',
-        "replicas=3",
-        "tls.insecure=true",
-        'tls.insecurePlaintext="yes"',
-        'image.digest="latest"',
-        'mode="daemon"',
-        'networkPolicy.clients=[{"namespace":"airflow"}]',
-        "networkPolicy.clients=[{}]",
-        'policies.files={"../evil.yaml":"x"}',
-        'policies.files={"orders.yaml":{"dags":{}}}',
-        "service.port=70000",
-        "podDisruptionBudget.maxUnavailable=0",
-        'serviceMonitor.interval="often"',
-        "extra=1",
+        ('replicaCount="two"', "replicaCount"),
+        ("replicas=3", "replicas"),
+        ("tls.insecure=true", "insecure"),
+        ('tls.insecurePlaintext="yes"', "insecurePlaintext"),
+        ('image.digest="latest"', "digest"),
+        ('mode="daemon"', "mode"),
+        ('networkPolicy.clients=[{"namespace":"airflow"}]', "namespace"),
+        ("networkPolicy.clients=[{}]", "clients"),
+        ('policies.files={"../evil.yaml":"x"}', "evil.yaml"),  # helm 4 blames another path for a bad key: only the key is sure
+        ('policies.files={"orders.yaml":{"dags":{}}}', "orders.yaml"),
+        ("service.port=70000", "port"),
+        ("podDisruptionBudget.maxUnavailable=0", "maxUnavailable"),
+        ('serviceMonitor.interval="often"', "interval"),
+        ("extra=1", "extra"),
     ],
 )
-def test_the_schema_refuses_wrong_types_and_unknown_values(major: str, wrong: str) -> None:
-    """A misspelt or ill-typed value stops helm instead of leaving a default in force."""
+def test_the_schema_refuses_wrong_types_and_unknown_values(major: str, wrong: str, named: str) -> None:
+    """A misspelt or ill-typed value stops helm, by name, instead of leaving a default in force."""
     said = refusal(major, values("gateway"), wrong)
     assert "values don't meet the specifications of the schema" in said
-    assert wrong.partition("=")[0].split(".")[0] in said or "additional properties" in said.lower()
+    assert named in said
 
 
 # -------------------------------------------------------------------------------------------- what must be decided
@@ -304,9 +304,7 @@ def test_selectors_find_the_pods(major: str) -> None:
     chosen = [each["spec"]["selector"] for each in of_kind("Service", rendering)]
     chosen += [each["spec"]["selector"]["matchLabels"] for each in [deployment, *of_kind("PodDisruptionBudget", rendering)]]
     chosen += [each["spec"]["podSelector"]["matchLabels"] for each in of_kind("NetworkPolicy", rendering)]
-    chosen += [
-        each["labelSelector"]["matchLabels"] for each in deployment["spec"]["template"]["spec"]["topologySpreadConstraints"]
-    ]
+    chosen += [each["labelSelector"]["matchLabels"] for each in spread]
     assert len(chosen) == 7
     assert all(selector.items() <= labels.items() for selector in chosen)
 
