@@ -15,7 +15,7 @@ import orjson
 
 from proxy.dynamodb.catalogue import OPERATIONS
 from proxy.dynamodb.members import INPUTS, MAX_BATCH_KEYS, MAX_BATCH_WRITES
-from proxy.dynamodb.shapes import Misfit
+from proxy.dynamodb.values import Misfit
 from proxy.model import Operation, TableReference, Touch
 from proxy.refusal import Reason, Unreadable
 
