@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 MAX_MEMBERS = 60_000  # about 30 ms of parsing and judging; a body within the size limit could otherwise hold the loop for seconds
 _SHOWABLE = re.compile(rb"[A-Za-z0-9_.]{1,80}")
 _NOT_SERVED = {
-    "data": "it is not served yet; use the item operations, Query or Scan",
-    "partiql": "PartiQL is not served yet; use the item operations, Query or Scan",
-    "control": "tables are managed outside of DAGs; here items are read and written",
-    "streams": "DynamoDB Streams is not served yet",
+    "data": "it is not understood yet; use the item operations, Query or Scan",
+    "partiql": "PartiQL is not understood yet; use the item operations, Query or Scan",
+    "control": "managing tables is not understood yet; do it outside of the DAG",
+    "streams": "DynamoDB Streams are not understood yet",
 }
 
 
