@@ -96,7 +96,7 @@ class Touch(NamedTuple):
 
     action: str  # the item-level IAM action: GetItem, PutItem, ConditionCheckItem, ...
     table: TableReference
-    index: str = ""
+    index: str = ""  # type: ignore[assignment]  # hides tuple.index, which nobody means on a Touch
     position: int = 0  # place of the member in the request, from 1; 0 for operations without members
 
 
