@@ -30,6 +30,11 @@ def _globs(patterns: tuple[str, ...]) -> Globs:
     return Globs(patterns)
 
 
+@lru_cache(maxsize=4096)
+def _glob(pattern: str) -> Globs:
+    return Globs((pattern,))
+
+
 def bind(subject: Subject, claimed: Claimed, workloads: tuple[Workload, ...], dag_of_key: Mapping[str, str]) -> Identity:
     """Bind one request to a DAG. `dag_of_key` maps uuid5(NAMESPACE_OID, dag_id) to the DAG ids that the policies name.
 
@@ -55,7 +60,7 @@ def bind(subject: Subject, claimed: Claimed, workloads: tuple[Workload, ...], da
 
 def _workload_of(subject: Subject, workloads: tuple[Workload, ...]) -> Workload | None:
     """The workload that the subject is; None if there is none. Raises Forbidden if two fit equally well."""
-    fitting = [w for w in workloads if w.issuer == subject.issuer and _globs((w.subject,)).match(subject.subject)]
+    fitting = [w for w in workloads if w.issuer == subject.issuer and _glob(w.subject).match(subject.subject)]
     exact = [w for w in fitting if not is_glob(w.subject)]
     best = exact or fitting
     if len(best) > 1:
@@ -140,7 +145,8 @@ def _refuse_overreach(subject: Subject, dag_id: str, workload: Workload | None) 
         raise Forbidden(
             Reason.NOT_ENTITLED,
             f"subject {quoted(subject.subject)} may not speak for dag {quoted(dag_id)}: "
-            f"workload `{workload.name}` ({workload.where}) covers {listed(workload.dags)}; add the dag there, or run it on its own team's workers",
+            f"workload `{workload.name}` ({workload.where}) covers {listed(workload.dags)}; "
+            "add the dag there, or run it on its own team's workers",
             rule=workload.where,
         )
     if not _globs(subject.may_assert).match(dag_id):

@@ -14,7 +14,6 @@ import ssl
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -42,12 +41,20 @@ _log = logging.getLogger(__name__)
 class IssuerKeys:
     """The key set of one issuer. Belongs to one event loop."""
 
-    def __init__(self, issuer: Issuer, http: httpx.AsyncClient, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        issuer: Issuer,
+        http: httpx.AsyncClient,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        patience: float = FETCH_SECONDS,
+    ) -> None:
         self.issuer = issuer
         self.generation = 0  # counts changes of the key set; caches of verified tokens depend on it
         self.failure = ""  # why the last refresh failed, "" if it did not
         self._http = http
         self._clock = clock
+        self._patience = patience  # seconds that one document may take as a whole
         self._ttl = FILE_TTL if issuer.keys.kind == "jwks_file" else TTL
         self._set = KeySet((), 0)
         self._fetched = float("-inf")
@@ -69,6 +76,11 @@ class IssuerKeys:
         """How many published keys are of no use for checking signatures."""
         return self._set.skipped
 
+    @property
+    def is_refreshing(self) -> bool:
+        """True while a refresh runs."""
+        return self._refreshing is not None and not self._refreshing.done()
+
     def ready_key(self, kid: str | None, algorithm: str) -> VerifyKey | None:
         """The key if it is at hand; None if `key_for` must be asked. Starts a refresh when one is due, and does not wait."""
         self.refresh_if_due()
@@ -77,7 +89,7 @@ class IssuerKeys:
     async def key_for(self, kid: str | None, algorithm: str) -> VerifyKey:
         """The issuer's one key for a token. Raises Unavailable (KEYS_UNAVAILABLE) or Unauthenticated (UNKNOWN_KEY)."""
         key = self.ready_key(kid, algorithm)
-        if key is None and (self._refreshing or self._may_attempt()):
+        if key is None and (self.is_refreshing or self._may_attempt()):
             await asyncio.shield(self._begin_refresh())  # the refresh outlives a caller who goes away
             key = self._set.choose(kid, algorithm) if self.usable else None
         if key is not None:
@@ -123,19 +135,14 @@ class IssuerKeys:
 
     def _begin_refresh(self) -> asyncio.Task[None]:
         """The running refresh, or a new one: single flight."""
-        if self._refreshing is None:
+        if self._refreshing is None or self._refreshing.done():
             self._attempted = self._clock()
             self._refreshing = asyncio.create_task(self._refresh(), name=f"keys of {self.issuer.name}")
-            self._refreshing.add_done_callback(self._end_refresh)
         return self._refreshing
-
-    def _end_refresh(self, _task: asyncio.Task[None]) -> None:
-        self._refreshing = None
 
     async def _refresh(self) -> None:
         try:
-            async with asyncio.timeout(2 * FETCH_SECONDS):
-                fresh = read_key_set(await self._published())
+            fresh = read_key_set(await self._published())
         except (OSError, ValueError, httpx.HTTPError, httpx.InvalidURL) as error:
             self._note_failure(str(error) or "no answer in time")
             return
@@ -159,13 +166,13 @@ class IssuerKeys:
         if source.kind == "jwks_file":
             return await asyncio.to_thread(_read_file, source.location)
         if source.kind == "jwks_url":
-            return await fetch(self._http, source.location)
-        return await fetch(self._http, await self._discovered())
+            return await fetch(self._http, source.location, self._patience)
+        return await fetch(self._http, await self._discovered(), self._patience)
 
     async def _discovered(self) -> str:
         """The `jwks_uri` of the issuer's discovery document (OpenID Connect Discovery 1.0, section 4)."""
         place = (self.issuer.keys.location or self.issuer.issuer).removesuffix(DISCOVERY).rstrip("/") + DISCOVERY
-        document = read_object(await fetch(self._http, place))
+        document = read_object(await fetch(self._http, place, self._patience))
         if document.get("issuer") != self.issuer.issuer:
             raise ValueError(
                 f"the discovery document says issuer {quoted(str(document.get('issuer')))}, "
@@ -174,7 +181,7 @@ class IssuerKeys:
         keys = document.get("jwks_uri")
         if not isinstance(keys, str):
             raise ValueError("the discovery document has no `jwks_uri`")
-        if urlsplit(place).scheme == "https" and urlsplit(keys).scheme != "https":
+        if httpx.URL(place).scheme == "https" and httpx.URL(keys).scheme != "https":
             raise ValueError(f"the discovery document points from https to {quoted(keys)}")
         return keys
 
@@ -188,11 +195,14 @@ def http_client(ca_file: str = "") -> httpx.AsyncClient:
     return httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=FETCH_SECONDS, verify=verify)
 
 
-async def fetch(http: httpx.AsyncClient, url: str) -> bytes:
-    """GET a small document over https (or http on this host). Raises ValueError, OSError or httpx.HTTPError."""
-    _check_url(url)
+async def fetch(http: httpx.AsyncClient, url: str, seconds: float = FETCH_SECONDS) -> bytes:
+    """GET a small document over https (or http on this host) within `seconds`, however it drips.
+
+    Raises ValueError, OSError, httpx.HTTPError or httpx.InvalidURL.
+    """
+    place = _checked_url(url)
     headers = {"accept": "application/json", "accept-encoding": "identity"}
-    async with asyncio.timeout(FETCH_SECONDS), http.stream("GET", url, headers=headers) as reply:
+    async with asyncio.timeout(seconds), http.stream("GET", place, headers=headers) as reply:
         if reply.status_code != 200:
             raise ValueError(f"{quoted(url)} answers {reply.status_code}")
         if reply.headers.get("content-encoding", "identity") != "identity":
@@ -205,12 +215,14 @@ async def fetch(http: httpx.AsyncClient, url: str) -> bytes:
         return bytes(body)
 
 
-def _check_url(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.username is not None or not parts.hostname:
-        raise ValueError(f"{quoted(url)} is not an address of a host without user name")
-    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname)):
+def _checked_url(url: str) -> httpx.URL:
+    """Judged in the form in which it is dialled: a second parser could read another host out of it."""
+    place = httpx.URL(url)
+    if place.userinfo or not place.host:
+        raise ValueError("an address needs a host and no user name or password")  # nor is one shown
+    if place.scheme != "https" and not (place.scheme == "http" and _is_loopback(place.host)):
         raise ValueError(f"{quoted(url)} is not https")
+    return place
 
 
 def _is_loopback(host: str) -> bool:
