@@ -40,7 +40,7 @@ def token_in(headers: dict[bytes, bytes]) -> bytes:
     channels += _plain(headers, b"x-dag-token", "X-DAG-Token")
     session = headers.get(b"x-amz-security-token")
     if session and b"." not in session:  # a JWT has dots, a session token of AWS is plain base64
-        raise _aws_keys(authorization or b"", "this request carries a session token of real AWS keys")
+        raise _aws_keys(authorization or b"", "this request is signed with the session token of real AWS keys")
     channels += _plain(headers, b"x-amz-security-token", "X-Amz-Security-Token")
     if len(channels) > 1:
         names = " and ".join(f"`{channel.name}`" for channel in channels)

@@ -59,8 +59,8 @@ def test_each_channel_carries_a_token(headers: dict[bytes, bytes]) -> None:
             Reason.AWS_KEYS,
             "(ASIA...)",
         ),
-        ({b"x-amz-security-token": AWS_TOKEN}, Reason.AWS_KEYS, "session token of real AWS keys"),
-        ({b"x-amz-security-token": AWS_TOKEN, b"x-dag-token": JWT}, Reason.AWS_KEYS, "session token of real AWS keys"),
+        ({b"x-amz-security-token": AWS_TOKEN}, Reason.AWS_KEYS, "the session token of real AWS keys"),
+        ({b"x-amz-security-token": AWS_TOKEN, b"x-dag-token": JWT}, Reason.AWS_KEYS, "the session token of real AWS keys"),
         (
             {b"authorization": b"Bearer " + JWT, b"x-dag-token": JWT},
             Reason.SEVERAL_TOKENS,

@@ -61,6 +61,13 @@ def test_without_a_decent_jti_the_token_is_named_by_its_digest(ring: Ring, token
     assert len(believed(ring.rsa_a.token(claims_with(jti=token_id)), ring.rsa_a).token_id) == 16
 
 
+def test_a_token_in_a_log_shows_nothing_of_itself(ring: Ring) -> None:
+    """The printed form of a token that was taken apart holds neither claims nor signature."""
+    shown = repr(read_token(ring.rsa_a.token(claims_with())))
+    assert "orders_dag" not in shown
+    assert "signature" not in shown
+
+
 # ------------------------------------------------------------------------------------- the signature
 
 
@@ -132,6 +139,11 @@ def test_a_token_over_16_kib_is_not_even_split() -> None:
     with pytest.raises(Unauthenticated) as caught:
         read_token(b"a" * 16385)
     assert caught.value.reason is Reason.TOO_LARGE
+
+
+def test_padding_after_a_good_token_is_refused(ring: Ring) -> None:
+    """`==` at the end makes another token out of the same one (the library takes both)."""
+    assert refusal_of(ring.rsa_a.token(claims_with()) + b"==", ring.rsa_a).reason is Reason.TOKEN_MALFORMED
 
 
 @pytest.mark.parametrize(

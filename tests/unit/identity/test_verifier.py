@@ -111,6 +111,21 @@ async def test_what_time_or_keys_can_heal_is_never_remembered(ring: Ring) -> Non
         assert (await verifier.verify(token)).subject == "airflow:worker"
 
 
+async def test_a_token_that_ends_while_keys_are_fetched_is_expired(ring: Ring) -> None:
+    """The time that counts is that of the decision, and the refusal is not remembered."""
+    clock = Clock(NOW)
+    token = ring.rsa_a.token(claims_with())
+    async with Idp(ring.rsa_a.jwk()) as idp, verifier_for(issuer_at(idp), clock=clock) as verifier:
+        idp.held.clear()
+        waiting = asyncio.create_task(refusal_of(verifier, token))
+        await idp.asked.wait()
+        clock.now = NOW + 1000
+        idp.held.set()
+        assert (await waiting).reason is Reason.TOKEN_EXPIRED
+        clock.now = NOW
+        assert (await verifier.verify(token)).subject == "airflow:worker"
+
+
 async def test_keys_of_one_issuer_prove_nothing_for_another(ring: Ring) -> None:
     """Keys are looked up per issuer, never in one merged set."""
     async with Idp(ring.rsa_a.jwk()) as main, Idp(ring.rsa_b.jwk()) as partner:
