@@ -10,13 +10,13 @@ import math
 import os
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
 
 class WorkerReport(NamedTuple):
@@ -109,4 +109,6 @@ def _read(file: Path, pid: int) -> WorkerReport:
             started=float(said["started"]),
             written=float(said["written"]),
         )
-    return WorkerReport(pid, is_ready=False, missing=("its status cannot be read",), policy_digest="", started=0.0, written=math.inf)
+    return WorkerReport(
+        pid, is_ready=False, missing=("its status cannot be read",), policy_digest="", started=0.0, written=math.inf
+    )

@@ -21,7 +21,7 @@ from proxy.refusal import Reason
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from proxy.model import Exchange
+    from proxy.model import Exchange, Operation
 
 NONE: Final = "none"  # label of what a request does not have: a DAG before its token is read, a table before its body is
 OTHER: Final = "other"  # label of what the policy does not name
@@ -29,6 +29,8 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 _DIRECTORY: Final = "PROMETHEUS_MULTIPROC_DIR"
 _SERIES_BYTES: Final = 700_000  # label series of one scrape; with histograms and headings `/metrics` stays below 1 MB
+_ALLOWED: Final = Reason.ALLOWED  # here, for looking up a member of an enum is slow (Python 3.11)
+_BROKEN: Final = Ending.BROKEN
 _BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
@@ -133,9 +135,10 @@ class Metrics:
         operation = exchange.operation
         identity = exchange.identity
         dag = NONE if identity is None else labels.dag_label(identity.dag_id) if labels else OTHER
-        table = NONE if operation is None else _table_label(labels, operation.table)
+        table = NONE if operation is None else _table_label(labels, _table_of(operation))
         name = exchange.operation_name or (operation.name if operation else NONE)
-        key = (dag, table, name, exchange.ending or Ending.BROKEN, exchange.status)
+        ending = (exchange.ending or _BROKEN)._value_  # its plain text: an enum's hash is slow
+        key = (dag, table, name, ending, exchange.status)
         row = self._rows.get(key) or self._open_row(*key)
         row.request()
         row.attempt()
@@ -145,7 +148,7 @@ class Metrics:
         if exchange.sent:
             row.upstream(exchange.upstream_seconds)
         reason = exchange.reason
-        if reason is not None and reason is not Reason.ALLOWED:
+        if reason is not None and reason is not _ALLOWED:
             self._bounded("refusals_total", dag, reason.value).inc()
         if exchange.summary.throttles or exchange.summary.unprocessed:
             self._record_pressure(exchange, labels, dag, table, name)
@@ -275,6 +278,12 @@ def _make(metric: Metric, registry: Any) -> Any:
         return prometheus.Histogram(metric.name, metric.meaning, metric.labels, registry=registry, buckets=_BUCKETS)
     mode: Any = metric.across
     return prometheus.Gauge(metric.name, metric.meaning, metric.labels, registry=registry, multiprocess_mode=mode)
+
+
+def _table_of(operation: Operation) -> str:
+    """`operation.table`, without its cost where there is but one touch."""
+    touches = operation.touches
+    return touches[0].table.name if len(touches) == 1 else operation.table
 
 
 def _table_label(labels: Labels | None, table: str) -> str:
