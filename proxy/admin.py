@@ -77,7 +77,7 @@ def admin_server(state: AdminState, host: str, port: int) -> uvicorn.Config:
         lifespan="off",
         ws="none",
         proxy_headers=False,
-        limit_concurrency=64,
+        limit_concurrency=512,
         timeout_keep_alive=15,
         timeout_graceful_shutdown=2,
     )

@@ -1,4 +1,4 @@
-"""How several workers tell the one admin process that they are ready: one small file each, swapped whole.
+"""How several workers are seen as one: readiness from one small file each, swapped whole, and metrics joined in a scrape.
 
 The fleet is ready when every expected worker lives and says that it is ready. A file whose process is gone is removed;
 one that cannot be read, or that was not written for `stale_after` seconds, means a worker that is not ready.
@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import math
 import os
+import re
+import sys
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
+
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+METRICS_DIRECTORY: Final = "PROMETHEUS_MULTIPROC_DIR"  # prometheus-client reads it when it is imported
 
 
 class WorkerReport(NamedTuple):
@@ -112,3 +118,58 @@ def _read(file: Path, pid: int) -> WorkerReport:
     return WorkerReport(
         pid, is_ready=False, missing=("its status cannot be read",), policy_digest="", started=0.0, written=math.inf
     )
+
+
+# ------------------------------------------------------------------------------------------- metrics, joined
+
+
+def share_between_workers(directory: Path) -> None:
+    """Let the workers of this process count in `directory`, emptied first. Before any `Metrics`, in the parent.
+
+    Raises RuntimeError if prometheus-client was imported already: it has chosen by then.
+    """
+    if "prometheus_client" in sys.modules and os.environ.get(METRICS_DIRECTORY) != str(directory):
+        raise RuntimeError("metrics cannot be shared any more: call `share_between_workers` before the first `Metrics`")
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for left_over in directory.glob("*.db"):
+        left_over.unlink()
+    os.environ[METRICS_DIRECTORY] = str(directory)
+
+
+def render_shared(directory: Path) -> tuple[str, bytes]:
+    """Content type and text of a scrape over all workers that count in `directory`. Gauges of dead workers are removed."""
+    from prometheus_client import CollectorRegistry, generate_latest
+    from prometheus_client.multiprocess import MultiProcessCollector
+
+    _forget_dead_workers(directory)
+    joined = MultiProcessCollector(None, str(directory))  # type: ignore[no-untyped-call]
+    registry = CollectorRegistry()
+    registry.register(_Joined(joined))
+    return CONTENT_TYPE, generate_latest(registry)
+
+
+class _Joined:
+    """The collector over all workers, without policies that no worker holds any more."""
+
+    def __init__(self, joined: Any) -> None:
+        self._joined = joined
+
+    def describe(self) -> list[Any]:
+        """Nothing: names are known only when the files are read."""
+        return []
+
+    def collect(self) -> list[Any]:
+        """Every family of every worker, joined."""
+        families = list(self._joined.collect())
+        for family in families:
+            if family.name == "dynamodb_proxy_policy_info":
+                family.samples = [sample for sample in family.samples if sample.value]
+        return families
+
+
+def _forget_dead_workers(directory: Path) -> None:
+    """Remove live gauges of processes that are gone; their counters stay, for a counter never falls."""
+    for file in directory.glob("gauge_live*.db"):
+        pid = re.search(r"_(\d+)\.db$", file.name)
+        if pid and not _is_alive(int(pid[1])):
+            file.unlink(missing_ok=True)

@@ -3,19 +3,18 @@
 Every label is bounded: DAGs and tables by the policy's names, operations, endings and reasons by closed lists, all else
 by the settings. What one request adds to is looked up once, as ready-made children; a budget keeps `/metrics` small.
 Counters say what AWS said: throttles are DynamoDB's own, not ours. With several workers prometheus-client counts in
-files below `PROMETHEUS_MULTIPROC_DIR`, so it is imported late: call `share_between_workers` before the first `Metrics`.
+files below `PROMETHEUS_MULTIPROC_DIR`, so it is imported late: call `fleet.share_between_workers` before the first `Metrics`.
 """
 
 from __future__ import annotations
 
 import os
-import re
-import sys
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
 from proxy.model import Ending
+from proxy.observe.fleet import CONTENT_TYPE, METRICS_DIRECTORY, render_shared
 from proxy.refusal import Reason
 
 if TYPE_CHECKING:
@@ -25,9 +24,7 @@ if TYPE_CHECKING:
 
 NONE: Final = "none"  # label of what a request does not have: a DAG before its token is read, a table before its body is
 OTHER: Final = "other"  # label of what the policy does not name
-CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
-_DIRECTORY: Final = "PROMETHEUS_MULTIPROC_DIR"
 _SERIES_BYTES: Final = 700_000  # label series of one scrape; with histograms and headings `/metrics` stays below 1 MB
 _ALLOWED: Final = Reason.ALLOWED  # here, for looking up a member of an enum is slow (Python 3.11)
 _BROKEN: Final = Ending.BROKEN
@@ -115,10 +112,10 @@ class Metrics:
     """All metrics of one process. Not for threads: one event loop counts, any thread may `render`."""
 
     def __init__(self, version: str, workers: int = 1) -> None:
-        """Make every metric. `workers` shares the size budget of one scrape; raises RuntimeError if workers cannot share."""
+        """Make every metric. `workers` is how many processes share the size budget of one scrape."""
         import prometheus_client as prometheus
 
-        shared = os.environ.get(_DIRECTORY)
+        shared = os.environ.get(METRICS_DIRECTORY)
         self._directory = Path(shared) if shared else None
         prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the size and say little
         self._registry = prometheus.CollectorRegistry()
@@ -227,7 +224,7 @@ class Metrics:
         self.policy_reload_failed(False)
 
     def _forget_policy(self) -> None:
-        """Take the former policy out. Files of several workers cannot forget: `_drop_former_policies` leaves zeros out."""
+        """Take the former policy out. Files of several workers cannot forget: `render_shared` leaves zeros out."""
         former = self._policy or ("", "")
         self._children.pop(("policy_info", *former)).set(0)
         if self._directory is None:
@@ -293,64 +290,3 @@ def _table_label(labels: Labels | None, table: str) -> str:
     if table.startswith("arn:"):
         table = table.partition(":table/")[2].partition("/")[0]
     return labels.table_label(table) if labels else OTHER
-
-
-# ---------------------------------------------------------------------------------------- several workers
-
-
-def share_between_workers(directory: Path) -> None:
-    """Let the workers of this process count in `directory`, emptied first. Before any `Metrics`, in the parent.
-
-    Raises RuntimeError if prometheus-client was imported already: it has chosen by then.
-    """
-    if "prometheus_client" in sys.modules and os.environ.get(_DIRECTORY) != str(directory):
-        raise RuntimeError("metrics cannot be shared any more: call `share_between_workers` before the first `Metrics`")
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for left_over in directory.glob("*.db"):
-        left_over.unlink()
-    os.environ[_DIRECTORY] = str(directory)
-
-
-def render_shared(directory: Path) -> tuple[str, bytes]:
-    """Content type and text of a scrape over all workers that count in `directory`. Gauges of dead workers are removed."""
-    from prometheus_client import CollectorRegistry, generate_latest
-    from prometheus_client.multiprocess import MultiProcessCollector
-
-    _forget_dead_workers(directory)
-    joined = MultiProcessCollector(None, str(directory))  # type: ignore[no-untyped-call]
-    registry = CollectorRegistry()
-    registry.register(_Joined(joined))
-    return CONTENT_TYPE, generate_latest(registry)
-
-
-class _Joined:
-    """The collector over all workers, without policies that no worker holds any more."""
-
-    def __init__(self, joined: Any) -> None:
-        self._joined = joined
-
-    def describe(self) -> list[Any]:
-        """Nothing: names are known only when the files are read."""
-        return []
-
-    def collect(self) -> list[Any]:
-        """Every family of every worker, joined."""
-        families = list(self._joined.collect())
-        for family in families:
-            if family.name == _P + "policy_info":
-                family.samples = [sample for sample in family.samples if sample.value]
-        return families
-
-
-def _forget_dead_workers(directory: Path) -> None:
-    """Remove live gauges of processes that are gone; their counters stay, for a counter never falls."""
-    for file in directory.glob("gauge_live*.db"):
-        pid = re.search(r"_(\d+)\.db$", file.name)
-        if pid is None:
-            continue
-        try:
-            os.kill(int(pid[1]), 0)
-        except ProcessLookupError:
-            file.unlink(missing_ok=True)
-        except PermissionError:
-            continue  # alive, and another user's

@@ -70,10 +70,12 @@ class LineSink:
             self.close()
         self._file = _open_standard_output() if self._path == "-" else os.open(self._path, _FLAGS | os.O_CREAT, _MODE)
         status = os.fstat(self._file)
-        if self._identity != (status.st_dev, status.st_ino):
+        self._is_regular = stat.S_ISREG(status.st_mode)
+        if self._is_regular:
+            self._torn = _ends_within_a_line(self._file)
+        elif self._identity != (status.st_dev, status.st_ino):
             self._torn = False
         self._identity = (status.st_dev, status.st_ino)
-        self._is_regular = stat.S_ISREG(status.st_mode)
 
     def _append_to_file(self, lines: list[bytes]) -> int:
         data = b"".join(lines)
@@ -133,6 +135,16 @@ def _identity_of(path: str) -> tuple[int, int]:
     except OSError:
         return (0, 0)
     return (status.st_dev, status.st_ino)
+
+
+def _ends_within_a_line(file: int) -> bool:
+    """Whether the file that is open ends without a line feed: after a power cut. Unknown, where it may not be read, is no."""
+    try:
+        with Path(f"/proc/self/fd/{file}").open("rb") as reading:
+            reading.seek(-1, os.SEEK_END)
+            return reading.read(1) != b"\n"
+    except OSError:  # an empty file has no last byte
+        return False
 
 
 def _whole_lines(lines: list[bytes], written: int) -> tuple[int, int]:

@@ -22,9 +22,11 @@ class State:
         self.is_broken = is_broken
 
     def is_ready(self) -> tuple[bool, list[str]]:
+        """Say what is missing."""
         return not self.missing, self.missing
 
     def render_metrics(self) -> tuple[str, bytes]:
+        """Give a scrape, or fail as a defect does."""
         if self.is_broken:
             raise RuntimeError("SECRET-CANARY")
         return "text/plain; version=0.0.4; charset=utf-8", b"up 1\n"

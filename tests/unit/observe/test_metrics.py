@@ -11,7 +11,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.model import Ending, ReplySummary, TableReference, Throttle, Touch
-from proxy.observe.metrics import METRICS, Metrics, share_between_workers
+from proxy.observe.fleet import share_between_workers
+from proxy.observe.metrics import METRICS, Metrics
 from proxy.refusal import Reason
 
 ROOT = Path(__file__).parents[3]
@@ -26,9 +27,11 @@ class Policy:
         self.tables = tables
 
     def dag_label(self, dag_id: str) -> str:
+        """Bound a DAG."""
         return dag_id if dag_id in self.dags else "other"
 
     def table_label(self, name: str) -> str:
+        """Bound a table."""
         return name if name in self.tables else "other"
 
 
@@ -238,7 +241,8 @@ sys.stdin.read()
 PARENT = """
 import subprocess, sys
 from pathlib import Path
-from proxy.observe.metrics import Metrics, render_shared, share_between_workers
+from proxy.observe.fleet import render_shared, share_between_workers
+from proxy.observe.metrics import Metrics
 directory = Path(sys.argv[1])
 directory.mkdir()
 (directory / "counter_1.db").write_bytes(b"left over")

@@ -174,9 +174,9 @@ class OvertakenSink(LineSink):
 
     def _take_back(self, fragment: int) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
-        neighbour = LineSink(self._path)
-        assert neighbour.append([b"neighbour\n"]) == 1
-        neighbour.close()
+        neighbour = os.open(self._path, os.O_WRONLY | os.O_APPEND)
+        os.write(neighbour, b"neighbour\n")
+        os.close(neighbour)
         super()._take_back(fragment)
 
 
@@ -200,3 +200,13 @@ def test_errors_are_those_of_the_system() -> None:
         os.write(descriptor, b"x")
     os.close(descriptor)
     assert caught.value.errno == errno.ENOSPC
+
+
+def test_a_file_that_ends_within_a_line_gets_a_line_feed_first(tmp_path: Path) -> None:
+    """After a power cut the first new line is not glued to the last old one."""
+    file = tmp_path / "audit.log"
+    file.write_bytes(b"whole\nfragm")
+    sink = LineSink(str(file))
+    assert sink.append([b"new\n"]) == 1
+    assert file.read_bytes() == b"whole\nfragm\nnew\n"
+    sink.close()
