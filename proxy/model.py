@@ -216,5 +216,6 @@ class Exchange:
     request_bytes: int = 0
     reply_bytes: int = 0
     sent: bool = False  # a byte may have gone upstream
-    decided: bool = False  # the decision record is in the sink
+    decided: bool = False  # the decision record is in the sink, or may wait for it
+    recorded: bool = False  # the outcome record is written
     ending: Ending | None = None
