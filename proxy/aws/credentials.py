@@ -45,8 +45,10 @@ class _Entry:
 
 
 class RoleCredentials:
-    """Credentials by principal. `assume` is one AssumeRole call and raises Refusal; `clock` is wall time, as STS
-    speaks it; waits are measured on `steady`, so that a wall clock that jumps freezes nothing."""
+    """Credentials by principal. `assume` is one AssumeRole call and raises Refusal.
+
+    `clock` is wall time, as STS speaks it; waits are measured on `steady`, so that a wall clock that jumps freezes nothing.
+    """
 
     def __init__(
         self,
@@ -163,7 +165,7 @@ class RoleCredentials:
             outcome = Unavailable(
                 Reason.CREDENTIALS_UNAVAILABLE, f"STS did not answer within {_PATIENCE:.0f} s; look at its endpoint"
             )
-        except Exception:
+        except Exception:  # noqa: BLE001 - a single flight must answer all who wait for it
             _log.exception("assuming role %s failed by a defect of the gateway", principal.role_arn)
             outcome = Unavailable(
                 Reason.CREDENTIALS_UNAVAILABLE, "the role could not be assumed; the gateway's log has the cause"

@@ -1,7 +1,7 @@
 """The border to STS: AssumeRole through aioboto3, every foreign error translated to a refusal that says what to mend.
 
 Base credentials come from botocore's ordinary chain (IRSA, Pod Identity, instance role, environment, files). The gateway's own
-clients ignore `AWS_ENDPOINT_URL*` and proxy settings of their environment: in a pod of Airflow these may point at the gateway itself.
+clients ignore `AWS_ENDPOINT_URL*` and proxy settings of the environment: in a pod of Airflow these may point at the gateway.
 The import and the loading of service models take a third of a second, so they happen at first use and in a thread.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -17,7 +16,7 @@ from proxy.model import Credentials
 from proxy.refusal import Forbidden, Reason, Refusal, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import Mapping
 
     from proxy.model import Principal
 
@@ -43,7 +42,6 @@ _BASE_REFUSED = frozenset(
         "UnrecognizedClientException",
     }
 )
-_READ_CHAIN_AGAIN = _BASE_ENDED | _BASE_REFUSED
 
 
 class CallerIdentity(NamedTuple):
@@ -57,7 +55,7 @@ class CallerIdentity(NamedTuple):
 class _Link:
     """One open client, closed when it is retired and its last user has left."""
 
-    def __init__(self, context: Any) -> None:  # noqa: ANN401 - aioboto3 publishes no types
+    def __init__(self, context: Any) -> None:
         self.context = context
         self.client: Any = None
         self.users = 0
@@ -74,6 +72,7 @@ class StsClient:
     def __init__(self, region: str, endpoint_url: str = "", *, duration: int = 900, tags: bool = False) -> None:
         self._region = region
         self._endpoint_url = endpoint_url
+        self._where = endpoint_url or f"STS in {region}"
         self._duration = duration
         self._tags = tags
         self._link: _Link | None = None
@@ -89,13 +88,16 @@ class StsClient:
         if self._tags:
             call["Tags"] = [{"Key": "dag", "Value": principal.dag_id}]
         answer = await self._call("assume_role", call, principal)
-        given = answer["Credentials"]
-        return Credentials(
-            access_key_id=given["AccessKeyId"],
-            secret_access_key=given["SecretAccessKey"],
-            session_token=given["SessionToken"],
-            expires_at=given["Expiration"].timestamp(),
-        )
+        try:
+            given = answer["Credentials"]
+            return Credentials(
+                access_key_id=given["AccessKeyId"],
+                secret_access_key=given["SecretAccessKey"],
+                session_token=given["SessionToken"],
+                expires_at=given["Expiration"].timestamp(),
+            )
+        except (KeyError, AttributeError):
+            raise _unavailable(f"{self._where} gave an answer without credentials; look at its endpoint") from None
 
     async def caller_identity(self) -> CallerIdentity:
         """Who the base credentials belong to; needs no permission. Raises Unavailable."""
@@ -104,42 +106,41 @@ class StsClient:
 
     async def close(self) -> None:
         """Close the client; calls that are under way finish first."""
-        await self._retire()
+        if self._link is not None:
+            await self._retire(self._link)
 
     # ------------------------------------------------------------------------------------------------ the client
 
-    async def _call(self, method: str, arguments: dict[str, Any], principal: Principal | None) -> Any:  # noqa: ANN401
+    async def _call(self, method: str, arguments: dict[str, Any], principal: Principal | None) -> Any:
+        link = await self._join()
         try:
-            async with self._client() as client:
-                return await getattr(client, method)(**arguments)
+            return await getattr(link.client, method)(**arguments)
         except Exception as error:
-            refusal, code = _translated(error, principal, self._endpoint_url or f"STS in {self._region}")
+            refusal, is_base = _translated(error, principal, self._where)
             if refusal is None:
                 raise
-            if code in _READ_CHAIN_AGAIN:  # the next call looks for base credentials afresh, so that mended ones are found
-                await self._retire()
+            if is_base:  # the next call looks for base credentials afresh, so that mended ones are found
+                await self._retire(link)
             raise refusal from None
-
-    @asynccontextmanager
-    async def _client(self) -> AsyncIterator[Any]:
-        async with self._opening:
-            if self._link is None:
-                self._link = await self._open()
-            link = self._link
-            link.users += 1
-        try:
-            yield link.client
         finally:
             link.users -= 1
             if link.is_retired and not link.users:
                 await link.context.__aexit__(None, None, None)
+
+    async def _join(self) -> _Link:
+        """The open client, with one user more."""
+        async with self._opening:
+            if self._link is None:
+                self._link = await self._open()
+            self._link.users += 1
+            return self._link
 
     async def _open(self) -> _Link:
         link = _Link(await asyncio.to_thread(self._prepare))
         link.client = await link.context.__aenter__()
         return link
 
-    def _prepare(self) -> Any:  # noqa: ANN401
+    def _prepare(self) -> Any:
         """Everything that reads files or imports, off the event loop. Returns aioboto3's context of a client."""
         import aioboto3
         from aiobotocore.config import AioConfig
@@ -163,43 +164,46 @@ class StsClient:
         session = aioboto3.Session(botocore_session=core, region_name=self._region)
         return session.client("sts", endpoint_url=self._endpoint_url or None, config=config)
 
-    async def _retire(self) -> None:
-        link, self._link = self._link, None
-        if link is not None:
-            link.is_retired = True
-            if not link.users:
-                await link.context.__aexit__(None, None, None)
+    async def _retire(self, link: _Link) -> None:
+        if self._link is link:
+            self._link = None
+        was_retired, link.is_retired = link.is_retired, True
+        if not was_retired and not link.users:
+            await link.context.__aexit__(None, None, None)
 
 
 # ------------------------------------------------------------------------------------------- the border of errors
 
 
-def _translated(error: Exception, principal: Principal | None, where: str) -> tuple[Refusal | None, str]:
-    """The refusal for an error of botocore, and AWS's code for it; None for what is not botocore's."""
+def _translated(error: Exception, principal: Principal | None, where: str) -> tuple[Refusal | None, bool]:
+    """The refusal for an error of botocore (None for any other), and whether the base credentials are at fault."""
     from botocore import exceptions as aws
+    from botocore.parsers import ResponseParserError
 
     if isinstance(error, aws.ClientError):
         code = str(error.response.get("Error", {}).get("Code", ""))
-        return _of_code(code, principal, where), code
+        return _of_code(code, principal, where), code in _BASE_ENDED | _BASE_REFUSED
     if isinstance(error, aws.ParamValidationError):
-        return _unfit(principal, "the call's parameters are out of range"), "ParamValidation"
+        return _unfit(principal, "its parameters are out of range"), False
     if isinstance(
         error, (aws.NoCredentialsError, aws.PartialCredentialsError, aws.CredentialRetrievalError, aws.ProfileNotFound)
     ):
-        return _unavailable(f"the gateway has no AWS credentials of its own; {_HOW_TO_GIVE}"), "InvalidClientTokenId"
+        return _unavailable(f"the gateway has no AWS credentials of its own; {_HOW_TO_GIVE}"), True
     if isinstance(error, (aws.ReadTimeoutError, aws.ConnectTimeoutError)):
-        return _unavailable(f"{where} did not answer in {_TIMEOUT} s; look at its endpoint and the network policy"), "timeout"
+        return _unavailable(f"{where} did not answer in {_TIMEOUT} s; look at its endpoint and the network policy"), False
+    if isinstance(error, ResponseParserError):
+        return _unavailable(f"{where} does not answer as STS does; look at its endpoint"), False
     if isinstance(error, (aws.BotoCoreError, OSError)):
-        return _unavailable(f"{where} cannot be reached; look at its endpoint and the network policy"), "unreachable"
-    return None, ""
+        return _unavailable(f"{where} cannot be reached; look at its endpoint and the network policy"), False
+    return None, False
 
 
 def _of_code(code: str, principal: Principal | None, where: str) -> Refusal:
     if code in _DENIED and principal is not None:
         return Forbidden(
             Reason.ROLE_NOT_ASSUMABLE,
-            f"the gateway may not assume role '{principal.role_arn}' for dag '{principal.dag_id}' (STS: {code}): let its trust policy "
-            "name the gateway's principal, and the gateway's own policy allow sts:AssumeRole on it",
+            f"the gateway may not assume role '{principal.role_arn}' for dag '{principal.dag_id}' (STS: {code}): "
+            "let its trust policy name the gateway's principal, and the gateway's own policy allow sts:AssumeRole on it",
         )
     if code in _UNFIT:
         return _unfit(principal, f"STS: {code}")
