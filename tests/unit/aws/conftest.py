@@ -1,0 +1,20 @@
+"""The I/O of this folder is tested on both event loops: asyncio's own and uvloop, which serves in production."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import uvloop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import pytest
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Each asynchronous test runs once on each."""
+    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
