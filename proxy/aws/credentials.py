@@ -28,7 +28,6 @@ _log = logging.getLogger("proxy.aws")
 _SPARE = 60.0  # seconds before their end from which credentials are not used: clocks differ, requests take time
 _DENIED_WAIT = 30.0
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 8.0  # an STS that is back is found within 10 s
-_PATIENCE = 15.0  # one AssumeRole with its retries
 
 
 @dataclass(slots=True)
@@ -58,6 +57,7 @@ class RoleCredentials:
         *,
         size: int = 10_000,
         sweep: float = 1.0,
+        patience: float = 15.0,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._assume = assume
@@ -65,6 +65,7 @@ class RoleCredentials:
         self._steady = steady
         self._size = size
         self._sweep_every = sweep
+        self._patience = patience  # seconds for one AssumeRole with its retries
         self._jitter = jitter
         self._entries: OrderedDict[Principal, _Entry] = OrderedDict()  # the least recently used first
         self._flights: set[asyncio.Task[Credentials | Refusal]] = set()
@@ -157,13 +158,13 @@ class RoleCredentials:
         """One AssumeRole; its outcome is a value, for it may have many who wait, or none."""
         outcome: Credentials | Refusal
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(self._patience):
                 outcome = await self._assume(principal)
         except Refusal as refusal:
             outcome = refusal
         except TimeoutError:
             outcome = Unavailable(
-                Reason.CREDENTIALS_UNAVAILABLE, f"STS did not answer within {_PATIENCE:.0f} s; look at its endpoint"
+                Reason.CREDENTIALS_UNAVAILABLE, f"STS did not answer within {self._patience:g} s; look at its endpoint"
             )
         except Exception:  # noqa: BLE001 - a single flight must answer all who wait for it
             _log.exception("assuming role %s failed by a defect of the gateway", principal.role_arn)

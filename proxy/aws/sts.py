@@ -191,7 +191,7 @@ def _translated(error: Exception, principal: Principal | None, where: str) -> tu
         return _unavailable(f"the gateway has no AWS credentials of its own; {_HOW_TO_GIVE}"), True
     if isinstance(error, (aws.ReadTimeoutError, aws.ConnectTimeoutError)):
         return _unavailable(f"{where} did not answer in {_TIMEOUT} s; look at its endpoint and the network policy"), False
-    if isinstance(error, ResponseParserError):
+    if isinstance(error, (ResponseParserError, KeyError)):  # its parser gives the latter for XML that is not of STS
         return _unavailable(f"{where} does not answer as STS does; look at its endpoint"), False
     if isinstance(error, (aws.BotoCoreError, OSError)):
         return _unavailable(f"{where} cannot be reached; look at its endpoint and the network policy"), False

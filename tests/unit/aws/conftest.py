@@ -16,5 +16,7 @@ if TYPE_CHECKING:
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Each asynchronous test runs once on each."""
+    """Each asynchronous test runs once on each; those of STS on one, for its client is not ours and slow to make."""
+    if item.path.name == "test_sts.py":
+        return {"uvloop": uvloop.new_event_loop}
     return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
