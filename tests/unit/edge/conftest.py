@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+import uvloop
 
 from proxy.edge.connection import Edge
 from proxy.edge.limits import EdgeLimits
@@ -14,7 +16,7 @@ from proxy.model import Reply
 from proxy.refusal import Abandoned, Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
     from proxy.edge.connection import IncomingBody
     from proxy.model import RequestHead
@@ -116,13 +118,13 @@ class Bench:
             wire.writer.close()
 
 
-@pytest.fixture
-async def start() -> AsyncIterator[Callable[..., object]]:
-    """Starts benches: `await start(head_seconds=0.1, tls=..., client_tls=...)`."""
+@asynccontextmanager
+async def running_benches() -> AsyncIterator[Callable[..., object]]:
+    """Gives what starts benches: `await start(head_seconds=0.1, tls=..., client_tls=...)`."""
     loop = asyncio.get_running_loop()
     opened: list[tuple[Bench, asyncio.Server]] = []
 
-    async def make(*, tls: ssl.SSLContext | None = None, client_tls: ssl.SSLContext | None = None, **limits: float) -> Bench:
+    async def start(*, tls: ssl.SSLContext | None = None, client_tls: ssl.SSLContext | None = None, **limits: float) -> Bench:
         pipeline = EchoPipeline()
         edge = Edge(pipeline, EdgeLimits(**limits), loop)  # type: ignore[arg-type]
         server = await loop.create_server(edge.accept, "127.0.0.1", 0, ssl=tls)
@@ -130,9 +132,31 @@ async def start() -> AsyncIterator[Callable[..., object]]:
         opened.append((bench, server))
         return bench
 
-    yield make
+    yield start
     for bench, server in opened:
         bench.pipeline.go.set()
         server.close()
         await bench.close()
         assert await bench.edge.drain(10)
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[Callable[..., object]]:
+    """Starts benches on the test's loop."""
+    async with running_benches() as start:
+        yield start
+
+
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def on_loop(request: pytest.FixtureRequest) -> Callable[[Callable[..., Coroutine[None, None, None]]], None]:
+    """Runs a scenario on each of the two loops, for what they do differently."""
+
+    def run(scenario: Callable[..., Coroutine[None, None, None]]) -> None:
+        async def play() -> None:
+            async with running_benches() as start:
+                await scenario(start)
+
+        with asyncio.Runner(loop_factory=request.param) as runner:
+            runner.run(play())
+
+    return run

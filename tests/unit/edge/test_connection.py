@@ -75,7 +75,9 @@ REFUSED = {
 
 @pytest.mark.parametrize(("raw", "reason"), REFUSED.values(), ids=REFUSED.keys())
 @pytest.mark.parametrize("before", [b"", HEALTH])
-async def test_a_refusal_is_answered_and_ends_the_connection(start: Callable[..., Any], raw: bytes, reason: Reason, before: bytes) -> None:
+async def test_a_refusal_is_answered_and_ends_the_connection(
+    start: Callable[..., Any], raw: bytes, reason: Reason, before: bytes
+) -> None:
     """One answer with `Connection: close`, then the end; what stands behind never reaches the pipeline."""
     bench = await start()
     wire = await bench.connect()
@@ -367,7 +369,9 @@ async def test_random_bytes_end_in_a_refusal_or_in_silence(start: Callable[..., 
     loop.set_exception_handler(lambda _, context: errors.append(context))
     bench = await start(head_seconds=0.02, first_byte_seconds=0.02, body_seconds=0.02, idle_seconds=0.02, linger_seconds=0.02)
     wire = await bench.connect()
-    pieces = st.one_of(st.binary(max_size=40), st.sampled_from([HEAD, HEALTH, b"\r\n", b"\r\n\r\n", b"content-length: 3", post(b"abc")]))
+    pieces = st.one_of(
+        st.binary(max_size=40), st.sampled_from([HEAD, HEALTH, b"\r\n", b"\r\n\r\n", b"content-length: 3", post(b"abc")])
+    )
     for piece in data.draw(st.lists(pieces, max_size=6)):
         wire.send(piece)
     await wire.rest()
