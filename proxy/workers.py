@@ -48,7 +48,6 @@ def supervise(plane: DataPlane, listener: socket.socket) -> int:
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
-        listener.close()
 
 
 class Workers:
@@ -58,13 +57,15 @@ class Workers:
         self._plane = plane
         self._listener = listener
         self._running: dict[int, tuple[SpawnProcess, float]] = {}  # sentinel -> process, when it was started
+        self._is_starting = False
         self._is_stopping = False
         self._status = 0
 
     def run(self) -> int:
         """Start all, then wait for ends until the last."""
         for _ in range(self._plane.workers):
-            self._start()
+            if not self._is_stopping:
+                self._start()
         while self._running:
             for sentinel in wait(list(self._running)):
                 assert isinstance(sentinel, int)  # noqa: S101 - we gave it integers
@@ -74,15 +75,22 @@ class Workers:
     def stop(self, number: int | None = None, frame: FrameType | None = None) -> None:  # noqa: ARG002 - a signal handler
         """Have every worker drain; also the handler of SIGTERM and SIGINT."""
         self._is_stopping = True
+        if not self._is_starting:
+            self._stop_workers()
+
+    def _stop_workers(self) -> None:
+        self._listener.close()  # else callers would wait in the queue of a port that nobody serves
         for process, _ in list(self._running.values()):
             process.terminate()
 
     def _start(self) -> None:
+        self._is_starting = True  # a signal now must neither close what the worker inherits nor miss the worker
         process = _spawn.Process(target=_work, args=(self._plane, self._listener))
         process.start()
         self._running[process.sentinel] = (process, time.monotonic())
-        if self._is_stopping:  # the signal came while it was being started
-            process.terminate()
+        self._is_starting = False
+        if self._is_stopping:
+            self._stop_workers()
 
     def _ended(self, process: SpawnProcess, started: float) -> None:
         process.join()

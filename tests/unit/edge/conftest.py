@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from proxy.model import Reply
 from proxy.refusal import Abandoned, Refusal
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterator, Callable, Coroutine
 
     from proxy.edge.connection import IncomingBody
@@ -35,6 +35,7 @@ class EchoPipeline:
         self.left = asyncio.Event()
 
     async def serve(self, head: RequestHead, incoming: IncomingBody) -> Reply | None:
+        """Do what `x-do` says."""
         self.heads.append(head)
         do = head.headers.get(b"x-do", b"")
         if do == b"refuse":
@@ -61,6 +62,7 @@ class EchoPipeline:
         return Reply(200, ((b"x-order", b"%d" % len(self.bodies)),), b"x" * 8_000_000 if do == b"large" else body)
 
     def turn_away(self, refusal: Refusal, peer: str) -> Reply:
+        """Write the refusal down and answer with its message."""
         self.refusals.append(refusal)
         return Reply(refusal.answer.status, ((b"x-peer", peer.encode()),), refusal.message.encode())
 
@@ -73,6 +75,7 @@ class Wire:
         self.writer = writer
 
     def send(self, data: bytes) -> None:
+        """Bytes as they are."""
         self.writer.write(data)
 
     async def reply(self) -> tuple[int, dict[bytes, bytes], bytes]:
@@ -102,6 +105,7 @@ class Bench:
         self._wires: list[Wire] = []
 
     async def connect(self, *, plaintext: bool = False) -> Wire:
+        """A new connection."""
         tls = None if plaintext else self._client_tls
         wire = Wire(*await asyncio.open_connection("127.0.0.1", self.port, ssl=tls))
         self._wires.append(wire)
@@ -114,6 +118,7 @@ class Bench:
                 await asyncio.sleep(0.001)
 
     async def close(self) -> None:
+        """Close all connections."""
         for wire in self._wires:
             wire.writer.close()
 

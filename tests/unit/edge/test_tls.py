@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
+import datetime as dt
 import ssl
 import urllib.error
 import urllib.request
@@ -39,7 +39,7 @@ def write_certificate(directory: Path, name: str) -> tuple[Path, Path]:
     """A self-signed certificate for localhost and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -47,7 +47,7 @@ def write_certificate(directory: Path, name: str) -> tuple[Path, Path]:
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now)
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
         .sign(key, hashes.SHA256())
     )
@@ -60,6 +60,7 @@ def write_certificate(directory: Path, name: str) -> tuple[Path, Path]:
 
 
 def trust_anybody() -> ssl.SSLContext:
+    """A client that looks at the certificate itself."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -104,7 +105,7 @@ async def test_plain_http_to_the_tls_port_is_told_what_to_write(start: Callable[
 
     def ask() -> tuple[int, str]:
         try:
-            urllib.request.urlopen(f"http://localhost:{bench.port}/healthz", timeout=10).close()  # noqa: S310 - our own port
+            urllib.request.urlopen(f"http://localhost:{bench.port}/healthz", timeout=10).close()
         except urllib.error.HTTPError as error:
             with error:
                 return error.status or 0, error.read().decode()
