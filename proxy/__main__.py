@@ -66,16 +66,6 @@ def _add_config(command: argparse.ArgumentParser) -> None:
     )
 
 
-def settings_path(given: Path | None) -> Path | None:
-    """The settings file to read: as given, as the variable says, ./proxy.yaml where it exists, else none."""
-    if given is not None:
-        return given
-    if named := os.environ.get("DDB_PROXY_CONFIG"):
-        return Path(named)
-    here = Path("proxy.yaml")
-    return here if here.exists() else None
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit status: 0 done, 1 the answer is no, 2 it could not be tried."""
     options = parser().parse_args(arguments)
@@ -94,7 +84,7 @@ def _run_in_gateway(options: argparse.Namespace) -> int:
         from proxy.policy.check import check_command
 
         return check_command(options.policies, sys.stdout)
-    from proxy.settings import SettingsError, load_settings
+    from proxy.settings import SettingsError, load_settings, settings_path
 
     if options.command == "serve" and options.workers is not None:
         os.environ["DDB_PROXY_WORKERS"] = str(options.workers)  # one spelling for this process and the workers that it starts

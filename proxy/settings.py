@@ -8,6 +8,7 @@ silently leave a default in force.
 from __future__ import annotations
 
 import ipaddress
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -87,7 +88,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("limits.body_bytes_total", "count", 512 * 1024 * 1024, "request bodies held at once, each worker", "512 MiB"),
     Setting("limits.head_bytes", "count", 32768, "largest request head"),
     Setting("limits.headers", "count", 100, "headers in a request"),
-    Setting("limits.connections", "count", 4096, "connections of callers, each worker"),
+    Setting("limits.connections", "count", 1000, "connections of callers, each worker"),
     Setting("limits.json_members", "count", 60000, "JSON members and elements in a body (30 ms of parsing)"),
     Setting("timeouts.head_seconds", "seconds", 10.0, "for a request head to arrive"),
     Setting("timeouts.body_seconds", "seconds", 30.0, "for a request body to arrive"),
@@ -182,6 +183,16 @@ class SettingsError(Exception):
     def __init__(self, lines: list[str]) -> None:
         super().__init__("\n".join(lines))
         self.lines = lines
+
+
+def settings_path(given: Path | None) -> Path | None:
+    """The settings file to read: as given, as the variable says, ./proxy.yaml where it exists, else none."""
+    if given is not None:
+        return given
+    if named := os.environ.get(CONFIG_VARIABLE):
+        return Path(named)
+    here = Path("proxy.yaml")
+    return here if here.exists() else None
 
 
 def load_settings(path: Path | None, environment: Environment[str, str]) -> Settings:

@@ -50,7 +50,7 @@ class UpstreamPool:
     def __init__(self, endpoint: Endpoint, tls: ssl.SSLContext | None = None, limits: PoolLimits | None = None) -> None:
         if (endpoint.scheme == "https") != (tls is not None):
             raise ValueError("an https endpoint needs a TLS context, and an http one must have none")
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self._host = endpoint.host.strip("[]")
         self._name = f"{endpoint.host}:{endpoint.port}"
         self._tls = tls
@@ -205,7 +205,7 @@ class UpstreamPool:
     async def _try_connect(self, attempt: int, deadline: float, tries_left: int) -> Connection:
         """One try at one address. Where there are several, a silent one may take only its share of the time."""
         loop = asyncio.get_running_loop()
-        addresses = await loop.getaddrinfo(self._host, self._endpoint.port, type=socket.SOCK_STREAM)
+        addresses = await loop.getaddrinfo(self._host, self.endpoint.port, type=socket.SOCK_STREAM)
         family, kind, protocol, _, address = addresses[attempt % len(addresses)]
         now = loop.time()
         share = (deadline - now) / (tries_left if len(addresses) > 1 else 1)
