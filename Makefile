@@ -17,7 +17,8 @@ LEFT_OUT := .cache/left_out.jsonl
 export LEFT_OUT
 
 has = $(shell command -v $(1) 2>/dev/null)
-PARTS := $(foreach name,server dev engine clients aiobotocore airflow3,$(call ready,$(name)))
+LOCKED := $(filter-out lock build,$(patsubst requirements/%.txt,%,$(wildcard requirements/*.txt)))
+PARTS := $(foreach name,$(LOCKED),$(call ready,$(name)))
 ifneq ($(call has,npm),)
 PARTS += .cache/node_modules.ready .cache/dynamodb_local.ready
 endif
@@ -61,7 +62,7 @@ environments: ## every environment and engine that this machine can have
 
 .PHONY: lock
 lock: $(call ready,lock) ## resolve requirements/*.in anew: one lock for Python 3.11 to 3.14, with hashes
-	@for name in lock engine clients aiobotocore airflow3; do $(LOCK) requirements/$$name.in -o requirements/$$name.txt; done
+	@for wishes in $(filter-out requirements/dev.in,$(wildcard requirements/*.in)); do $(LOCK) $$wishes -o $${wishes%.in}.txt; done
 	@$(LOCK) --extra server pyproject.toml -o requirements/server.txt
 	@$(LOCK) --extra server --constraints requirements/server.txt pyproject.toml requirements/dev.in -o requirements/dev.txt
 	@cd tests/js && npm install --package-lock-only --ignore-scripts --no-audit --no-fund --loglevel=error
@@ -75,7 +76,7 @@ LOCK = UV_CUSTOM_COMPILE_COMMAND='make lock' .venv/lock/bin/uv pip compile --qui
 .PHONY: test
 test: environments ## every test that this machine can run; says at its end what was left out
 	@rm -f $(LEFT_OUT)
-	@for step in lint unit tooling engines airflow; do $(MAKE) --no-print-directory $$step; done
+	@for step in lint unit clients rest; do $(MAKE) --no-print-directory $$step; done
 	@$(DEV) -m tests.left_out $(LEFT_OUT)
 
 .PHONY: lint
@@ -95,21 +96,37 @@ unit: $(call ready,dev) ## unit tests and attacks, with the floors of coverage
 	$(PYTEST) tests/unit --cov --cov-report=
 	@$(DEV) -m tests.coverage_floors
 
-.PHONY: tooling
-tooling: $(call ready,dev) ## the distribution, the locks, the documents
-	$(PYTEST) tests/tooling tests/docs
+.PHONY: clients
+clients: $(call ready,clients) ## our tables against the newest botocore
+	.venv/clients/bin/python -m pytest tests/clients
+
+.PHONY: rest
+rest: environments ## all but the unit tests: engines, Airflow, distribution, documents, image and chart
+	$(PYTEST) tests --ignore=tests/unit --durations=10
 
 .PHONY: engines
-engines: environments ## real engines, identity provider and clients
+engines: environments ## real engines, identity provider and clients alone
 	$(PYTEST) tests/engines
 
 .PHONY: airflow
-airflow: environments ## a real Airflow 3
+airflow: environments ## a real Airflow 3 alone
 	$(PYTEST) tests/airflow
+
+.PHONY: tooling
+tooling: $(call ready,dev) ## the distribution, the locks and the documents alone
+	$(PYTEST) tests/tooling tests/docs
 
 .PHONY: test-pythons
 test-pythons: $(call ready,dev) ## unit tests on each of Python 3.11 to 3.14 that is found
 	@$(DEV) -m tests.pythons
+
+# ------------------------------------------------------------------------------------------------------- demo
+
+.PHONY: demo
+demo: $(call ready,server) $(call ready,engine) ## the main job on an embedded stack, told in a minute
+	@.venv/server/bin/python -m proxy.demo
+
+# --------------------------------------------------------------------------------------------------- documents
 
 .PHONY: docs
 docs: $(call ready,dev) ## write README's tables anew from the code

@@ -18,7 +18,8 @@ from tests.stack.process import ROOT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ENVIRONMENTS = ("server", "dev", "engine", "clients", "aiobotocore", "airflow3")
+# Each lock is an environment, but for those of the tools that make locks and wheels.
+ENVIRONMENTS = sorted({lock.stem for lock in (ROOT / "requirements").glob("*.txt")} - {"lock", "build"})
 
 
 class Part(NamedTuple):

@@ -11,7 +11,7 @@ import pytest
 
 from tests.coverage_floors import below_floors
 from tests.left_out import describe, read
-from tests.stack.parts import ENVIRONMENTS, PARTS
+from tests.stack.parts import PARTS
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
@@ -19,7 +19,7 @@ LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 # Written in pieces, so that this file does not hold what it looks for.
 FORBIDDEN = {
     "an address of a package registry": re.compile(
-        r"(?:--?(?:extra-)?index-url|--find-links|--trusted-host)[ =]+\S|\"resolved\"\s*:|^\s*(?:@\S+:)?registry\s*=|://[^\s/\"']*/simple\b"
+        r"(?:--?(?:extra-)?index-url|--find-links|--trusted-host|\bregistry|\"resolved\")[ =:\"']+(?:\w+://|/)|://[^\s/\"']*/simple\b"
         r"|files\.python" + r"hosted\.org|registry\.npm" + r"js\.org|://pypi" + r"\.org/(?!project/)"
     ),
     "a path of one machine": re.compile(r"(?<![\w.$}])/(?:ho" + r"me|Users|ro" + r"ot|wo" + r"rk)/[\w.-]+"),
@@ -54,9 +54,10 @@ def test_every_tracked_file_is_text_of_reasonable_size() -> None:
     assert (too_big, binary) == ([], [])
 
 
-def test_every_environment_has_its_lock() -> None:
-    """A lock for each environment that the Makefile makes, and one for the tool that locks."""
-    assert {lock.stem for lock in LOCKS} == {*ENVIRONMENTS, "lock"}
+def test_every_list_of_wishes_has_its_lock() -> None:
+    """Each list of wishes has its lock; the server's wishes stand in pyproject.toml."""
+    wished = {wishes.stem for wishes in (ROOT / "requirements").glob("*.in")}
+    assert {lock.stem for lock in LOCKS} == {*wished, "server"}
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
