@@ -163,7 +163,10 @@ class Reply(NamedTuple):
 
 
 class Throttle(NamedTuple):
-    """One throttle that DynamoDB reported. `reason` is its ThrottlingReason, else the error name; `table` as DynamoDB named it or ""."""
+    """One throttle that DynamoDB reported.
+
+    `reason` is its ThrottlingReason, else the error name; `table` is as DynamoDB named it, or "".
+    """
 
     reason: str
     table: str
@@ -212,7 +215,7 @@ class Exchange:
     attempt: int = 1  # from `amz-sdk-request`
     status: int = 0
     aws_request_id: str = ""
-    summary: ReplySummary = ReplySummary()
+    summary: ReplySummary = ReplySummary()  # noqa: RUF009 - immutable, so it may be shared
     request_bytes: int = 0
     reply_bytes: int = 0
     sent: bool = False  # a byte may have gone upstream
