@@ -1,7 +1,7 @@
 """The one form of name pattern: `*` for any run of characters, `?` for one, everything else literal, case-sensitive.
 
 In a list, `!pattern` takes back what the others gave, wherever it stands. Compiled once at load; a match is one regular
-expression without back-tracking across patterns.
+expression whose time grows with pattern times name at most.
 """
 
 from __future__ import annotations
@@ -17,8 +17,13 @@ def is_glob(pattern: str) -> bool:
 
 
 def _expression(pattern: str) -> str:
-    pieces = (re.escape(piece).replace(r"\?", ".") for piece in _RUNS.split(pattern))
-    return ".*".join(pieces)
+    first, *rest = (re.escape(piece).replace(r"\?", ".") for piece in _RUNS.split(pattern))
+    if not rest:
+        return first
+    # The first place where a middle piece fits is as good as any later one, hence atomic: a caller who chooses the name
+    # could else make a pattern of many stars try every combination.
+    *middle, last = rest
+    return first + "".join(f"(?>.*?{piece})" for piece in middle) + ".*" + last
 
 
 def _compiled(patterns: list[str]) -> re.Pattern[str]:

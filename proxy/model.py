@@ -96,7 +96,7 @@ class Touch(NamedTuple):
 
     action: str  # the item-level IAM action: GetItem, PutItem, ConditionCheckItem, ...
     table: TableReference
-    index: str = ""
+    index: str = ""  # type: ignore[assignment]  # hides tuple.index, which nobody means on a Touch
     position: int = 0  # place of the member in the request, from 1; 0 for operations without members
 
 
@@ -163,7 +163,10 @@ class Reply(NamedTuple):
 
 
 class Throttle(NamedTuple):
-    """One throttle that DynamoDB reported. `reason` is its ThrottlingReason, else the error name; `table` as DynamoDB named it or ""."""
+    """One throttle that DynamoDB reported.
+
+    `reason` is its ThrottlingReason, else the error name; `table` is as DynamoDB named it, or "".
+    """
 
     reason: str
     table: str
@@ -212,9 +215,10 @@ class Exchange:
     attempt: int = 1  # from `amz-sdk-request`
     status: int = 0
     aws_request_id: str = ""
-    summary: ReplySummary = ReplySummary()
+    summary: ReplySummary = ReplySummary()  # noqa: RUF009 - immutable, so it may be shared
     request_bytes: int = 0
     reply_bytes: int = 0
     sent: bool = False  # a byte may have gone upstream
-    decided: bool = False  # the decision record is in the sink
+    decided: bool = False  # the decision record is in the sink, or may wait for it
+    recorded: bool = False  # the outcome record is written
     ending: Ending | None = None

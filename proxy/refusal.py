@@ -81,20 +81,18 @@ ANSWERS: dict[Reason, Answer] = {
     Reason.MALFORMED_REQUEST: Answer(
         400, _CORAL + "SerializationException", "framing or headers that an AWS SDK never sends; the connection is closed"
     ),
-    Reason.UNSUPPORTED_ROUTE: Answer(
-        400, _CORAL + "UnknownOperationException", "not `POST /` with DynamoDB's JSON content type"
-    ),
+    Reason.UNSUPPORTED_ROUTE: Answer(400, _CORAL + "UnknownOperationException", "not `POST /` with DynamoDB's JSON content type"),
     Reason.TOO_LARGE: Answer(413, _CORAL + "RequestEntityTooLargeException", "head or body over the configured limit"),
     Reason.TOO_SLOW: Answer(400, _CORAL + "RequestTimeoutException", "head or body did not arrive in time"),
     Reason.OVERLOADED: Answer(
         400, _AVAILABILITY + "ThrottlingException", "the gateway is at its own limit of connections or bytes; the SDK backs off"
     ),
     Reason.DRAINING: Answer(503, _UNAVAILABLE, "the gateway is stopping; nothing was sent, the SDK retries elsewhere"),
-    Reason.PLAINTEXT_TO_TLS: Answer(
-        400, _CORAL + "SerializationException", "`http://` was spoken to a port that serves TLS"
-    ),
+    Reason.PLAINTEXT_TO_TLS: Answer(400, _CORAL + "SerializationException", "`http://` was spoken to a port that serves TLS"),
     Reason.NO_TOKEN: Answer(
-        400, _CORAL + "MissingAuthenticationTokenException", "no token in `Authorization: Bearer`, `X-DAG-Token` or `X-Amz-Security-Token`"
+        400,
+        _CORAL + "MissingAuthenticationTokenException",
+        "no token in `Authorization: Bearer`, `X-DAG-Token` or `X-Amz-Security-Token`",
     ),
     Reason.SEVERAL_TOKENS: Answer(400, _UNRECOGNIZED, "tokens in more than one channel; exactly one is read"),
     Reason.AWS_KEYS: Answer(400, _UNRECOGNIZED, "signed with real AWS keys instead of a token for the gateway"),
@@ -111,9 +109,7 @@ ANSWERS: dict[Reason, Answer] = {
     Reason.NO_DAG_CLAIM: Answer(400, _DENIED, "the caller is known, but nothing says for which DAG it speaks"),
     Reason.CONFLICTING_CLAIMS: Answer(400, _DENIED, "two sources name different DAGs"),
     Reason.NOT_ENTITLED: Answer(400, _DENIED, "the caller may not speak for this DAG"),
-    Reason.UNREADABLE_BODY: Answer(
-        400, _CORAL + "SerializationException", "the body is not the strict JSON of this operation"
-    ),
+    Reason.UNREADABLE_BODY: Answer(400, _CORAL + "SerializationException", "the body is not the strict JSON of this operation"),
     Reason.UNKNOWN_OPERATION: Answer(400, _CORAL + "UnknownOperationException", "no DynamoDB operation of this name is known"),
     Reason.UNSUPPORTED_OPERATION: Answer(400, _DENIED, "a DynamoDB operation that the gateway does not serve yet"),
     Reason.UNKNOWN_DAG: Answer(400, _DENIED, "no policy file names this DAG"),
@@ -123,7 +119,9 @@ ANSWERS: dict[Reason, Answer] = {
     Reason.FOREIGN_TABLE: Answer(400, _DENIED, "a table of another account or Region"),
     Reason.ROLE_NOT_ASSUMABLE: Answer(400, _DENIED, "AWS does not let the gateway assume the DAG's role"),
     Reason.CREDENTIALS_UNAVAILABLE: Answer(503, _UNAVAILABLE, "STS cannot be reached or is failing; nothing was sent"),
-    Reason.CREDENTIALS_REFUSED: Answer(503, _UNAVAILABLE, "DynamoDB refused the gateway's own signature or session; nothing was done"),
+    Reason.CREDENTIALS_REFUSED: Answer(
+        503, _UNAVAILABLE, "DynamoDB refused the gateway's own signature or session; nothing was done"
+    ),
     Reason.UPSTREAM_UNREACHABLE: Answer(503, _UNAVAILABLE, "no connection to DynamoDB; nothing was sent"),
     Reason.UPSTREAM_BROKEN: Answer(
         500, _DYNAMODB + "InternalServerError", "the connection broke after sending: the outcome is unknown"

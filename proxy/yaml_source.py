@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -151,14 +151,18 @@ def _problem_of(error: BaseException) -> str:
     return str(error).splitlines()[0] if str(error) else "cannot be read"
 
 
-def _document(events: Iterator[yaml.Event], file: str, mistakes: Mistakes) -> Node | None:
+def _line_at(event: Any) -> int:  # Any: the published types say that a parsed event may have no mark
+    return int(event.start_mark.line) + 1
+
+
+def _document(events: Iterator[Any], file: str, mistakes: Mistakes) -> Node | None:
     document: Node | None = None
     seen = 0
     for event in events:
         if isinstance(event, yaml.DocumentStartEvent):
             seen += 1
             if seen > 1:
-                raise _Refused(event.start_mark.line + 1, "holds several documents (`---`); use one file for each")
+                raise _Refused(_line_at(event), "holds several documents (`---`); use one file for each")
         elif isinstance(event, yaml.NodeEvent):
             document = _node(event, events, file, mistakes, 0)
     if isinstance(document, Scalar) and document.is_null:
@@ -166,8 +170,8 @@ def _document(events: Iterator[yaml.Event], file: str, mistakes: Mistakes) -> No
     return document
 
 
-def _node(event: yaml.Event, events: Iterator[yaml.Event], file: str, mistakes: Mistakes, depth: int) -> Node:
-    line = event.start_mark.line + 1
+def _node(event: Any, events: Iterator[Any], file: str, mistakes: Mistakes, depth: int) -> Node:
+    line = _line_at(event)
     if depth > MAX_DEPTH:
         raise _Refused(line, f"is nested deeper than {MAX_DEPTH} levels")
     if isinstance(event, yaml.AliasEvent):
@@ -178,7 +182,7 @@ def _node(event: yaml.Event, events: Iterator[yaml.Event], file: str, mistakes: 
         raise _Refused(line, f"tag `{event.tag}` is not supported; write a plain value")
     place = Place(file, line)
     if isinstance(event, yaml.ScalarEvent):
-        return Scalar(event.value, quoted=bool(event.style) and event.style in "'\"|>", place=place)
+        return Scalar(event.value, quoted=event.style in ("'", '"', "|", ">"), place=place)
     if isinstance(event, yaml.SequenceStartEvent):
         items = []
         while not isinstance(event := next(events), yaml.SequenceEndEvent):
@@ -187,7 +191,7 @@ def _node(event: yaml.Event, events: Iterator[yaml.Event], file: str, mistakes: 
     return _mapping(events, place, mistakes, depth)
 
 
-def _mapping(events: Iterator[yaml.Event], place: Place, mistakes: Mistakes, depth: int) -> Mapping:
+def _mapping(events: Iterator[Any], place: Place, mistakes: Mistakes, depth: int) -> Mapping:
     entries: dict[str, Node] = {}
     keys: dict[str, Scalar] = {}
     while not isinstance(event := next(events), yaml.MappingEndEvent):
@@ -221,7 +225,7 @@ def text_of(node: Node | None, what: str, mistakes: Mistakes) -> str:
 
 
 _AMBIGUOUS = re.compile(
-    r"(?i:true|false|yes|no|on|off|y|n|null|~)|[-+]?\.?[0-9][0-9_.,eE+-]*|[-+]?\.(?:inf|nan)|0x[0-9a-fA-F_]+"
+    r"(?i:true|false|yes|no|on|off|y|n|null|~)|[-+]?\.?[0-9][0-9_.,eE+-]*|[-+]?\.(?:inf|nan)|0x[0-9a-fA-F_]+|0o[0-7_]+|0b[01_]+"
     r"|[0-9]{4}-[0-9]{2}-[0-9]{2}.*|[0-9]+(?::[0-9]{1,2})+",
     re.ASCII | re.IGNORECASE,
 )

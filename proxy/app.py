@@ -1,0 +1,388 @@
+"""Composition root: builds every long-lived part once, starts it, tells whether it is ready, and stops it.
+
+One process serves the data plane, or `workers` of them share its port; each composes itself in the ASGI lifespan (decision 19). The
+admin port belongs to the first process in both cases, in a thread of its own: a scrape never holds the data plane's loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import ssl
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from proxy import __version__
+from proxy.aws.credentials import RoleCredentials
+from proxy.aws.sigv4 import Endpoint
+from proxy.aws.sts import StsClient, variable_pointing_at
+from proxy.aws.upstream import PoolLimits, UpstreamPool
+from proxy.edge.limits import EdgeLimits
+from proxy.globs import Globs
+from proxy.identity.verifier import TokenVerifier
+from proxy.observe.audit import AuditLog
+from proxy.observe.fleet import WorkerStatus, fleet_status, render_shared, share_between_workers
+from proxy.observe.sink import LineSink
+from proxy.pipeline import Pipeline
+from proxy.policy.store import PolicyError, load_policies
+from proxy.refusal import Reason, Refusal
+from proxy.server import CannotServe, DataPlane, bind
+from proxy.settings import Settings, SettingsError, load_settings, settings_path
+from proxy.workers import serve_data_plane
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
+    import uvicorn
+
+    from proxy.admin import AdminState
+    from proxy.model import Credentials, Exchange, Principal
+    from proxy.observe.metrics import Metrics
+    from proxy.policy.rules import Policies
+
+log = logging.getLogger("proxy.app")
+
+RUNTIME_VARIABLE = "DYNAMODB_PROXY_RUNTIME_DIR"  # set by the parent of several workers: where they say how they are
+HOUSEKEEPING_SECONDS = 1.0
+SILENT_WORKER_SECONDS = 30.0
+CANNOT_START = 3
+
+
+class Journal:
+    """What happened, told to audit and metrics alike."""
+
+    def __init__(self, audit: AuditLog, metrics: Metrics, policies: Policies) -> None:
+        self.audit = audit
+        self.metrics = metrics
+        self._policies = policies
+
+    def decision(self, exchange: Exchange) -> None:
+        """Put the decision in the audit. Raises Unavailable(AUDIT_UNAVAILABLE)."""
+        self.audit.decision(exchange)
+
+    def outcome(self, exchange: Exchange) -> None:
+        """Record how it ended."""
+        self.audit.outcome(exchange)
+        self.metrics.record(exchange, self._policies)
+
+
+class Gateway:
+    """Every long-lived part of one process. Raises PolicyError where the policies cannot be loaded."""
+
+    def __init__(self, settings: Settings) -> None:
+        from proxy.observe.metrics import Metrics  # after `share_between_workers`, which must come before prometheus-client
+
+        self.settings = settings
+        self.current = load_policies(settings.policies, settings.environment, settings.aws_region)
+        self.metrics = Metrics(__version__, settings.workers)
+        self.metrics.policy_loaded(self.current.digest, settings.environment)
+        self.audit = AuditLog(LineSink(settings.audit_path), self.metrics)
+        self.tokens = TokenVerifier(settings.issuers)
+        self.sts = StsClient(
+            settings.aws_region,
+            settings.aws_sts_endpoint_url,
+            duration=settings.aws_session_seconds,
+            tags=settings.aws_session_tags,
+        )
+        self.roles = RoleCredentials(self._assume)
+        self._pools: dict[str, UpstreamPool] = {}
+        self.pipeline = Pipeline(
+            tokens=self.tokens,
+            policies=self,
+            roles=self.roles,
+            endpoint_of=self.endpoint_of,
+            upstream_of=self.upstream_of,
+            journal=Journal(self.audit, self.metrics, self.current),
+            max_json_members=settings.limits_json_members,
+        )
+        self.edge_state: MutableMapping[str, Any] = {}
+        self._background: list[asyncio.Task[None]] = []
+
+    async def _assume(self, principal: Principal) -> Credentials:
+        try:
+            credentials = await self.sts.assume(principal)
+        except Refusal as refusal:
+            self.metrics.sts_called("refused" if refusal.reason is Reason.ROLE_NOT_ASSUMABLE else "unavailable", time.time())
+            raise
+        self.metrics.sts_called("ok", time.time())
+        return credentials
+
+    def endpoint_of(self, region: str) -> Endpoint:
+        """DynamoDB's endpoint for a Region: from the settings and the Region alone, never from a request."""
+        return self.upstream_of(region).endpoint
+
+    def upstream_of(self, region: str) -> UpstreamPool:
+        """The pool of connections to a Region's endpoint."""
+        pool = self._pools.get(region)
+        if pool is None:
+            settings = self.settings
+            url = urlsplit(settings.aws_endpoint_url or default_endpoint(region))
+            is_tls = url.scheme == "https"
+            host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname or ""
+            endpoint = Endpoint("https" if is_tls else "http", host, url.port or (443 if is_tls else 80), region)
+            trust = ssl.create_default_context(cafile=settings.aws_ca_file or None) if is_tls else None
+            limits = PoolLimits(
+                connections=settings.upstream_max_connections,
+                connect=settings.upstream_connect_seconds,
+                total=settings.upstream_total_seconds,
+            )
+            pool = self._pools[region] = UpstreamPool(endpoint, trust, limits)
+        return pool
+
+    async def start(self, state: MutableMapping[str, Any]) -> None:
+        """Begin to fetch keys, warm up roles and keep house; does not wait for what is away."""
+        self.edge_state = state
+        self.audit.event("start", version=__version__, policy_digest=self.current.digest, environment=self.settings.environment)
+        self._background = [
+            asyncio.create_task(self.tokens.warm(), name="issuers' keys"),
+            asyncio.create_task(self._warm_up(), name="roles' first credentials"),
+            asyncio.create_task(self._keep_house(), name="housekeeping"),
+        ]
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.audit.reopen)
+
+    async def _warm_up(self) -> None:
+        globs = Globs(self.settings.aws_warm_up)
+        refused = await self.roles.warm(p for p in self.current.principals() if globs.match(p.dag_id))
+        for principal, refusal in refused.items():
+            log.warning("role of dag '%s' could not be warmed up: %s", principal.dag_id, refusal.message)
+
+    async def _keep_house(self) -> None:
+        directory = os.environ.get(RUNTIME_VARIABLE)
+        status = WorkerStatus(Path(directory), time.time()) if directory else None
+        fetched: dict[str, int] = {}
+        try:
+            while True:
+                missing = self.missing()
+                self.metrics.set_ready(not missing)
+                self.metrics.set_inflight(len(edge.requests) if (edge := self.edge_state.get("edge")) else 0)
+                for issuer in self.tokens.status():
+                    self.metrics.keys_stale(issuer.name, bool(issuer.failure))
+                    if issuer.generation != fetched.get(issuer.name, 0):
+                        fetched[issuer.name] = issuer.generation
+                        self.audit.event("keys", issuer=issuer.name, generation=str(issuer.generation))
+                if status is not None:
+                    status.write(missing, self.current.digest)
+                await asyncio.sleep(HOUSEKEEPING_SECONDS)
+        finally:
+            if status is not None:
+                status.remove()
+
+    def missing(self) -> list[str]:
+        """What stands in the way of serving; empty when ready."""
+        missing = []
+        if self.edge_state.get("draining"):
+            missing.append("draining")
+        if not self.tokens.is_ready:
+            missing += [f"keys of issuer {issuer.name}: {issuer.failure or 'being fetched'}" for issuer in self.tokens.status()]
+        if self.audit.is_failing:
+            missing.append("the audit sink takes no records")
+        return missing
+
+    async def stop(self) -> None:
+        """Close everything; what the audit still holds is written."""
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await self.roles.close()
+        await self.sts.close()
+        await self.tokens.close()
+        for pool in self._pools.values():
+            await pool.close()
+        self.audit.event("stop")
+        if left := self.audit.close():
+            log.error("%d audit records could not be written", left)
+
+    # ------------------------------------------------------------------------------ asked by the admin plane
+
+    def is_ready(self) -> tuple[bool, list[str]]:
+        """Whether requests can be served, and what is missing."""
+        missing = self.missing()
+        return not missing, missing
+
+    def render_metrics(self) -> tuple[str, bytes]:
+        """Content type and text of a scrape."""
+        return self.metrics.render()
+
+
+def default_endpoint(region: str) -> str:
+    """AWS's own endpoint of DynamoDB in a Region."""
+    return f"https://dynamodb.{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}"
+
+
+# --------------------------------------------------------------------------------------------- as ASGI, as processes
+
+
+class LifespanApp:
+    """The ASGI app of one process: it speaks lifespan only, for the wire is `proxy.edge`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.gateway: Gateway | None = None
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        """Start the gateway, put it into the connections' state, stop it at the end."""
+        await receive()
+        try:
+            gateway = self.gateway = Gateway(self.settings)
+        except PolicyError as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        scope["state"].update(pipeline=gateway.pipeline, limits=edge_limits(self.settings))
+        await gateway.start(scope["state"])
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await gateway.stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    def is_ready(self) -> tuple[bool, list[str]]:
+        """Whether requests can be served, and what is missing."""
+        return self.gateway.is_ready() if self.gateway is not None else (False, ["starting"])
+
+    def render_metrics(self) -> tuple[str, bytes]:
+        """Content type and text of a scrape."""
+        return self.gateway.render_metrics() if self.gateway is not None else ("text/plain", b"")
+
+
+class Fleet:
+    """Several workers, as the admin plane of their parent sees them."""
+
+    def __init__(self, directory: Path, workers: int) -> None:
+        self._directory = directory
+        self._workers = workers
+
+    def is_ready(self) -> tuple[bool, list[str]]:
+        """Whether every worker is ready, and what is missing."""
+        return fleet_status(self._directory, self._workers, SILENT_WORKER_SECONDS)
+
+    def render_metrics(self) -> tuple[str, bytes]:
+        """One scrape over all workers."""
+        return render_shared(self._directory / "metrics")
+
+
+def create_app() -> LifespanApp:
+    """The app of a spawned worker, which finds the settings as its parent did."""
+    settings = load_settings(settings_path(None), os.environ)
+    configure_logging(settings.log_level)
+    return LifespanApp(settings)
+
+
+def edge_limits(settings: Settings) -> EdgeLimits:
+    """The settings that the wire obeys."""
+    return EdgeLimits(
+        head_bytes=settings.limits_head_bytes,
+        header_count=settings.limits_headers,
+        body_bytes=settings.limits_body_bytes,
+        bodies_in_memory=settings.limits_body_bytes_total,
+        connections=settings.limits_connections,
+        head_seconds=settings.timeouts_head_seconds,
+        body_seconds=settings.timeouts_body_seconds,
+        idle_seconds=settings.timeouts_idle_seconds,
+    )
+
+
+def configure_logging(level: str) -> None:
+    """Logs go to standard error, for the audit may own standard output; libraries speak from warnings on."""
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
+    )
+    logging.getLogger("proxy").setLevel(level.upper())
+
+
+def serve(settings: Settings) -> int:
+    """Serve until a signal. Returns the exit status: 0 after a drain, 2 for mistakes, 3 where a port or file cannot be had."""
+    configure_logging(settings.log_level)
+    problems = problems_before_start(settings)
+    if problems:
+        print("the gateway cannot start; nothing was started", *problems, sep="\n  ", file=sys.stderr)
+        return 2
+    with tempfile.TemporaryDirectory(prefix="dynamodb-proxy-") as directory:
+        try:
+            return _serve_both_planes(settings, Path(directory))
+        except CannotServe as error:
+            print(error, file=sys.stderr)
+            return CANNOT_START
+
+
+def problems_before_start(settings: Settings) -> list[str]:
+    """What would stop every worker alike, found before any port is opened."""
+    try:
+        load_policies(settings.policies, settings.environment, settings.aws_region)
+    except PolicyError as error:
+        return error.lines
+    own = variable_pointing_at(os.environ, settings.listen.host, settings.listen.port)
+    if own:
+        return [
+            f"{own} points at this gateway's own port, so its AWS credentials would come from itself; "
+            "unset it for the gateway, it is meant for workers"
+        ]
+    try:
+        sink = LineSink(settings.audit_path)
+        sink.check()
+        sink.close()
+    except OSError as error:
+        return [f"`audit.path`: `{settings.audit_path}` cannot be written: {error.strerror}"]
+    return []
+
+
+def _serve_both_planes(settings: Settings, directory: Path) -> int:
+    listener = bind(*settings.listen)
+    admin_listener = bind(*settings.admin_listen)
+    app = LifespanApp(settings)
+    state: AdminState = app
+    if settings.workers > 1:
+        share_between_workers(directory / "metrics")
+        os.environ[RUNTIME_VARIABLE] = str(directory)
+        state = Fleet(directory, settings.workers)
+    admin = AdminThread(state, admin_listener)
+    admin.start()
+    plane = DataPlane(
+        app="proxy.app:create_app" if settings.workers > 1 else app,
+        certificate=Path(settings.tls_certificate) if settings.tls_certificate else None,
+        key=Path(settings.tls_key) if settings.tls_key else None,
+        workers=settings.workers,
+        drain_delay=settings.drain_delay_seconds,
+        drain_timeout=settings.drain_timeout_seconds,
+    )
+    try:
+        return serve_data_plane(plane, listener)
+    finally:
+        admin.stop()
+
+
+class AdminThread:
+    """The admin plane in a thread and loop of its own; FastAPI is imported there, so that the data plane need not wait for it."""
+
+    def __init__(self, state: AdminState, listener: Any) -> None:
+        self._state = state
+        self._listener = listener
+        self._server: uvicorn.Server | None = None
+        self._thread = threading.Thread(target=self._run, name="admin", daemon=True)
+
+    def start(self) -> None:
+        """Begin to serve."""
+        host, port = self._listener.getsockname()[:2]
+        log.info("admin plane on http %s port %d", host, port)
+        self._listener.listen(128)  # probes that come before FastAPI is imported wait instead of failing
+        self._thread.start()
+
+    def _run(self) -> None:
+        import uvicorn
+
+        from proxy.admin import admin_server
+
+        host, port = self._listener.getsockname()[:2]
+        self._server = uvicorn.Server(admin_server(self._state, host, port))
+        self._server.run(sockets=[self._listener])
+
+    def stop(self) -> None:
+        """Stop, within a few seconds."""
+        if self._server is not None:
+            self._server.should_exit = True
+            self._thread.join(3)

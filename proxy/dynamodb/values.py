@@ -1,0 +1,121 @@
+"""AttributeValues: exactly one type each, with content of that type. The hot loop of reading a request.
+
+DynamoDB takes `{"S": null, "N": "1"}` for a number and other engines keep either of two types; here an object of more than
+one member is refused, so that everyone who reads it later reads the same. Messages show neither names nor contents.
+"""
+
+from __future__ import annotations
+
+import re
+from binascii import a2b_base64, b2a_base64
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+MAX_NESTING = 32  # maps and lists inside one attribute (developer guide, "Service quotas": nested attribute depth)
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+
+
+class Misfit(Exception):
+    """A member that is not what the API says. `problem` is the sentence's predicate, `path` leads to the member."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.path = ""
+
+    def below(self, step: str) -> None:
+        """Prepend one step (`Name` or `[3]`) on the way up."""
+        separator = "." if self.path and not self.path.startswith("[") else ""
+        self.path = f"{step}{separator}{self.path}"
+
+
+def check_attributes(value: Any, room: int = MAX_NESTING) -> None:
+    """A map of names to AttributeValues, with at most `room` levels of maps and lists inside each."""
+    if type(value) is not dict:
+        raise Misfit("must be an object of attributes")
+    _check_each(value.values(), room)
+
+
+def check_value(value: Any) -> None:
+    """One AttributeValue."""
+    _check_each((value,), MAX_NESTING)
+
+
+def _check_each(values: Iterable[Any], room: int) -> None:
+    for value in values:
+        if type(value) is not dict or len(value) != 1:
+            raise Misfit('has a value that is not an object of exactly one type, such as {"S": ...}')
+        if type(value.get("S")) is str:  # most values: worth a short way
+            continue
+        ((kind, content),) = value.items()
+        check = KINDS.get(kind)
+        if check is None:
+            raise Misfit(f"has a value of an unknown type; the types are {', '.join(KINDS)}")
+        check(content, room)
+
+
+def _string(content: Any, _room: int) -> None:
+    if type(content) is not str:
+        raise Misfit("has a value of type S that is not a string")
+
+
+def _number(content: Any, _room: int) -> None:
+    if type(content) is not str or _NUMBER.fullmatch(content) is None:
+        raise Misfit('has a value of type N that is not a number written as a string, such as {"N": "12.5"}')
+
+
+def _binary(content: Any, _room: int) -> None:
+    """Canonical Base64 only: what is written again from the decoded bytes must be what was read (RFC 4648, 3.5)."""
+    try:
+        if type(content) is str and b2a_base64(a2b_base64(content), newline=False) == content.encode():
+            return
+    except ValueError:
+        pass
+    raise Misfit("has a value of type B that is not canonical Base64 with padding")
+
+
+def _boolean(content: Any, _room: int) -> None:
+    if type(content) is not bool:
+        raise Misfit("has a value of type BOOL or NULL that is not true or false")
+
+
+def _set_of(check: Callable[[Any, int], None]) -> Callable[[Any, int], None]:
+    def check_set(content: Any, room: int) -> None:
+        if type(content) is not list:
+            raise Misfit("has a value of type SS, NS or BS that is not a list")
+        for entry in content:
+            check(entry, room)
+
+    return check_set
+
+
+def _map(content: Any, room: int) -> None:
+    check_attributes(content, _deeper(room))
+
+
+def _list(content: Any, room: int) -> None:
+    if type(content) is not list:
+        raise Misfit("has a value of type L that is not a list")
+    _check_each(content, _deeper(room))
+
+
+def _deeper(room: int) -> int:
+    if room == 0:
+        raise Misfit(f"has a value nested more than {MAX_NESTING} levels deep")
+    return room - 1
+
+
+KINDS: dict[str, Callable[[Any, int], None]] = {
+    "S": _string,
+    "N": _number,
+    "B": _binary,
+    "SS": _set_of(_string),
+    "NS": _set_of(_number),
+    "BS": _set_of(_binary),
+    "M": _map,
+    "L": _list,
+    "NULL": _boolean,
+    "BOOL": _boolean,
+}

@@ -1,0 +1,413 @@
+"""The connections of the data plane: one strict gate, then the pipeline, one request at a time and in order.
+
+What is refused at the gate ends its connection: the answer is flushed, nothing behind it is looked at. A request that was
+handed on is never cancelled; when its caller leaves, `IncomingBody.gone` says so and the answer is dropped. Deadlines are plain
+numbers on the connection; one sweeper per process looks at them. The bytes behind a running request are the queue, bounded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from email.utils import formatdate
+from enum import Enum
+from http import HTTPStatus
+from math import inf
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from proxy.edge.gate import Route, check_beginning, head_is_slow, read_head
+from proxy.edge.tls import TlsOrPlaintext
+from proxy.model import Reply
+from proxy.refusal import Abandoned, Malformed, Reason, Refusal, Throttled
+
+if TYPE_CHECKING:
+    from proxy.edge.gate import Admitted
+    from proxy.edge.limits import EdgeLimits
+    from proxy.model import RequestHead
+
+log = logging.getLogger("proxy.edge")
+
+_READ_AHEAD = 64 * 1024  # bytes kept of what nobody asked for yet: bodies before their turn, pipelined requests
+_SMALL_BODY = 64 * 1024  # such bodies are bounded by the number of connections, so large ones cannot crowd them out
+_TURNED_AWAY = 64  # connections over the limit that may still hear why
+_END_OF_HEAD = b"\r\n\r\n"
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_STATUS_LINES = {status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
+_OF_THE_EDGE = frozenset({b"content-length", b"transfer-encoding", b"connection", b"keep-alive", b"date"})
+_HEALTHY = Reply(200, ((b"content-type", b"application/json"),), b'{"status": "ok"}')
+
+
+class Service(Protocol):
+    """What stands behind the edge: the pipeline."""
+
+    async def serve(self, head: RequestHead, incoming: IncomingBody) -> Reply | None:
+        """Answer one request; never raises. None: the caller left before anything was done."""
+
+    def turn_away(self, refusal: Refusal, peer: str) -> Reply:
+        """The answer to what the gate refused, recorded like any other."""
+
+
+class Phase(Enum):
+    """What a connection waits for."""
+
+    IDLE = "the first byte of a request"
+    HEAD = "the rest of a head"
+    SERVING = "the pipeline"
+    BODY = "the rest of a body that the pipeline asked for"
+    WRITING = "the caller to read its answer"
+    CLOSING = "the caller to leave"
+
+
+class Edge:
+    """What the connections of one process share: the pipeline, the limits, the bytes in memory, the sweeper.
+
+    `connections`, `requests` and `body_bytes` may be read at any time, for metrics.
+    """
+
+    def __init__(self, service: Service, limits: EdgeLimits, loop: asyncio.AbstractEventLoop) -> None:
+        self.service = service
+        self.limits = limits
+        self.loop = loop
+        self.is_draining = False
+        self.connections: set[Connection] = set()
+        self.requests: set[asyncio.Task[None]] = set()
+        self.body_bytes = 0
+        self._quiet = asyncio.Event()
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._date_second = 0
+        self._date_line = b""
+
+    def accept(self) -> Connection:
+        """A protocol for one new connection."""
+        return Connection(self)
+
+    def opened(self, connection: Connection) -> None:
+        """Count a connection and have its deadlines swept."""
+        self.connections.add(connection)
+        if self._sweeper is None:
+            self._sweeper = self.loop.call_later(self.limits.sweep_seconds, self._sweep)
+
+    def closed(self, connection: Connection) -> None:
+        """Forget a connection; its request, if it still runs, is counted apart."""
+        self.connections.discard(connection)
+        self.look_for_quiet()
+
+    def look_for_quiet(self) -> None:
+        """Wake whoever waits for the last connection and the last request to end."""
+        if not self.connections and not self.requests:
+            self._quiet.set()
+
+    async def drain(self, seconds: float) -> bool:
+        """Close what is idle, wait for the rest; False if something still runs after `seconds`."""
+        for connection in list(self.connections):
+            connection.close_if_idle()
+        self._quiet.clear()
+        self.look_for_quiet()
+        try:
+            await asyncio.wait_for(self._quiet.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    def reserve(self, size: int) -> int:
+        """Reserve memory for a body of `size` bytes; returns what is to be released. Raises `Throttled`."""
+        if size <= _SMALL_BODY:
+            return 0
+        if self.body_bytes + size > self.limits.bodies_in_memory:
+            raise Throttled(Reason.OVERLOADED, "the gateway holds as many large requests as it may; retry with back-off")
+        self.body_bytes += size
+        return size
+
+    def written(self, reply: Reply, *, closes: bool) -> bytes:
+        """One HTTP/1.1 answer, ready for the socket. Framing and connection headers are ours alone."""
+        status = _STATUS_LINES.get(reply.status) or b"HTTP/1.1 %d \r\n" % reply.status
+        parts = [status, self._date(), b"content-length: %d\r\n" % len(reply.body)]
+        for name, value in reply.headers:
+            if name not in _OF_THE_EDGE:
+                parts += (name, b": ", value, b"\r\n")
+        parts += (b"connection: close\r\n\r\n" if closes else b"\r\n", reply.body)
+        return b"".join(parts)
+
+    def _date(self) -> bytes:
+        now = int(time.time())
+        if now != self._date_second:
+            self._date_second = now
+            self._date_line = b"date: %s\r\n" % formatdate(now, usegmt=True).encode()
+        return self._date_line
+
+    def _sweep(self) -> None:
+        self._sweeper = self.loop.call_later(self.limits.sweep_seconds, self._sweep) if self.connections else None
+        now = self.loop.time()
+        for connection in [connection for connection in self.connections if connection.deadline <= now]:
+            connection.expire()
+
+
+class IncomingBody:
+    """The body of one request, as the pipeline sees it."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @property
+    def gone(self) -> bool:
+        """Whether the caller has left."""
+        return self._connection.gone
+
+    async def read(self) -> bytes:
+        """The whole body, once. Raises a `Refusal` (too slow, overloaded) or `Abandoned`."""
+        return await self._connection.read_body()
+
+
+class Connection(asyncio.Protocol):
+    """One connection. `deadline` is the loop's time at which `expire` is called; it belongs to the phase."""
+
+    def __init__(self, edge: Edge) -> None:
+        self.deadline = inf
+        self.gone = False
+        self._edge = edge
+        self._phase = Phase.IDLE
+        self._transport: asyncio.Transport
+        self._peer = ""
+        self._buffer = bytearray()
+        self._checked = 0  # bytes of an incomplete head that were looked at
+        self._admitted: Admitted
+        self._has_body = False  # the buffer begins with the body of the running request
+        self._reserved = 0
+        self._body_whole: asyncio.Future[None] | None = None
+        self._reading_paused = False
+        self._writing_paused = False
+
+    # ------------------------------------------------------------------------------- what asyncio tells us
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Greet the connection, or turn it away at once."""
+        self._transport = transport = cast("asyncio.Transport", transport)
+        self._peer = _address(transport.get_extra_info("peername"))
+        self._enter(Phase.IDLE, self._edge.limits.first_byte_seconds)
+        self._edge.opened(self)
+        tls = transport.get_extra_info("ssl_object")
+        excess = len(self._edge.connections) - self._edge.limits.connections
+        if excess > _TURNED_AWAY:
+            transport.abort()
+        elif excess > 0:
+            self._refuse(Throttled(Reason.OVERLOADED, "the gateway has as many connections as it may; retry with back-off"))
+        elif isinstance(tls, TlsOrPlaintext) and tls.is_plaintext:
+            self._refuse(Malformed(Reason.PLAINTEXT_TO_TLS, "this port speaks TLS; write `https://` in endpoint_url"))
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes in; those behind the end of a conversation are not looked at."""
+        if self._phase is Phase.CLOSING:
+            return
+        self._buffer += data
+        if self._phase is Phase.IDLE or self._phase is Phase.HEAD:
+            self._advance()
+        elif self._phase is Phase.BODY and len(self._buffer) >= self._admitted.body_length:
+            self._end_wait_for_body(None)
+        self._pace_reading()
+
+    def eof_received(self) -> bool:
+        """The caller sends no more: it has left, or (seldom) closed its half only; a running request may still answer."""
+        self.gone = True
+        self._end_wait_for_body(Abandoned())
+        return self._phase is Phase.SERVING and self._transport.can_write_eof()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """The connection is no more; its running request goes on and learns of it by `gone`."""
+        self.gone = True
+        self._end_wait_for_body(Abandoned())
+        self._phase = Phase.CLOSING
+        self.deadline = inf
+        self._edge.closed(self)
+
+    def pause_writing(self) -> None:
+        """The caller reads slower than we write."""
+        self._writing_paused = True
+
+    def resume_writing(self) -> None:
+        """The caller caught up; look at its next request."""
+        self._writing_paused = False
+        if self._phase is Phase.WRITING:
+            self._enter(Phase.IDLE, self._edge.limits.idle_seconds)
+            self._advance()
+
+    # -------------------------------------------------------------------------------- what the edge tells us
+
+    def expire(self) -> None:
+        """The deadline of the phase has passed."""
+        self.deadline = inf
+        if self._phase is Phase.HEAD:
+            self._refuse(head_is_slow())
+        elif self._phase is Phase.BODY:
+            self._end_wait_for_body(
+                Malformed(Reason.TOO_SLOW, "the request's body did not arrive in time; look at the network, then retry")
+            )
+        elif self._phase is Phase.WRITING or self._transport.is_closing():
+            self._transport.abort()
+        else:
+            self._close()
+
+    def close_if_idle(self) -> None:
+        """Close unless a request has begun."""
+        if self._phase is Phase.IDLE:
+            self._close()
+
+    # ------------------------------------------------------------------------------------- one request
+
+    def _advance(self) -> None:
+        """Take requests from the buffer until one is being served, bytes are missing, or the conversation ends."""
+        while self._buffer and (self._phase is Phase.IDLE or self._phase is Phase.HEAD):
+            admitted = self._take_head()
+            if admitted is None:
+                break
+            if admitted.route is Route.HEALTH:
+                self._answer(_HEALTHY, closes=admitted.closes or self._edge.is_draining)
+            else:
+                self._start(admitted)
+        self._pace_reading()
+
+    def _take_head(self) -> Admitted | None:
+        """The next request's head, past the gate; None while it is incomplete, or when it was refused."""
+        buffer = self._buffer
+        limits = self._edge.limits
+        try:
+            end = buffer.find(_END_OF_HEAD, max(0, self._checked - 3), limits.head_bytes)
+            if end < 0:
+                check_beginning(buffer, self._checked, limits)
+                self._checked = len(buffer)
+                if self._phase is Phase.IDLE:
+                    self._enter(Phase.HEAD, limits.head_seconds)
+                return None
+            admitted = read_head(bytes(buffer[: end + 4]), self._peer, limits)
+        except Refusal as refusal:
+            self._refuse(refusal)
+            return None
+        del buffer[: end + 4]
+        self._checked = 0
+        return admitted
+
+    def _start(self, admitted: Admitted) -> None:
+        self._admitted = admitted
+        self._has_body = True
+        self._enter(Phase.SERVING, inf)
+        task = self._edge.loop.create_task(self._serve(admitted))
+        self._edge.requests.add(task)
+
+    async def _serve(self, admitted: Admitted) -> None:
+        """Run the pipeline. It never raises; should it do so all the same, the connection ends rather than hangs."""
+        reply = None
+        try:
+            reply = await self._edge.service.serve(admitted.head, IncomingBody(self))
+        except Exception:
+            log.exception("the pipeline let an error through")
+        finally:
+            self._edge.body_bytes -= self._reserved
+            self._reserved = 0
+            task = asyncio.current_task()
+            if task is not None:
+                self._edge.requests.discard(task)
+            self._finish(reply)
+            self._edge.look_for_quiet()
+
+    async def read_body(self) -> bytes:
+        """The body of the running request; see `IncomingBody.read`."""
+        length = self._admitted.body_length
+        self._reserved = self._edge.reserve(length)
+        if len(self._buffer) < length:
+            await self._wait_for_body()
+        self._has_body = False
+        if len(self._buffer) == length:
+            body = bytes(self._buffer)
+            self._buffer.clear()
+            return body
+        body = bytes(memoryview(self._buffer)[:length])
+        del self._buffer[:length]
+        return body
+
+    async def _wait_for_body(self) -> None:
+        if self.gone:
+            raise Abandoned
+        self._body_whole = self._edge.loop.create_future()
+        self._enter(Phase.BODY, self._edge.limits.body_seconds)
+        if self._admitted.awaits_continue and not self._buffer:
+            self._transport.write(_CONTINUE)
+        self._pace_reading()
+        await self._body_whole
+
+    def _end_wait_for_body(self, error: Exception | None) -> None:
+        if self._phase is not Phase.BODY or self._body_whole is None:
+            return
+        self._enter(Phase.SERVING, inf)
+        if error is None:
+            self._body_whole.set_result(None)
+        else:
+            self._body_whole.set_exception(error)
+
+    def _finish(self, reply: Reply | None) -> None:
+        """Answer the running request, if there is still somebody to hear it."""
+        if self._phase is Phase.CLOSING or self._transport.is_closing():
+            return
+        if reply is None:
+            self._transport.abort()
+            return
+        is_whole = True
+        if self._has_body:  # refused without looking at it
+            is_whole = len(self._buffer) >= self._admitted.body_length
+            del self._buffer[: self._admitted.body_length]
+        self._answer(reply, closes=self._admitted.closes or self._edge.is_draining or self.gone or not is_whole)
+        self._advance()
+
+    # ------------------------------------------------------------------------------------ answers and ends
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self._enter(Phase.CLOSING, self._edge.limits.linger_seconds)
+        self._answer(self._edge.service.turn_away(refusal, self._peer), closes=True)
+
+    def _answer(self, reply: Reply, *, closes: bool) -> None:
+        self._transport.write(self._edge.written(reply, closes=closes))
+        if closes:
+            self._linger()
+        elif self._writing_paused:
+            self._enter(Phase.WRITING, self._edge.limits.write_seconds)
+        else:
+            self._enter(Phase.IDLE, self._edge.limits.idle_seconds)
+
+    def _linger(self) -> None:
+        """Say that nothing more comes and let the caller finish: closing on unread bytes would reset our answer away."""
+        if self.gone:
+            self._close()
+            return
+        self._buffer.clear()
+        self._enter(Phase.CLOSING, self._edge.limits.linger_seconds)
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+
+    def _close(self) -> None:
+        """Close when all is flushed, and by force when that takes too long."""
+        self._enter(Phase.CLOSING, self._edge.limits.linger_seconds)
+        self._transport.close()
+
+    def _enter(self, phase: Phase, seconds: float) -> None:
+        self._phase = phase
+        self.deadline = self._edge.loop.time() + seconds
+
+    def _pace_reading(self) -> None:
+        """Stop reading when more lies here than anybody asked for; go on when it was taken."""
+        wanted = _READ_AHEAD + (self._admitted.body_length if self._phase is Phase.BODY else 0)
+        should_pause = len(self._buffer) > wanted
+        if should_pause != self._reading_paused and not self._transport.is_closing():
+            self._reading_paused = should_pause
+            if should_pause:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
+
+
+def _address(peername: Any) -> str:
+    """`192.0.2.1:1234` or `[2001:db8::1]:1234`; empty where the transport does not know."""
+    if not isinstance(peername, tuple):
+        return ""
+    host, port = peername[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

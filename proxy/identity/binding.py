@@ -1,0 +1,157 @@
+"""For which DAG does a verified subject speak? The answer is an Identity, or a refusal that says what is missing.
+
+A verified claim needs no leave but the issuer's `may_assert`. Without one, a workload of platform.yaml must let the subject
+choose, and says from which sources. Every source that counts must name the same DAG: the signed claim, the `X-Airflow-Dag-Id`
+header whenever it is sent (it can contradict even where it may not choose), and the User-Agent's DagRunKey where the workload
+lists it. A workload that names the subject exactly beats globs; two that fit equally well are refused, because
+the order of a file must not decide who someone is.
+"""
+
+from __future__ import annotations
+
+import uuid
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from proxy.globs import Globs, is_glob
+from proxy.identity.text import listed, quoted
+from proxy.model import Claimed, Evidence, Identity, Subject, Workload
+from proxy.refusal import Forbidden, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_NAMED = {"claim": "a signed claim", "header": "the header `X-Airflow-Dag-Id`", "user_agent": "the User-Agent's DagRunKey"}
+
+
+@lru_cache(maxsize=4096)
+def _globs(patterns: tuple[str, ...]) -> Globs:
+    """Compiled once: patterns come from settings and policies only, never from a request."""
+    return Globs(patterns)
+
+
+@lru_cache(maxsize=4096)
+def _glob(pattern: str) -> Globs:
+    return Globs((pattern,))
+
+
+def bind(subject: Subject, claimed: Claimed, workloads: tuple[Workload, ...], dag_of_key: Mapping[str, str]) -> Identity:
+    """Bind one request to a DAG. `dag_of_key` maps uuid5(NAMESPACE_OID, dag_id) to the DAG ids that the policies name.
+
+    Raises Forbidden: NO_DAG_CLAIM, CONFLICTING_CLAIMS or NOT_ENTITLED.
+    """
+    workload = _workload_of(subject, workloads)
+    source, dag_id = _chosen(subject, claimed, workload, dag_of_key)
+    _refuse_conflicts(source, dag_id, claimed, workload, dag_of_key)
+    _refuse_overreach(subject, dag_id, workload)
+    verified = subject.claims
+    return Identity(
+        subject=subject,
+        dag_id=dag_id,
+        evidence=Evidence.VERIFIED if source == "claim" else Evidence.CLAIMED,
+        source=source,
+        workload=workload.name if workload else "",
+        task_id=verified.get("task_id", claimed.task_id),
+        run_id=verified.get("run_id", claimed.run_id),
+        try_number=verified.get("try_number", claimed.try_number),
+        map_index=verified.get("map_index", claimed.map_index),
+    )
+
+
+def _workload_of(subject: Subject, workloads: tuple[Workload, ...]) -> Workload | None:
+    """The workload that the subject is; None if there is none. Raises Forbidden if two fit equally well."""
+    fitting = [w for w in workloads if w.issuer == subject.issuer and _glob(w.subject).match(subject.subject)]
+    exact = [w for w in fitting if not is_glob(w.subject)]
+    best = exact or fitting
+    if len(best) > 1:
+        both = " and ".join(f"`{w.name}` ({w.where})" for w in best[:2])
+        raise Forbidden(
+            Reason.NOT_ENTITLED,
+            f"subject {quoted(subject.subject)} is two workloads at once, {both}; let exactly one of them cover it",
+            rule=best[0].where,
+        )
+    return best[0] if best else None
+
+
+def _chosen(subject: Subject, claimed: Claimed, workload: Workload | None, dag_of_key: Mapping[str, str]) -> tuple[str, str]:
+    """Source and DAG id: a signed claim first, else the first of the workload's sources that names one."""
+    signed = subject.claims.get("dag_id")
+    if signed:
+        return "claim", signed
+    if workload is None:
+        raise Forbidden(Reason.NO_DAG_CLAIM, _nobody_chooses(subject, claimed))
+    for source in workload.dag_from:
+        dag_id = claimed.dag_id if source == "header" else dag_of_key.get(claimed.dag_run_key) if source == "user_agent" else ""
+        if dag_id:
+            return source, dag_id
+    raise Forbidden(Reason.NO_DAG_CLAIM, _nothing_said(subject, claimed, workload), rule=workload.where)
+
+
+def _nobody_chooses(subject: Subject, claimed: Claimed) -> str:
+    said = f"the request says {quoted(claimed.dag_id)}, but " if claimed.dag_id else ""
+    return (
+        f"which dag? {said}the token of subject {quoted(subject.subject)} has no signed dag claim and no workload covers it; "
+        "add it under `workloads` in platform.yaml, or map a claim of issuer "
+        f"`{subject.issuer}` to `dag_id`"
+    )
+
+
+def _nothing_said(subject: Subject, claimed: Claimed, workload: Workload) -> str:
+    wanted = " or ".join(_NAMED.get(source, f"`{source}`") for source in workload.dag_from)
+    message = f"which dag? subject {quoted(subject.subject)} may speak for {listed(workload.dags)} and no claim came; "
+    if claimed.dag_id:
+        return (
+            message
+            + f"the header says {quoted(claimed.dag_id)}, but workload `{workload.name}` asks {wanted} only ({workload.where})"
+        )
+    if claimed.dag_run_key and "user_agent" in workload.dag_from:
+        return message + "the User-Agent's DagRunKey belongs to no dag that the policies name in full; name it under `dags`"
+    return (
+        message
+        + f"workload `{workload.name}` wants {wanted}; install the worker's session factory, or see `dynamodb-proxy doctor`"
+    )
+
+
+def _refuse_conflicts(
+    source: str, dag_id: str, claimed: Claimed, workload: Workload | None, dag_of_key: Mapping[str, str]
+) -> None:
+    other, key = "", claimed.dag_run_key
+    if claimed.dag_id and claimed.dag_id != dag_id:
+        other = f"the header `X-Airflow-Dag-Id` says {quoted(claimed.dag_id)}"
+    elif (
+        key
+        and workload
+        and "user_agent" in workload.dag_from
+        and dag_of_key.get(key) != dag_id
+        and key != _key_of(dag_id)  # the policies name the DAG by a glob only
+    ):
+        other = "the User-Agent's DagRunKey is that of another dag"
+    if other:
+        raise Forbidden(
+            Reason.CONFLICTING_CLAIMS,
+            f"which dag? {_NAMED[source]} says {quoted(dag_id)}, {other}; send one, or make them agree",
+            rule=workload.where if workload else "",
+        )
+
+
+@lru_cache(maxsize=4096)
+def _key_of(dag_id: str) -> str:
+    """The amazon provider's DagRunKey of a DAG."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, dag_id))
+
+
+def _refuse_overreach(subject: Subject, dag_id: str, workload: Workload | None) -> None:
+    if workload and not _globs(workload.dags).match(dag_id):
+        raise Forbidden(
+            Reason.NOT_ENTITLED,
+            f"subject {quoted(subject.subject)} may not speak for dag {quoted(dag_id)}: "
+            f"workload `{workload.name}` ({workload.where}) covers {listed(workload.dags)}; "
+            "add the dag there, or run it on its own team's workers",
+            rule=workload.where,
+        )
+    if not _globs(subject.may_assert).match(dag_id):
+        raise Forbidden(
+            Reason.NOT_ENTITLED,
+            f"issuer `{subject.issuer}` may not assert dag {quoted(dag_id)}; "
+            f"its `may_assert` covers {listed(subject.may_assert) or 'none'}",
+        )

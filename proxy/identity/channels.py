@@ -1,0 +1,152 @@
+"""What a request's headers say about its origin: exactly one token, and unproven claims.
+
+Three channels carry a token: `Authorization: Bearer`, `X-DAG-Token`, and `X-Amz-Security-Token`, which is where boto3 puts
+`aws_session_token`. Two at once are refused, equal or not: an order of precedence would be an attack surface. A SigV4
+signature by the worker is no proof of anything here and is ignored.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+from urllib.parse import unquote_to_bytes
+
+from proxy.identity.text import MAX_NAME, is_name
+from proxy.identity.token import MAX_TOKEN_BYTES
+from proxy.model import Claimed
+from proxy.refusal import Malformed, Reason, Unauthenticated
+
+_HOW = "give one in `Authorization: Bearer`, in `X-DAG-Token`, or to boto3 as `aws_session_token`"
+_SIGNED_BY_AWS = (b"aws4-hmac-sha256", b"aws4-ecdsa-p256-sha256")
+_JWT_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
+_WHITE_SPACE = re.compile(rb"[\x00-\x20\x7f]|\\+[nrt]|%0[9ad]|%20", re.IGNORECASE)
+_KEY_PREFIX = re.compile(rb"Credential=(AKIA|ASIA)")
+_DAG_RUN_KEY = re.compile(rb"(?<!\S)DagRunKey/([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})(?!\S)")
+_NO_DAG = "00000000-0000-0000-0000-000000000000"
+_BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+
+
+class _Channel(NamedTuple):
+    """A place in which a token was found, as its messages name it."""
+
+    name: str
+    token: bytes
+
+
+def token_in(headers: dict[bytes, bytes]) -> bytes:
+    """The one token of a request (header names in lower case). Raises Unauthenticated; no message ever shows the token."""
+    authorization = headers.get(b"authorization")
+    channels = [] if authorization is None else _bearer(authorization)
+    channels += _plain(headers, b"x-dag-token", "X-DAG-Token")
+    session = headers.get(b"x-amz-security-token")
+    if session and b"." not in session:  # a JWT has dots, a session token of AWS is plain base64
+        raise _aws_keys(authorization or b"", "this request is signed with the session token of real AWS keys")
+    channels += _plain(headers, b"x-amz-security-token", "X-Amz-Security-Token")
+    if len(channels) > 1:
+        names = " and ".join(f"`{channel.name}`" for channel in channels)
+        raise Unauthenticated(Reason.SEVERAL_TOKENS, f"tokens came in {names}; send exactly one")
+    if not channels:
+        if authorization is not None:
+            raise _aws_keys(authorization, "this request is signed with AWS keys")
+        raise Unauthenticated(Reason.NO_TOKEN, f"no token came with the request; {_HOW}")
+    return _clean(channels[0])
+
+
+def _bearer(authorization: bytes) -> list[_Channel]:
+    """The bearer token of an `Authorization` header; nothing if it holds a signature of AWS. Raises Unauthenticated."""
+    scheme, _, token = authorization.partition(b" ")
+    if scheme.lower() in _SIGNED_BY_AWS:
+        return []
+    if scheme.lower() == b"bearer":
+        return [_Channel("Authorization: Bearer", token.lstrip(b" "))]
+    if scheme.count(b".") == 2 and not token:
+        hint = "it holds a token without the word `Bearer` before it"
+    else:
+        hint = "its scheme is neither `Bearer` nor a signature of AWS"
+    raise Unauthenticated(Reason.TOKEN_MALFORMED, f"cannot read `Authorization`: {hint}; {_HOW}")
+
+
+def _plain(headers: dict[bytes, bytes], header: bytes, name: str) -> list[_Channel]:
+    token = headers.get(header)
+    if token is None:
+        return []
+    if token[:7].lower() == b"bearer ":
+        raise Unauthenticated(Reason.TOKEN_MALFORMED, f"`{name}` takes the bare token, without the word `Bearer`")
+    return [_Channel(name, token)]
+
+
+def _aws_keys(authorization: bytes, what: str) -> Unauthenticated:
+    found = _KEY_PREFIX.search(authorization)
+    shown = f" ({found[1].decode()}...)" if found else ""
+    return Unauthenticated(
+        Reason.AWS_KEYS,
+        f"{what}{shown}, not with a token for the gateway; set `aws_session_token` to the worker's token, "
+        "or use `AWS_PROFILE` or the connection's `profile_name` to choose the gateway's profile",
+    )
+
+
+def _clean(channel: _Channel) -> bytes:
+    """The token if it can be one at all. Raises Unauthenticated (NO_TOKEN, TOO_LARGE, TOKEN_NEWLINE)."""
+    name, token = channel
+    if not token:
+        raise Unauthenticated(Reason.NO_TOKEN, f"`{name}` is empty; is the variable or file that should hold the token empty?")
+    if len(token) > MAX_TOKEN_BYTES:
+        raise Unauthenticated(Reason.TOO_LARGE, f"the token in `{name}` is larger than {MAX_TOKEN_BYTES} bytes")
+    strange = token.translate(None, _JWT_BYTES)  # 20 times faster than to search the whole token
+    if strange and _WHITE_SPACE.search(token):
+        raise Unauthenticated(
+            Reason.TOKEN_NEWLINE,
+            f"the token in `{name}` holds a line break or other white space; "
+            "write its file with `printf %s`, or read it with `.strip()`",
+        )
+    return token
+
+
+# -------------------------------------------------------------------------------------------- claims
+
+
+def claimed_in(headers: dict[bytes, bytes]) -> Claimed:
+    """What the request says of its origin: `X-Airflow-*` headers (percent-encoded UTF-8) and the User-Agent's DagRunKey.
+
+    Absent and empty mean not said. Raises Malformed for a header that no client of ours could have written.
+    """
+    return Claimed(
+        dag_id=_said(headers, b"x-airflow-dag-id"),
+        task_id=_said(headers, b"x-airflow-task-id"),
+        run_id=_said(headers, b"x-airflow-run-id"),
+        try_number=_said(headers, b"x-airflow-try-number"),
+        map_index=_said(headers, b"x-airflow-map-index"),
+        dag_run_key=_dag_run_key(headers.get(b"user-agent", b"")),
+    )
+
+
+def _said(headers: dict[bytes, bytes], header: bytes) -> str:
+    value = headers.get(header)
+    if not value:
+        return ""
+    try:
+        text = _decoded(value).decode()
+    except UnicodeDecodeError:
+        text = ""
+    if not is_name(text):
+        raise Malformed(
+            Reason.MALFORMED_REQUEST,
+            f"`{header.decode()}` must be percent-encoded UTF-8 of 1 to {MAX_NAME} printable characters",
+        )
+    return text
+
+
+def _decoded(value: bytes) -> bytes:
+    """Percent-decoded once; nothing if an escape is broken, which is no name."""
+    if b"%" not in value:
+        return value
+    return b"" if _BAD_ESCAPE.search(value) else unquote_to_bytes(value)
+
+
+def _dag_run_key(user_agent: bytes) -> str:
+    """The DagRunKey in lower case. The nil UUID means that Airflow had no DAG; two different keys say nothing."""
+    if b"DagRunKey/" not in user_agent:
+        return ""
+    keys = {key.decode().lower() for key in _DAG_RUN_KEY.findall(user_agent)}
+    only = keys.pop() if len(keys) == 1 else ""
+    return "" if only == _NO_DAG else only

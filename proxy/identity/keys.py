@@ -1,0 +1,237 @@
+"""The keys of one issuer: fetched, kept fresh ahead of need, and kept through an outage up to a stated age.
+
+Refreshes run one at a time and never inside a request whose key is known. An unknown `kid` may ask for one, at most every
+30 s, so a flood of invented ones costs the issuer nothing. A failed refresh never takes a key away; keys older than 24 h
+are not believed any more. Intervals are measured on a monotonic clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import ssl
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+
+from proxy.identity.jwks import MAX_SET_BYTES, KeySet, VerifyKey, read_key_set, read_object
+from proxy.identity.text import quoted
+from proxy.refusal import Reason, Unauthenticated, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxy.identity.token import Issuer
+
+TTL = 300.0  # seconds; a key that was taken away is refused after that
+FILE_TTL = 5.0
+AHEAD = 0.8  # part of the TTL after which a refresh starts
+COOLDOWN = 30.0  # between attempts that an unknown kid or a failure asks for
+FIRST_COOLDOWN = 5.0  # between attempts while there are no keys at all
+MAX_STALE = 86400.0
+FETCH_SECONDS = 5.0
+DISCOVERY = "/.well-known/openid-configuration"
+
+_log = logging.getLogger(__name__)
+
+
+class IssuerKeys:
+    """The key set of one issuer. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        issuer: Issuer,
+        http: httpx.AsyncClient,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        patience: float = FETCH_SECONDS,
+    ) -> None:
+        self.issuer = issuer
+        self.generation = 0  # counts changes of the key set; caches of verified tokens depend on it
+        self.failure = ""  # why the last refresh failed, "" if it did not
+        self._http = http
+        self._clock = clock
+        self._patience = patience  # seconds that one document may take as a whole
+        self._ttl = FILE_TTL if issuer.keys.kind == "jwks_file" else TTL
+        self._set = KeySet((), 0)
+        self._fetched = float("-inf")
+        self._attempted = float("-inf")
+        self._refreshing: asyncio.Task[None] | None = None
+
+    @property
+    def age(self) -> float:
+        """Seconds since the keys were last read; infinite if they never were."""
+        return self._clock() - self._fetched
+
+    @property
+    def usable(self) -> int:
+        """How many keys may check signatures now."""
+        return len(self._set.keys) if self.age <= MAX_STALE else 0
+
+    @property
+    def skipped(self) -> int:
+        """How many published keys are of no use for checking signatures."""
+        return self._set.skipped
+
+    @property
+    def is_refreshing(self) -> bool:
+        """True while a refresh runs."""
+        return self._refreshing is not None and not self._refreshing.done()
+
+    def ready_key(self, kid: str | None, algorithm: str) -> VerifyKey | None:
+        """The key if it is at hand; None if `key_for` must be asked. Starts a refresh when one is due, and does not wait."""
+        self.refresh_if_due()
+        return self._set.choose(kid, algorithm) if self.usable else None
+
+    async def key_for(self, kid: str | None, algorithm: str) -> VerifyKey:
+        """The issuer's one key for a token. Raises Unavailable (KEYS_UNAVAILABLE) or Unauthenticated (UNKNOWN_KEY)."""
+        key = self.ready_key(kid, algorithm)
+        if key is None and (self.is_refreshing or self._may_attempt()):
+            await asyncio.shield(self._begin_refresh())  # the refresh outlives a caller who goes away
+            key = self._set.choose(kid, algorithm) if self.usable else None
+        if key is not None:
+            return key
+        if not self.usable or self.age > self._ttl:
+            raise Unavailable(
+                Reason.KEYS_UNAVAILABLE,
+                f"the keys of issuer `{self.issuer.name}` cannot be had right now, so no token of it can be checked; try again, "
+                "and ask the gateway's operator to run `dynamodb-proxy doctor` if it lasts",
+            )
+        raise Unauthenticated(Reason.UNKNOWN_KEY, self._unknown(kid, algorithm))
+
+    def _unknown(self, kid: str | None, algorithm: str) -> str:
+        if kid is None:
+            return (
+                f"the token names no key (`kid`), and issuer `{self.issuer.name}` does not publish exactly one for "
+                f"{quoted(algorithm)}; let the issuer set `kid`"
+            )
+        return (
+            f"issuer `{self.issuer.name}` publishes no key {quoted(kid)} for {quoted(algorithm)} (looked {self.age:.0f} s ago); "
+            f"a new key is seen within {COOLDOWN:.0f} s, an old token must be renewed"
+        )
+
+    def refresh_if_due(self) -> None:
+        """Start a refresh in the background if the keys will be old soon. Returns at once."""
+        if self.age >= AHEAD * self._ttl and self._may_attempt():
+            self._begin_refresh()
+
+    async def warm(self) -> None:
+        """Wait for keys if there are none. Never raises: a gateway starts without its issuer, and is not ready."""
+        if not self.usable:
+            await asyncio.shield(self._begin_refresh())
+
+    async def close(self) -> None:
+        """End a running refresh."""
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+            await asyncio.wait([self._refreshing])
+
+    def _may_attempt(self) -> bool:
+        pause = COOLDOWN if self._set.keys else FIRST_COOLDOWN
+        return self._clock() - self._attempted >= min(pause, self._ttl)
+
+    def _begin_refresh(self) -> asyncio.Task[None]:
+        """The running refresh, or a new one: single flight."""
+        if self._refreshing is None or self._refreshing.done():
+            self._attempted = self._clock()
+            self._refreshing = asyncio.create_task(self._refresh(), name=f"keys of {self.issuer.name}")
+        return self._refreshing
+
+    async def _refresh(self) -> None:
+        try:
+            fresh = read_key_set(await self._published())
+        except (OSError, ValueError, httpx.HTTPError, httpx.InvalidURL) as error:
+            self._note_failure(str(error) or "no answer in time")
+            return
+        if self.failure:
+            _log.warning("keys of issuer %s are back", self.issuer.name)
+        self.failure = ""
+        self._fetched = self._clock()
+        if fresh.keys != self._set.keys:
+            self.generation += 1
+        self._set = fresh
+
+    def _note_failure(self, failure: str) -> None:
+        """Logged when the failure is new, not at every attempt."""
+        if failure != self.failure:
+            _log.warning("keys of issuer %s cannot be refreshed: %s", self.issuer.name, failure)
+        self.failure = failure
+
+    async def _published(self) -> bytes:
+        """The issuer's key set as it stands there now. Raises OSError, ValueError or httpx.HTTPError."""
+        source = self.issuer.keys
+        if source.kind == "jwks_file":
+            return await asyncio.to_thread(_read_file, source.location)
+        if source.kind == "jwks_url":
+            return await fetch(self._http, source.location, self._patience)
+        return await fetch(self._http, await self._discovered(), self._patience)
+
+    async def _discovered(self) -> str:
+        """The `jwks_uri` of the issuer's discovery document (OpenID Connect Discovery 1.0, section 4)."""
+        place = (self.issuer.keys.location or self.issuer.issuer).removesuffix(DISCOVERY).rstrip("/") + DISCOVERY
+        document = read_object(await fetch(self._http, place, self._patience))
+        if document.get("issuer") != self.issuer.issuer:
+            raise ValueError(
+                f"the discovery document says issuer {quoted(str(document.get('issuer')))}, "
+                f"the setting {quoted(self.issuer.issuer)}; they must be equal"
+            )
+        keys = document.get("jwks_uri")
+        if not isinstance(keys, str):
+            raise ValueError("the discovery document has no `jwks_uri`")
+        if httpx.URL(place).scheme == "https" and httpx.URL(keys).scheme != "https":
+            raise ValueError(f"the discovery document points from https to {quoted(keys)}")
+        return keys
+
+
+def http_client(ca_file: str = "") -> httpx.AsyncClient:
+    """A client that goes where the settings say and nowhere else: no proxies of the environment, no redirects.
+
+    Raises OSError if `ca_file` cannot be read.
+    """
+    verify = ssl.create_default_context(cafile=ca_file) if ca_file else True
+    return httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=FETCH_SECONDS, verify=verify)
+
+
+async def fetch(http: httpx.AsyncClient, url: str, seconds: float = FETCH_SECONDS) -> bytes:
+    """GET a small document over https (or http on this host) within `seconds`, however it drips.
+
+    Raises ValueError, OSError, httpx.HTTPError or httpx.InvalidURL.
+    """
+    place = _checked_url(url)
+    headers = {"accept": "application/json", "accept-encoding": "identity"}
+    async with asyncio.timeout(seconds), http.stream("GET", place, headers=headers) as reply:
+        if reply.status_code != 200:
+            raise ValueError(f"{quoted(url)} answers {reply.status_code}")
+        if reply.headers.get("content-encoding", "identity") != "identity":
+            raise ValueError(f"{quoted(url)} answers compressed, though it was asked not to")
+        body = bytearray()
+        async for chunk in reply.aiter_raw(16384):
+            body += chunk
+            if len(body) > MAX_SET_BYTES:
+                raise ValueError(f"{quoted(url)} answers more than {MAX_SET_BYTES} bytes")
+        return bytes(body)
+
+
+def _checked_url(url: str) -> httpx.URL:
+    """Judged in the form in which it is dialled: a second parser could read another host out of it."""
+    place = httpx.URL(url)
+    if place.userinfo or not place.host:
+        raise ValueError("an address needs a host and no user name or password")  # nor is one shown
+    if place.scheme != "https" and not (place.scheme == "http" and _is_loopback(place.host)):
+        raise ValueError(f"{quoted(url)} is not https")
+    return place
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _read_file(path: str) -> bytes:
+    with Path(path).open("rb") as file:
+        return file.read(MAX_SET_BYTES + 1)

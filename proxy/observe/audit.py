@@ -1,0 +1,207 @@
+"""What happened, for those who must answer for it: two JSON lines a request, `decision` and `outcome`, joined by `id`.
+
+The decision of an allowed write is in the sink (with the kernel: safe from SIGKILL, not from a power cut) before its first
+byte goes upstream, or the write is refused. Other records wait up to 100 ms or 64 records. While the sink fails they are kept
+and tried again, and writes are refused; with a full backlog reads are refused too, so that nothing goes upstream unrecorded.
+`seq` counts per worker: a gap shows what is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+import time
+from collections import Counter, deque
+from itertools import islice
+from typing import TYPE_CHECKING, Final, Protocol
+
+from proxy.observe.records import decision_line, event_line, outcome_line
+from proxy.refusal import Reason, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxy.model import Exchange
+    from proxy.observe.sink import LineSink
+
+_FLUSH_SECONDS: Final = 0.1
+_RETRY_SECONDS: Final = 1.0
+_FLUSH_RECORDS: Final = 64
+_ALLOWED: Final = Reason.ALLOWED  # named here, for looking up a member of an enum is slow (Python 3.11)
+
+
+class AuditCounts(Protocol):
+    """Where the log counts itself."""
+
+    def audit_written(self, record: str, count: int, /) -> None:
+        """Records of a kind that the sink took."""
+
+    def audit_failed(self, count: int, /) -> None:
+        """Records that one try did not bring into the sink."""
+
+    def audit_lost(self, count: int, /) -> None:
+        """Records given up, because the backlog is full."""
+
+
+class AuditLog:
+    """The audit log of one worker. For one event loop, or for none: then every record is written at once."""
+
+    def __init__(
+        self,
+        sink: LineSink,
+        counts: AuditCounts,
+        worker: str = "",
+        *,
+        backlog: int = 10_000,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`worker` must be unique for ever, since `seq` starts anew with it; `backlog` is a number of records."""
+        self.worker = worker or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self._sink = sink
+        self._counts = counts
+        self._clock = clock
+        self._backlog = backlog
+        self._waiting: deque[tuple[str, bytes]] = deque()  # kind, line; in the order of `seq`
+        self._seq = 0
+        self._is_failing = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._second = -1
+        self._second_text = ""
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last try to write failed; writes are refused until one succeeds."""
+        return self._is_failing
+
+    def decision(self, exchange: Exchange) -> None:
+        """Record the decision; return once it may be acted upon, with `exchange.decided` set.
+
+        Raises Unavailable if the record of an allowed write is not in the sink, or an allowed read finds the backlog full.
+        """
+        if exchange.decided:
+            return
+        operation = exchange.operation
+        is_allowed = exchange.reason is _ALLOWED
+        if is_allowed and operation is not None and operation.is_write:
+            self._put("decision", decision_line(exchange, self._time(), self._next_seq(), self.worker))
+            if not self._flush():
+                self._take_back_last()
+                raise Unavailable(
+                    Reason.AUDIT_UNAVAILABLE, "the audit log takes no records, so no write is sent: try again later"
+                )
+        else:
+            if len(self._waiting) >= self._backlog:
+                if is_allowed:
+                    raise Unavailable(
+                        Reason.AUDIT_UNAVAILABLE, "the audit log takes no records and its backlog is full: try again later"
+                    )
+                return  # its outcome takes both records, or tells that both are lost
+            self._put("decision", decision_line(exchange, self._time(), self._next_seq(), self.worker))
+            self._flush_soon()
+        exchange.decided = True
+
+    def outcome(self, exchange: Exchange) -> None:
+        """Record how a request ended, and its decision if it has none yet. Never raises; a second call does nothing."""
+        if exchange.recorded:
+            return
+        exchange.recorded = True
+        if not exchange.decided:
+            if len(self._waiting) >= self._backlog:
+                self._lose(2)
+                return
+            self._put("decision", decision_line(exchange, self._time(), self._next_seq(), self.worker))
+            exchange.decided = True
+        # what was decided may always end in a record: the requests in flight bound it
+        self._put("outcome", outcome_line(exchange, self._time(), self._next_seq(), self.worker))
+        self._flush_soon()
+
+    def event(self, name: str, **details: str) -> None:
+        """Record a change of the gateway itself: start, stop, policy loaded or refused, an issuer's keys changed."""
+        if len(self._waiting) >= self._backlog:
+            self._lose(1)
+            return
+        self._put("event", event_line(name, details, self._time(), self._next_seq(), self.worker))
+        self._flush_soon()
+
+    def reopen(self) -> None:
+        """Open the sink anew, for SIGHUP."""
+        self._flush()
+        self._sink.reopen()
+
+    def close(self) -> int:
+        """Write what waits and close the sink. Returns how many records could not be written."""
+        self._flush()
+        self._stop_timer()
+        self._sink.close()
+        return len(self._waiting)
+
+    # ---------------------------------------------------------------------------------------- into the sink
+
+    def _next_seq(self) -> int:
+        self._seq += 1
+        return self._seq
+
+    def _put(self, kind: str, line: bytes) -> None:
+        self._waiting.append((kind, line))
+
+    def _take_back_last(self) -> None:
+        """Drop the record of a write that was refused for want of a sink; the refusal is recorded in its place."""
+        self._waiting.pop()
+        self._seq -= 1
+
+    def _lose(self, records: int) -> None:
+        self._seq += records  # the gap that shows
+        self._counts.audit_lost(records)
+
+    def _flush_soon(self) -> None:
+        if len(self._waiting) >= _FLUSH_RECORDS and not self._is_failing:
+            self._flush()
+        elif self._timer is None:
+            try:
+                loop = asyncio.get_running_loop()
+            except RuntimeError:
+                self._flush()
+            else:
+                self._timer = loop.call_later(_RETRY_SECONDS if self._is_failing else _FLUSH_SECONDS, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        if not self._flush():
+            self._flush_soon()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _flush(self) -> bool:
+        """Write all that waits; whether nothing is left. Piecewise, for a long backlog must not be copied over and over."""
+        waiting = self._waiting
+        while waiting:
+            batch = list(islice(waiting, _FLUSH_RECORDS))
+            done = self._sink.append([line for _, line in batch])
+            written = Counter(kind for kind, _ in batch[:done])
+            for kind, count in written.items():
+                self._counts.audit_written(kind, count)
+            for _ in range(done):
+                waiting.popleft()
+            if done < len(batch):
+                self._is_failing = True
+                self._counts.audit_failed(len(batch) - done)
+                return False
+        if self._is_failing:
+            self._is_failing = False
+            self._stop_timer()  # it was set for a retry, which is later than an ordinary flush
+        return True
+
+    # ------------------------------------------------------------------------------------------- the records
+
+    def _time(self) -> str:
+        """UTC in ISO 8601 with milliseconds."""
+        second, millisecond = divmod(int(self._clock() * 1000), 1000)
+        if second != self._second:
+            self._second = second
+            self._second_text = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
+        return f"{self._second_text}{millisecond:03d}Z"

@@ -1,0 +1,292 @@
+"""What is counted: one table of metrics, and the object that counts.
+
+Every label is bounded: DAGs and tables by the policy's names, operations, endings and reasons by closed lists, all else
+by the settings. What one request adds to is looked up once, as ready-made children; a budget keeps `/metrics` small.
+Counters say what AWS said: throttles are DynamoDB's own, not ours. With several workers prometheus-client counts in
+files below `PROMETHEUS_MULTIPROC_DIR`, so it is imported late: call `fleet.share_between_workers` before the first `Metrics`.
+"""
+
+from __future__ import annotations
+
+import os
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
+
+from proxy.model import Ending
+from proxy.observe.fleet import CONTENT_TYPE, METRICS_DIRECTORY, render_shared
+from proxy.refusal import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxy.model import Exchange, Operation
+
+NONE: Final = "none"  # label of what a request does not have: a DAG before its token is read, a table before its body is
+OTHER: Final = "other"  # label of what the policy does not name
+
+_SERIES_BYTES: Final = 700_000  # label series of one scrape; with histograms and headings `/metrics` stays below 1 MB
+_ALLOWED: Final = Reason.ALLOWED  # here, for looking up a member of an enum is slow (Python 3.11)
+_BROKEN: Final = Ending.BROKEN
+_BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Metric(NamedTuple):
+    """A row of the README's table. `across` says how a gauge is joined over workers (prometheus-client's mode)."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    labels: tuple[str, ...]
+    meaning: str
+    across: str = ""
+
+
+_P: Final = "dynamodb_proxy_"
+METRICS: Final = (
+    Metric(_P + "requests_total", "counter", ("dag", "table", "operation", "ending", "status"),
+           "requests by how they ended; status is that of the answer, `none` where nobody was left to answer"),
+    Metric(_P + "refusals_total", "counter", ("dag", "reason"), "answers that are the gateway's own, not DynamoDB's"),
+    Metric(_P + "gateway_seconds", "histogram", ("operation",), "time that the gateway itself spent on a request"),
+    Metric(_P + "upstream_seconds", "histogram", ("operation",), "time spent waiting for DynamoDB"),
+    Metric(_P + "sdk_calls_total", "counter", ("dag", "operation"), "SDK calls: first attempts"),
+    Metric(_P + "sdk_attempts_total", "counter", ("dag", "operation"), "SDK attempts: calls and their retries"),
+    Metric(_P + "throttles_total", "counter", ("dag", "table", "operation", "reason"),
+           "throttles that DynamoDB reported, by its ThrottlingReason or else its error name"),
+    Metric(_P + "unprocessed_items_total", "counter", ("dag", "table", "operation"),
+           "items and keys of batches that DynamoDB gave back unprocessed"),
+    Metric(_P + "sts_calls_total", "counter", ("result",), "AssumeRole calls: ok, refused or unavailable"),
+    Metric(_P + "credentials_last_refresh_timestamp_seconds", "gauge", (), "when credentials were last had from STS", "livemax"),
+    Metric(_P + "jwks_fetches_total", "counter", ("issuer", "result"), "fetches of an issuer's keys: ok or failed"),
+    Metric(_P + "jwks_last_fetch_timestamp_seconds", "gauge", ("issuer",), "when an issuer's keys were last had", "livemin"),
+    Metric(_P + "jwks_stale", "gauge", ("issuer",), "1 while an issuer's keys are used past their refresh time", "livemax"),
+    Metric(_P + "policy_info", "gauge", ("digest", "environment"), "1 for the policy in force", "livemax"),
+    Metric(_P + "policy_reload_failed", "gauge", (), "1 while the policy files cannot be loaded and the last good ones hold",
+           "livemax"),
+    Metric(_P + "ready", "gauge", (), "1 while requests can be served", "livemin"),
+    Metric(_P + "inflight_requests", "gauge", (), "requests being served", "livesum"),
+    Metric(_P + "audit_records_total", "counter", ("record",), "records that the audit sink took"),
+    Metric(_P + "audit_failures_total", "counter", (), "audit records that a try to write did not bring into the sink"),
+    Metric(_P + "audit_lost_total", "counter", (), "audit records of refusals given up because the backlog was full"),
+    Metric(_P + "build_info", "gauge", ("version",), "1 for the version that runs", "livemax"),
+)  # fmt: skip
+
+# ThrottlingReasons (API_ThrottlingReason), error names, and the codes that TransactionCanceledException gives
+_LIMITS: Final = (
+    "ProvisionedThroughputExceeded",
+    "AccountLimitExceeded",
+    "KeyRangeThroughputExceeded",
+    "MaxOnDemandThroughputExceeded",
+)
+THROTTLE_REASONS: Final = frozenset(
+    {"".join(parts) for parts in product(("Table", "Index"), ("Read", "Write"), _LIMITS)}
+    | {"ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException"}
+    | {"ProvisionedThroughputExceeded", "ThrottlingError"}
+)
+
+
+class Labels(Protocol):
+    """What bounds DAG and table labels: the policy, as it was when the request was judged."""
+
+    def dag_label(self, dag_id: str, /) -> str:
+        """The DAG id if the policy names it, else `other`."""
+
+    def table_label(self, name: str, /) -> str:
+        """The table's name if the policy names it, else `other`."""
+
+
+class _Row(NamedTuple):
+    """What one request adds to: ready children, looked up together."""
+
+    request: Callable[[], None]
+    attempt: Callable[[], None]
+    call: Callable[[], None]
+    gateway: Callable[[float], None]
+    upstream: Callable[[float], None]
+
+
+def _nothing() -> None:
+    """Stand in for the SDK counters where no operation was read: whether an SDK sent it is not known."""
+
+
+class Metrics:
+    """All metrics of one process. Not for threads: one event loop counts, any thread may `render`."""
+
+    def __init__(self, version: str, workers: int = 1) -> None:
+        """Make every metric. `workers` is how many processes share the size budget of one scrape."""
+        import prometheus_client as prometheus
+
+        shared = os.environ.get(METRICS_DIRECTORY)
+        self._directory = Path(shared) if shared else None
+        prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the size and say little
+        self._registry = prometheus.CollectorRegistry()
+        self._metrics = {metric.name: _make(metric, self._registry) for metric in METRICS}
+        self._children: dict[tuple[str, ...], Any] = {}
+        self._rows: dict[tuple[str, str, str, str, int], _Row] = {}
+        self._room = _SERIES_BYTES // workers
+        self._policy: tuple[str, str] | None = None
+        self._child("build_info", version).set(1)
+        self._sts_calls = {result: self._child("sts_calls_total", result) for result in ("ok", "refused", "unavailable")}
+
+    def record(self, exchange: Exchange, labels: Labels | None) -> None:
+        """Count one request at its end. `labels` is the policy that judged it; without one DAGs and tables are `other`."""
+        operation = exchange.operation
+        identity = exchange.identity
+        dag = NONE if identity is None else labels.dag_label(identity.dag_id) if labels else OTHER
+        table = NONE if operation is None else _table_label(labels, _table_of(operation))
+        name = exchange.operation_name or (operation.name if operation else NONE)
+        ending = (exchange.ending or _BROKEN)._value_  # its plain text: an enum's hash is slow
+        key = (dag, table, name, ending, exchange.status)
+        row = self._rows.get(key) or self._open_row(*key)
+        row.request()
+        row.attempt()
+        if exchange.attempt <= 1:
+            row.call()
+        row.gateway(exchange.gateway_seconds)
+        if exchange.sent:
+            row.upstream(exchange.upstream_seconds)
+        reason = exchange.reason
+        if reason is not None and reason is not _ALLOWED:
+            self._bounded("refusals_total", dag, reason.value).inc()
+        if exchange.summary.throttles or exchange.summary.unprocessed:
+            self._record_pressure(exchange, labels, dag, table, name)
+
+    def _record_pressure(self, exchange: Exchange, labels: Labels | None, dag: str, table: str, name: str) -> None:
+        """Count what DynamoDB held back, by the table that it named, else by the request's own."""
+        for throttle in exchange.summary.throttles:
+            where = _table_label(labels, throttle.table) if throttle.table else table
+            reason = throttle.reason if throttle.reason in THROTTLE_REASONS else OTHER
+            self._bounded("throttles_total", dag, where, name, reason).inc()
+        for held_back, count in exchange.summary.unprocessed:
+            self._bounded("unprocessed_items_total", dag, _table_label(labels, held_back), name).inc(count)
+
+    def _open_row(self, dag: str, table: str, name: str, ending: str, status: int) -> _Row:
+        """Make the children of one label set. Bounded: policy names x operations x endings x statuses."""
+        seen = name != NONE
+        code = str(status) if 100 <= status <= 599 else NONE
+        row = _Row(
+            request=self._bounded("requests_total", dag, table, name, ending, code).inc,
+            attempt=self._bounded("sdk_attempts_total", dag, name).inc if seen else _nothing,
+            call=self._bounded("sdk_calls_total", dag, name).inc if seen else _nothing,
+            gateway=self._child("gateway_seconds", name).observe,
+            upstream=self._child("upstream_seconds", name).observe,
+        )
+        self._rows[dag, table, name, ending, status] = row
+        return row
+
+    def _bounded(self, name: str, *labels: str) -> Any:
+        """The child of these labels, or that of DAG (and table) `other` once the size budget of a scrape is spent."""
+        child = self._children.get((name, *labels))
+        if child is not None:
+            return child
+        size = sum(len(label.encode(errors="replace")) for label in labels) + 10 * len(labels) + len(_P + name) + 25
+        if size <= self._room:
+            self._room -= size
+            return self._child(name, *labels)
+        called = METRICS_BY_NAME[_P + name].labels
+        folded = [OTHER if label in ("dag", "table") else value for label, value in zip(called, labels, strict=True)]
+        child = self._children[(name, *labels)] = self._child(name, *folded)
+        return child
+
+    def _child(self, name: str, *labels: str) -> Any:
+        key = (name, *labels)
+        child = self._children.get(key)
+        if child is None:
+            metric = self._metrics[_P + name]
+            # a lone surrogate would break every scrape that follows
+            printable = [label.encode(errors="backslashreplace").decode() for label in labels]
+            child = self._children[key] = metric.labels(*printable) if labels else metric
+        return child
+
+    # ------------------------------------------------------------------------ what happens beside requests
+
+    def sts_called(self, result: Literal["ok", "refused", "unavailable"], at: float) -> None:
+        """Count an AssumeRole call that ended at `at` (seconds since the epoch)."""
+        self._sts_calls[result].inc()
+        if result == "ok":
+            self._child("credentials_last_refresh_timestamp_seconds").set(at)
+
+    def keys_fetched(self, issuer: str, result: Literal["ok", "failed"], at: float) -> None:
+        """Count a fetch of an issuer's keys that ended at `at` (seconds since the epoch). `issuer` is its settings' name."""
+        self._child("jwks_fetches_total", issuer, result).inc()
+        if result == "ok":
+            self._child("jwks_last_fetch_timestamp_seconds", issuer).set(at)
+
+    def keys_stale(self, issuer: str, stale: bool) -> None:
+        """Say whether an issuer's keys are used past their refresh time."""
+        self._child("jwks_stale", issuer).set(stale)
+
+    def policy_loaded(self, digest: str, environment: str) -> None:
+        """Name the policy in force, and clear `policy_reload_failed`."""
+        if self._policy not in (None, (digest, environment)):
+            self._forget_policy()
+        self._policy = (digest, environment)
+        self._child("policy_info", digest, environment).set(1)
+        self.policy_reload_failed(False)
+
+    def _forget_policy(self) -> None:
+        """Take the former policy out. Files of several workers cannot forget: `render_shared` leaves zeros out."""
+        former = self._policy or ("", "")
+        self._children.pop(("policy_info", *former)).set(0)
+        if self._directory is None:
+            self._metrics[_P + "policy_info"].remove(*former)
+
+    def policy_reload_failed(self, failed: bool) -> None:
+        """Say whether the files on disk could not be loaded, so that the last good policy holds."""
+        self._child("policy_reload_failed").set(failed)
+
+    def set_ready(self, ready: bool) -> None:
+        """Say whether this process can serve."""
+        self._child("ready").set(ready)
+
+    def set_inflight(self, requests: int) -> None:
+        """Tell the number of requests being served; once a second is often enough."""
+        self._child("inflight_requests").set(requests)
+
+    def audit_written(self, record: str, count: int) -> None:
+        """Count records that the audit sink took."""
+        self._child("audit_records_total", record).inc(count)
+
+    def audit_failed(self, count: int) -> None:
+        """Count records that the audit sink did not take; they are kept and tried again."""
+        self._child("audit_failures_total").inc(count)
+
+    def audit_lost(self, count: int) -> None:
+        """Count records that were given up."""
+        self._child("audit_lost_total").inc(count)
+
+    def render(self) -> tuple[str, bytes]:
+        """Content type and text of a scrape: of this process, or of all workers where they share a directory."""
+        if self._directory is not None:
+            return render_shared(self._directory)
+        from prometheus_client import generate_latest
+
+        return CONTENT_TYPE, generate_latest(self._registry)
+
+
+METRICS_BY_NAME: Final = {metric.name: metric for metric in METRICS}
+
+
+def _make(metric: Metric, registry: Any) -> Any:
+    import prometheus_client as prometheus
+
+    if metric.kind == "counter":
+        return prometheus.Counter(metric.name, metric.meaning, metric.labels, registry=registry)
+    if metric.kind == "histogram":
+        return prometheus.Histogram(metric.name, metric.meaning, metric.labels, registry=registry, buckets=_BUCKETS)
+    mode: Any = metric.across
+    return prometheus.Gauge(metric.name, metric.meaning, metric.labels, registry=registry, multiprocess_mode=mode)
+
+
+def _table_of(operation: Operation) -> str:
+    """`operation.table`, without its cost where there is but one touch."""
+    touches = operation.touches
+    return touches[0].table.name if len(touches) == 1 else operation.table
+
+
+def _table_label(labels: Labels | None, table: str) -> str:
+    """The bounded label of a table that a request or DynamoDB named by name or ARN; `several` stays."""
+    if table == "several":
+        return table
+    if table.startswith("arn:"):
+        table = table.partition(":table/")[2].partition("/")[0]
+    return labels.table_label(table) if labels else OTHER

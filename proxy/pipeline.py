@@ -1,0 +1,269 @@
+"""ONE REQUEST, IN ORDER. `Pipeline.serve` is the whole product on one page; everything else answers one of its questions.
+
+Rules: headers are copied and the token is checked before the body is read; what is forwarded is what was judged, written again; a
+decision is in the audit before a write leaves; a write is sent once; each request has exactly one outcome.
+This module does no I/O of its own: it awaits the ports that it declares.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import time
+import zlib
+from typing import TYPE_CHECKING, Protocol
+
+import orjson
+
+from proxy.aws.sigv4 import Endpoint, signed_request
+from proxy.dynamodb.operation import operation_name, read_operation
+from proxy.dynamodb.reply import summarise
+from proxy.identity.binding import bind
+from proxy.identity.channels import claimed_in, token_in
+from proxy.model import Ending, Exchange, Reply
+from proxy.refusal import ANSWERS, Abandoned, Broken, Reason, Refusal, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxy.model import Credentials, Headers, Principal, RequestHead, Subject
+    from proxy.policy.rules import Policies
+
+log = logging.getLogger("proxy.pipeline")
+
+# The only headers of the caller's that travel on. They tie AWS's own logs to the worker's, and are never signed.
+_FORWARDED = (b"amz-sdk-invocation-id", b"amz-sdk-request")
+_FORWARDABLE = re.compile(rb"[0-9A-Za-z=; ._:+-]{1,128}")
+_ATTEMPT = re.compile(rb"(?:^|[; ])attempt=([0-9]{1,3})(?![0-9])")
+# AWS's words for "I do not accept who signed this": it judged our own session, so the caller can do nothing about it.
+_REFUSED_SIGNERS = frozenset(
+    {
+        "UnrecognizedClientException",
+        "ExpiredTokenException",
+        "InvalidSignatureException",
+        "IncompleteSignatureException",
+        "MissingAuthenticationTokenException",
+        "InvalidClientTokenId",
+    }
+)
+
+
+class Incoming(Protocol):
+    """The body of a request, still arriving."""
+
+    @property
+    def gone(self) -> bool:
+        """True once the caller has closed the connection."""
+
+    async def read(self) -> bytes:
+        """The whole body. Raises Refusal (TOO_LARGE, TOO_SLOW) or Abandoned."""
+
+
+class Tokens(Protocol):
+    """Who is calling."""
+
+    def known(self, token: bytes, now: float) -> Subject | None:
+        """The subject of a token that was verified before and still holds."""
+
+    async def verify(self, token: bytes) -> Subject:
+        """Verify. Raises Unauthenticated, or Unavailable where the issuer's keys cannot be had."""
+
+
+class PolicySource(Protocol):
+    """May they. `current` is a whole immutable snapshot."""
+
+    @property
+    def current(self) -> Policies:
+        """The policies in force."""
+
+
+class Roles(Protocol):
+    """As whom."""
+
+    def ready(self, principal: Principal) -> Credentials | None:
+        """Credentials that are at hand and still hold."""
+
+    async def credentials_for(self, principal: Principal) -> Credentials:
+        """Credentials, from STS if need be. Raises Forbidden or Unavailable."""
+
+    def forget(self, principal: Principal) -> None:
+        """Drop credentials that AWS did not accept."""
+
+
+class Upstream(Protocol):
+    """Sent where."""
+
+    async def send(self, request: bytes, *, is_write: bool, sent: Callable[[], None]) -> Reply:
+        """Send once; `sent` is called when the first byte may leave.
+
+        Raises Unavailable (nothing sent) or Broken (outcome unknown).
+        """
+
+
+class Journal(Protocol):
+    """What happened: audit and metrics."""
+
+    def decision(self, exchange: Exchange) -> None:
+        """Put the decision in the sink. Raises Unavailable(AUDIT_UNAVAILABLE)."""
+
+    def outcome(self, exchange: Exchange) -> None:
+        """Record how it ended; never raises."""
+
+
+class Pipeline:
+    """Serves requests. Built once by the composition root; holds no state of any request."""
+
+    def __init__(
+        self,
+        *,
+        tokens: Tokens,
+        policies: PolicySource,
+        roles: Roles,
+        endpoint_of: Callable[[str], Endpoint],
+        upstream_of: Callable[[str], Upstream],
+        journal: Journal,
+        max_json_members: int,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._tokens = tokens
+        self._policies = policies
+        self._roles = roles
+        self._endpoint_of = endpoint_of
+        self._upstream_of = upstream_of
+        self._journal = journal
+        self._max_json_members = max_json_members
+        self._clock = clock
+
+    async def serve(self, head: RequestHead, incoming: Incoming) -> Reply | None:
+        """Answer one request; None if the caller went away first. Never raises."""
+        exchange = self._begin(head)
+        ticks = time.perf_counter()
+        waited = 0.0
+        try:
+            # Who is calling, and for which DAG? Before the body is read.
+            token = token_in(head.headers)
+            subject = self._tokens.known(token, exchange.started) or await self._tokens.verify(token)
+            exchange.subject = subject
+            policies = self._policies.current
+            exchange.policy_digest = policies.digest
+            identity = exchange.identity = bind(subject, claimed_in(head.headers), policies.workloads, policies.dag_of_key)
+
+            # What do they want?
+            before = time.perf_counter()
+            body = await incoming.read()
+            waited = time.perf_counter() - before
+            exchange.request_bytes = len(body)
+            operation = exchange.operation = read_operation(head.headers.get(b"x-amz-target", b""), body, self._max_json_members)
+
+            # May they?
+            decision = policies.decide(identity, operation)
+            exchange.reason, exchange.message, exchange.rule = decision.reason, decision.message, decision.rule
+            principal = decision.granted_role()
+            exchange.role_arn = principal.role_arn
+
+            # As whom?
+            credentials = self._roles.ready(principal) or await self._roles.credentials_for(principal)
+            if incoming.gone:
+                raise Abandoned
+
+            # Told before it is done; signed; sent once.
+            self._journal.decision(exchange)
+            reply = await self._send(exchange, principal, credentials, _forwarded(head))
+            exchange.ending = Ending.SERVED
+        except Refusal as refusal:
+            reply = self._refuse(exchange, refusal)
+        except Abandoned:
+            exchange.ending = Ending.ABANDONED
+            return None
+        except Exception:
+            log.exception("defect while serving decision %s", exchange.id)
+            reply = self._refuse(
+                exchange, Broken(Reason.INTERNAL_ERROR, "the gateway failed on this request; its log has the trace")
+            )
+        finally:
+            exchange.gateway_seconds = time.perf_counter() - ticks - waited - exchange.upstream_seconds
+            self._journal.outcome(exchange)
+        return reply
+
+    def turn_away(self, refusal: Refusal, peer: str) -> Reply:
+        """The answer to something that did not get past the gate; recorded like everything else."""
+        exchange = Exchange(secrets.token_hex(8), self._clock(), peer)
+        reply = self._refuse(exchange, refusal)
+        self._journal.outcome(exchange)
+        return reply
+
+    def _begin(self, head: RequestHead) -> Exchange:
+        exchange = Exchange(secrets.token_hex(8), self._clock(), head.peer)
+        headers = head.headers
+        exchange.operation_name = operation_name(headers.get(b"x-amz-target", b""))
+        exchange.invocation_id = headers.get(b"amz-sdk-invocation-id", b"")[:64].decode("latin-1")
+        attempt = _ATTEMPT.search(headers.get(b"amz-sdk-request", b""))
+        exchange.attempt = int(attempt[1]) if attempt else 1
+        return exchange
+
+    async def _send(self, exchange: Exchange, principal: Principal, credentials: Credentials, extra: Headers) -> Reply:
+        operation = exchange.operation
+        assert operation is not None  # noqa: S101 - for the type checker: `serve` set it
+        request = signed_request(
+            self._endpoint_of(principal.region),
+            operation.target.encode(),
+            operation.body,
+            credentials,
+            self._clock(),
+            extra,
+        )
+
+        def sent() -> None:
+            exchange.sent = True
+
+        before = time.perf_counter()
+        try:
+            reply = await self._upstream_of(principal.region).send(request, is_write=operation.is_write, sent=sent)
+        finally:
+            exchange.upstream_seconds = time.perf_counter() - before
+        exchange.status, exchange.reply_bytes = reply.status, len(reply.body)
+        exchange.aws_request_id = next((v.decode("latin-1") for n, v in reply.headers if n == b"x-amzn-requestid"), "")
+        exchange.summary = summarise(operation, reply)
+        if exchange.summary.error in _REFUSED_SIGNERS:
+            self._roles.forget(principal)
+            raise Unavailable(
+                Reason.CREDENTIALS_REFUSED,
+                f"AWS did not accept the gateway's session for role '{principal.role_arn}' ({exchange.summary.error}); nothing was done, "
+                "retry; if it stays, look at the gateway's clock and base credentials with 'dynamodb-proxy doctor'",
+            )
+        return reply
+
+    def _refuse(self, exchange: Exchange, refusal: Refusal) -> Reply:
+        """Turn a refusal into its answer, and see to it that it is on record."""
+        exchange.reason = refusal.reason
+        exchange.message = f"{' '.join(refusal.message.split())}; decision {exchange.id}"
+        exchange.rule = refusal.rule or exchange.rule
+        broken = isinstance(refusal, Broken) or (isinstance(refusal, Unavailable) and exchange.operation is not None)
+        exchange.ending = Ending.BROKEN if broken else Ending.REFUSED
+        if not exchange.decided:
+            try:
+                self._journal.decision(exchange)
+            except Refusal as failure:  # a refusal stands whether or not it can be written down; the failure is counted there
+                log.error("a refusal is not in the audit: %s", failure.message)
+        reply = answer(refusal, exchange.id, exchange.message)
+        exchange.status, exchange.reply_bytes = reply.status, len(reply.body)
+        return reply
+
+
+def answer(refusal: Refusal, decision_id: str, message: str) -> Reply:
+    """A refusal as DynamoDB would say it, with the decision id where SDKs look for the request id."""
+    status, error, _ = ANSWERS[refusal.reason]
+    body = orjson.dumps({"__type": error, "message": message})
+    headers = (
+        (b"content-type", b"application/x-amz-json-1.0"),
+        (b"x-amzn-requestid", decision_id.encode()),
+        (b"x-amz-crc32", b"%d" % zlib.crc32(body)),
+        (b"x-ddb-proxy-reason", refusal.reason.encode()),
+    )
+    return Reply(status, headers, body)
+
+
+def _forwarded(head: RequestHead) -> Headers:
+    found = ((name, head.headers.get(name, b"")) for name in _FORWARDED)
+    return tuple((name, value) for name, value in found if _FORWARDABLE.fullmatch(value))

@@ -1,0 +1,486 @@
+"""One YAML file plus environment variables -> frozen `Settings`. All mistakes are reported at once, or none is left.
+
+Behaviour is the table `SETTINGS`: a row is a setting, with its environment variable, default and meaning; the README's table is
+made from it. A variable beats the file. Unknown keys and unknown `DDB_PROXY_*` variables are mistakes: a typo must not
+silently leave a default in force.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
+
+from proxy.identity.token import Issuer, KeySource
+from proxy.yaml_source import (
+    Mapping,
+    Mistakes,
+    Node,
+    Place,
+    Scalar,
+    Sequence,
+    boolean_of,
+    decimal_of,
+    integer_of,
+    known_keys,
+    mapping_of,
+    read_yaml,
+    text_of,
+    texts_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from collections.abc import Mapping as Environment
+
+PREFIX = "DDB_PROXY_"
+CONFIG_VARIABLE = "DDB_PROXY_CONFIG"
+REQUIRED = object()
+ASYMMETRIC = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+
+
+class Setting(NamedTuple):
+    """One setting. `default` is REQUIRED where there is none; `shown` is the default as the README prints it."""
+
+    key: str
+    kind: str
+    default: object
+    meaning: str
+    shown: str = ""
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that overrides it."""
+        return PREFIX + self.key.upper().replace(".", "_")
+
+    @property
+    def field(self) -> str:
+        """Its name in `Settings`."""
+        return self.key.replace(".", "_")
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("listen", "address", "127.0.0.1:8080", "data plane, `host:port`; off loopback it needs TLS or `insecure_plaintext`"),
+    Setting("admin_listen", "address", "127.0.0.1:9090", "admin plane: `/metrics`, `/healthz`, `/readyz`"),
+    Setting("insecure_plaintext", "boolean", False, "allow plain HTTP off loopback: tokens then travel in the clear"),
+    Setting("tls.certificate", "file", "", "PEM chain of the data plane; read again when it changes"),
+    Setting("tls.key", "file", "", "its private key"),
+    Setting("workers", "count", 1, "processes of the data plane, one for each core"),
+    Setting("policies", "path", "policies", "folder (or file) of policies; relative to the settings file"),
+    Setting("environment", "text", "", "which of platform.yaml's `environments` this process serves; needed if there are any"),
+    Setting("issuers", "issuers", REQUIRED, "who may sign tokens: see the issuer table"),
+    Setting("aws.region", "text", REQUIRED, "Region of the tables where the policy's environment names none, and of STS"),
+    Setting("aws.endpoint_url", "url", "", "DynamoDB's endpoint", "`https://dynamodb.<region>.amazonaws.com`"),
+    Setting("aws.sts_endpoint_url", "url", "", "STS's endpoint", "`https://sts.<region>.amazonaws.com`"),
+    Setting("aws.ca_file", "file", "", "PEM bundle that DynamoDB's certificate must chain to", "the system's"),
+    Setting(
+        "aws.session_seconds", "count", 900, "life of a DAG's AWS session, 900 to 43200; 3600 at most when roles are chained"
+    ),
+    Setting("aws.session_tags", "boolean", False, "tag sessions with `dag`; the roles' trust policies must allow sts:TagSession"),
+    Setting("aws.warm_up", "texts", (), "globs of DAGs whose roles are assumed at start, before their first request"),
+    Setting("upstream.max_connections", "count", 256, "connections to DynamoDB, each worker"),
+    Setting("upstream.connect_seconds", "seconds", 2.0, "to open a connection, tries included"),
+    Setting("upstream.total_seconds", "seconds", 30.0, "from the first byte sent to the last byte received"),
+    Setting("limits.body_bytes", "count", 16 * 1024 * 1024 + 65536, "largest request body", "16 MiB + 64 KiB"),
+    Setting("limits.body_bytes_total", "count", 512 * 1024 * 1024, "request bodies held at once, each worker", "512 MiB"),
+    Setting("limits.head_bytes", "count", 32768, "largest request head"),
+    Setting("limits.headers", "count", 100, "headers in a request"),
+    Setting("limits.connections", "count", 1000, "connections of callers, each worker"),
+    Setting("limits.json_members", "count", 60000, "JSON members and elements in a body (30 ms of parsing)"),
+    Setting("timeouts.head_seconds", "seconds", 10.0, "for a request head to arrive"),
+    Setting("timeouts.body_seconds", "seconds", 30.0, "for a request body to arrive"),
+    Setting("timeouts.idle_seconds", "seconds", 75.0, "before an idle connection of a caller is closed"),
+    Setting("audit.path", "text", "-", "file of audit records, one JSON object a line; `-` is standard output"),
+    Setting(
+        "drain_delay_seconds",
+        "delay",
+        -1.0,
+        "between SIGTERM and closing the port, for endpoints to learn it",
+        "0 on loopback, else 5",
+    ),
+    Setting("drain_timeout_seconds", "seconds", 60.0, "for requests in flight to finish after SIGTERM"),
+    Setting("log_level", "level", "info", "`debug`, `info`, `warning` or `error`, on standard error"),
+)
+
+ISSUER_KEYS: tuple[tuple[str, str, str], ...] = (
+    ("name", "required", "how policies and logs call this issuer"),
+    ("issuer", "required", "the exact `iss` of its tokens"),
+    ("audience", "required", "the `aud` that tokens for this gateway carry; a string or a list"),
+    ("keys.discovery", "`issuer`", "base URL of its OpenID discovery"),
+    ("keys.jwks_url", "", "or the URL of its key set"),
+    ("keys.jwks_file", "", "or a file with its key set"),
+    ("keys.ca_file", "the system's", "PEM bundle for these URLs"),
+    ("algorithms", "[RS256]", "signature algorithms; asymmetric ones only"),
+    ("claims", "{dag_id: dag_id, task_id: task_id, run_id: run_id}", "which claim holds what; dots reach into objects"),
+    ("may_assert", "required", "globs of the DAGs that its tokens may speak for; `!glob` takes back"),
+    ("required_type", "any", "the `typ` that tokens must have, such as `at+jwt`"),
+    ("leeway_seconds", "60", "clock difference that is forgiven"),
+    ("max_lifetime_seconds", "86400", "longest life of a token, `exp` minus `iat`"),
+)
+CLAIM_NAMES = ("dag_id", "task_id", "run_id", "try_number", "map_index")
+DEFAULT_CLAIMS = {"dag_id": "dag_id", "task_id": "task_id", "run_id": "run_id"}
+
+
+class Address(NamedTuple):
+    """Where a port listens. `host` is an IP address or a name."""
+
+    host: str
+    port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        """True if nobody off this machine (or pod) can connect."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the gateway was told, checked and complete. Field names are the keys with `.` as `_`."""
+
+    listen: Address
+    admin_listen: Address
+    insecure_plaintext: bool
+    tls_certificate: str
+    tls_key: str
+    workers: int
+    policies: Path
+    environment: str
+    issuers: tuple[Issuer, ...]
+    aws_region: str
+    aws_endpoint_url: str
+    aws_sts_endpoint_url: str
+    aws_ca_file: str
+    aws_session_seconds: int
+    aws_session_tags: bool
+    aws_warm_up: tuple[str, ...]
+    upstream_max_connections: int
+    upstream_connect_seconds: float
+    upstream_total_seconds: float
+    limits_body_bytes: int
+    limits_body_bytes_total: int
+    limits_head_bytes: int
+    limits_headers: int
+    limits_connections: int
+    limits_json_members: int
+    timeouts_head_seconds: float
+    timeouts_body_seconds: float
+    timeouts_idle_seconds: float
+    audit_path: str
+    drain_delay_seconds: float
+    drain_timeout_seconds: float
+    log_level: str
+
+
+class SettingsError(Exception):
+    """The settings cannot be used. `lines` holds every mistake, each with file and line (or variable) and what to write instead."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines
+
+
+def settings_path(given: Path | None) -> Path | None:
+    """The settings file to read: as given, as the variable says, ./proxy.yaml where it exists, else none."""
+    if given is not None:
+        return given
+    if named := os.environ.get(CONFIG_VARIABLE):
+        return Path(named)
+    here = Path("proxy.yaml")
+    return here if here.exists() else None
+
+
+def load_settings(path: Path | None, environment: Environment[str, str]) -> Settings:
+    """Read the settings file (None: environment variables only) and `environment`.
+
+    Raises SettingsError with all mistakes; nothing is ever half-configured.
+    """
+    mistakes = Mistakes()
+    nodes: dict[str, Node] = {}
+    file = str(path) if path is not None else "settings"
+    if path is not None:
+        nodes |= _nodes_of_file(path, mistakes)
+    nodes |= _nodes_of_environment(environment, mistakes)
+    base = path.parent if path is not None else Path()
+    values = {setting.field: _value(setting, nodes.get(setting.key), file, base, mistakes) for setting in SETTINGS}
+    if not mistakes.errors:
+        _check_together(values, {s.key: nodes[s.key].place if s.key in nodes else Place(file, 0) for s in SETTINGS}, mistakes)
+    if mistakes.errors:
+        raise SettingsError(mistakes.lines())
+    return Settings(**values)
+
+
+# ------------------------------------------------------------------------------------- where values come from
+
+
+def _nodes_of_file(path: Path, mistakes: Mistakes) -> dict[str, Node]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        cause = error.strerror if isinstance(error, OSError) else "is not UTF-8"
+        mistakes.add(Place(str(path), 0), f"cannot be read: {cause}; name the settings file with --config")
+        return {}
+    top = mapping_of(read_yaml(text, str(path), mistakes), "a settings file", mistakes)
+    nodes: dict[str, Node] = {}
+    if top is not None:
+        _flatten(top, "", nodes, mistakes)
+    return nodes
+
+
+def _flatten(mapping: Mapping, prefix: str, nodes: dict[str, Node], mistakes: Mistakes) -> None:
+    keys = {setting.key for setting in SETTINGS}
+    sections = {key.rsplit(".", 1)[0] for key in keys if "." in key}
+    here = tuple(sorted({key[len(prefix) :].split(".")[0] for key in keys if key.startswith(prefix)}))
+    known_keys(mapping, here, f"`{prefix[:-1]}`" if prefix else "the settings", mistakes)
+    for name, node in mapping.entries.items():
+        key = prefix + name
+        if key in keys:
+            nodes[key] = node
+        elif key in sections and (section := mapping_of(node, f"`{key}`", mistakes)) is not None:
+            _flatten(section, key + ".", nodes, mistakes)
+
+
+def _nodes_of_environment(environment: Environment[str, str], mistakes: Mistakes) -> dict[str, Node]:
+    import difflib
+
+    variables = {setting.variable: setting for setting in SETTINGS}
+    nodes: dict[str, Node] = {}
+    for name in sorted(environment):
+        if not name.startswith(PREFIX) or name == CONFIG_VARIABLE:
+            continue
+        setting = variables.get(name)
+        if setting is None:
+            near = difflib.get_close_matches(name, variables, 1)
+            hint = f"; did you mean {near[0]}?" if near else "; remove it"
+            mistakes.add(Place(name, 0), f"is not a setting's variable{hint}")
+        elif setting.kind in ("issuers", "texts"):
+            node = read_yaml(environment[name], name, mistakes)
+            if node is not None:
+                nodes[setting.key] = node
+        else:
+            quoted = setting.kind not in ("boolean", "count", "seconds", "delay")
+            nodes[setting.key] = Scalar(environment[name], quoted, Place(name, 0))
+    return nodes
+
+
+# -------------------------------------------------------------------------------------------- one value
+
+
+def _value(setting: Setting, node: Node | None, file: str, base: Path, mistakes: Mistakes) -> Any:
+    if node is None:
+        if setting.default is REQUIRED:
+            mistakes.add(Place(file, 0), f"`{setting.key}` is missing (or {setting.variable}): {setting.meaning}")
+            return None
+        if setting.kind == "address":
+            return _address(Scalar(str(setting.default), True, Place(file, 0)), setting.key, mistakes)
+        return base / str(setting.default) if setting.kind == "path" else setting.default
+    if setting.kind == "issuers":
+        return _issuers(node, base, mistakes)
+    if setting.kind in ("path", "file"):
+        text = text_of(node, f"`{setting.key}`", mistakes)
+        found = base / text
+        if text and not found.exists():
+            mistakes.add(node.place, f"`{setting.key}`: `{found}` does not exist")
+        return found if setting.kind == "path" else str(found) if text else ""
+    return _READERS[setting.kind](node, setting.key, mistakes)
+
+
+def _address(node: Node, key: str, mistakes: Mistakes) -> Address:
+    text = text_of(Scalar(node.text, True, node.place) if isinstance(node, Scalar) else node, f"`{key}`", mistakes)
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        mistakes.add(node.place, f"`{key}`: `{text}` is not host:port, for example 127.0.0.1:8080 or [::1]:8080")
+        return Address("", 0)
+    return Address(host, int(port))
+
+
+def _url(node: Node, key: str, mistakes: Mistakes) -> str:
+    text = text_of(node, f"`{key}`", mistakes)
+    if text and (problem := problem_of_url(text)):
+        mistakes.add(node.place, f"`{key}`: `{text}` {problem}")
+    return text.rstrip("/")
+
+
+def problem_of_url(text: str) -> str:
+    """What is wrong with a URL that secrets or decisions depend on, or "". Plain HTTP is for loopback only."""
+    try:
+        url = urlsplit(text)
+        host, _ = url.hostname or "", url.port
+    except ValueError:
+        return "is not a URL"
+    if url.scheme not in ("http", "https") or not host:
+        return "is not an http(s) URL"
+    if url.username or url.password or url.query or url.fragment:
+        return "must not hold a user, a query or a fragment"
+    if url.scheme == "http" and not Address(host, 0).is_loopback:
+        return "is plain HTTP to another machine; write https://"
+    return ""
+
+
+def _count(node: Node, key: str, mistakes: Mistakes) -> int:
+    value = integer_of(node, f"`{key}`", mistakes)
+    if value < 1 and not mistakes.errors:
+        mistakes.add(node.place, f"`{key}` must be at least 1")
+    return value
+
+
+def _seconds(node: Node, key: str, mistakes: Mistakes) -> float:
+    value = decimal_of(node, f"`{key}` (seconds)", mistakes)
+    if value <= 0 and not mistakes.errors:
+        mistakes.add(node.place, f"`{key}` must be more than 0 seconds")
+    return value
+
+
+def _delay(node: Node, key: str, mistakes: Mistakes) -> float:
+    value = decimal_of(node, f"`{key}` (seconds)", mistakes)
+    if value < 0:
+        mistakes.add(node.place, f"`{key}` must be 0 seconds or more")
+    return value
+
+
+def _level(node: Node, key: str, mistakes: Mistakes) -> str:
+    level = text_of(node, f"`{key}`", mistakes)
+    if level and level not in ("debug", "info", "warning", "error"):
+        mistakes.add(node.place, f"`{key}`: `{level}` is not one of debug, info, warning, error")
+    return level
+
+
+_READERS: dict[str, Callable[[Node, str, Mistakes], Any]] = {
+    "address": _address,
+    "boolean": lambda node, key, mistakes: boolean_of(node, f"`{key}`", mistakes),
+    "count": _count,
+    "delay": _delay,
+    "level": _level,
+    "seconds": _seconds,
+    "text": lambda node, key, mistakes: text_of(node, f"`{key}`", mistakes),
+    "texts": lambda node, key, mistakes: texts_of(node, f"`{key}`", mistakes),
+    "url": _url,
+}
+
+
+# --------------------------------------------------------------------------------------------- issuers
+
+
+def _issuers(node: Node, base: Path, mistakes: Mistakes) -> tuple[Issuer, ...]:
+    if not isinstance(node, Sequence) or not node.items:
+        mistakes.add(node.place, "`issuers` must be a list with at least one issuer")
+        return ()
+    issuers: list[Issuer] = []
+    for item in node:
+        mapping = mapping_of(item, "an issuer", mistakes)
+        if mapping is None:
+            continue
+        issuer = _issuer(mapping, base, mistakes)
+        for other in issuers:
+            if other.name == issuer.name:
+                mistakes.add(mapping.place_of("name"), f"issuer name `{issuer.name}` stands twice")
+            if other.issuer == issuer.issuer:
+                mistakes.add(mapping.place_of("issuer"), f"`{issuer.issuer}` is already issuer `{other.name}`")
+        issuers.append(issuer)
+    return tuple(issuers)
+
+
+def _issuer(mapping: Mapping, base: Path, mistakes: Mistakes) -> Issuer:
+    known_keys(mapping, tuple(dict.fromkeys(key.split(".")[0] for key, _, _ in ISSUER_KEYS)), "an issuer", mistakes)
+    for key in ("name", "issuer", "audience", "may_assert"):
+        if key not in mapping:
+            meaning = next(meaning for name, _, meaning in ISSUER_KEYS if name == key)
+            mistakes.add(mapping.place, f"issuer without `{key}`: {meaning}")
+    issuer = text_of(mapping.get("issuer"), "`issuer`", mistakes)
+    algorithms = texts_of(mapping.get("algorithms"), "`algorithms`", mistakes) or ("RS256",)
+    for algorithm in algorithms:
+        if algorithm not in ASYMMETRIC:
+            mistakes.add(mapping.place_of("algorithms"), f"algorithm `{algorithm}` is not one of {', '.join(ASYMMETRIC)}")
+    return Issuer(
+        name=text_of(mapping.get("name"), "`name`", mistakes),
+        issuer=issuer,
+        audiences=_audiences(mapping.get("audience"), mistakes),
+        algorithms=algorithms,
+        keys=_key_source(mapping, issuer, base, mistakes),
+        claims=_claims(mapping.get("claims"), mistakes),
+        may_assert=texts_of(mapping.get("may_assert"), "`may_assert`", mistakes),
+        required_type=text_of(mapping.get("required_type"), "`required_type`", mistakes),
+        leeway=_optional_seconds(mapping, "leeway_seconds", 60.0, mistakes),
+        max_lifetime=_optional_seconds(mapping, "max_lifetime_seconds", 86400.0, mistakes),
+    )
+
+
+def _optional_seconds(mapping: Mapping, key: str, default: float, mistakes: Mistakes) -> float:
+    node = mapping.get(key)
+    return default if node is None else _delay(node, key, mistakes)
+
+
+def _audiences(node: Node | None, mistakes: Mistakes) -> tuple[str, ...]:
+    if isinstance(node, Sequence):
+        return texts_of(node, "`audience`", mistakes)
+    text = text_of(node, "`audience`", mistakes)
+    return (text,) if text else ()
+
+
+def _claims(node: Node | None, mistakes: Mistakes) -> dict[str, str]:
+    mapping = mapping_of(node, "`claims`", mistakes)
+    if mapping is None:
+        return dict(DEFAULT_CLAIMS)
+    known_keys(mapping, CLAIM_NAMES, "`claims`", mistakes)
+    return {name: text_of(value, f"`claims.{name}`", mistakes) for name, value in mapping.entries.items()}
+
+
+def _key_source(issuer_mapping: Mapping, issuer: str, base: Path, mistakes: Mistakes) -> KeySource:
+    keys = mapping_of(issuer_mapping.get("keys"), "`keys`", mistakes)
+    place = issuer_mapping.place_of("keys")
+    if keys is None:
+        if issuer and (problem := problem_of_url(issuer)):
+            mistakes.add(place, f"issuer `{issuer}` {problem}, so its keys cannot be discovered: give `keys`")
+        return KeySource("discovery", issuer)
+    known_keys(keys, ("discovery", "jwks_url", "jwks_file", "ca_file"), "`keys`", mistakes)
+    ca_file = _file(keys.get("ca_file"), "`keys.ca_file`", base, mistakes)
+    given = [kind for kind in ("discovery", "jwks_url", "jwks_file") if kind in keys]
+    if len(given) != 1:
+        mistakes.add(place, "`keys` must hold exactly one of discovery, jwks_url, jwks_file")
+        return KeySource("discovery", issuer, ca_file)
+    kind = given[0]
+    node = keys.entries[kind]
+    if kind == "jwks_file":
+        return KeySource("jwks_file", _file(node, "`keys.jwks_file`", base, mistakes), ca_file)
+    return KeySource("jwks_url" if kind == "jwks_url" else "discovery", _url(node, f"keys.{kind}", mistakes), ca_file)
+
+
+def _file(node: Node | None, what: str, base: Path, mistakes: Mistakes) -> str:
+    text = text_of(node, what, mistakes)
+    if node is None or not text:
+        return ""
+    if not (base / text).is_file():
+        mistakes.add(node.place, f"{what}: `{base / text}` is not a file")
+    return str(base / text)
+
+
+# ------------------------------------------------------------------------------------ values that must fit each other
+
+
+def _check_together(values: dict[str, Any], places: dict[str, Place], mistakes: Mistakes) -> None:
+    listen, admin = values["listen"], values["admin_listen"]
+    has_tls = bool(values["tls_certificate"])
+    if has_tls != bool(values["tls_key"]):
+        mistakes.add(places["tls.certificate"], "`tls` needs both `certificate` and `key`")
+    if not listen.is_loopback and not has_tls and not values["insecure_plaintext"]:
+        mistakes.add(
+            places["listen"],
+            f"`listen` on {listen.host} is reachable from other machines, and tokens are as good as passwords: "
+            "give `tls.certificate` and `tls.key`, or accept it with `insecure_plaintext: true`",
+        )
+    if listen == admin and listen.port:
+        mistakes.add(places["admin_listen"], "`admin_listen` must be another port than `listen`")
+    if not 900 <= values["aws_session_seconds"] <= 43200:
+        mistakes.add(places["aws.session_seconds"], "`aws.session_seconds` must lie between 900 and 43200")
+    if values["drain_delay_seconds"] < 0:
+        values["drain_delay_seconds"] = 0.0 if listen.is_loopback else 5.0
+    if not values["policies"].exists():
+        mistakes.add(
+            places["policies"], f"`policies`: `{values['policies']}` does not exist; write a policy there or name its folder"
+        )

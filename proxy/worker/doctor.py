@@ -1,0 +1,318 @@
+"""`dynamodb-proxy doctor` on a worker: what would boto3 do here, and how far does its request come?
+
+First the worker's own traps (variables, `~/.aws`, HTTP_PROXY), then the token by itself, then one real and harmless request through
+the gateway, whose refusal names the link. Standard library only; prints no token.
+"""
+
+from __future__ import annotations
+
+import base64
+import configparser
+import http.client
+import json
+import os
+import ssl
+import time
+import urllib.request
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
+
+from proxy.worker.chain import PROBES, Finding, judge_answer, print_findings, probe
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Mapping
+    from typing import TextIO
+
+SKEW_SECONDS = 60
+ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL")
+# Where the AWS SDKs look for a token, with the words for it.
+TOKEN_FILE_VARIABLES = ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE")
+
+
+class TokenSource(NamedTuple):
+    """A token as found, and where."""
+
+    text: str
+    where: str
+
+
+def examine_worker(options: argparse.Namespace, out: TextIO) -> int:
+    """Walk and print. Exit status 0 if the whole chain holds, 1 at the first broken link."""
+    return print_findings(walk(options, os.environ), out)
+
+
+def walk(options: argparse.Namespace, environment: Mapping[str, str]) -> Iterator[Finding]:
+    """The findings in order; the reader stops at the first that is broken."""
+    endpoint, where = find_endpoint(options.endpoint, environment)
+    if not endpoint:
+        yield Finding(
+            "worker",
+            "broken",
+            "no endpoint: boto3 would go straight to AWS",
+            "set AWS_ENDPOINT_URL_DYNAMODB to the gateway's address",
+        )
+        return
+    yield from traps(endpoint, environment, explicit_token=options.token_file is not None)
+    yield Finding("worker", "ok", f"DynamoDB calls go to {endpoint} ({where})")
+    source = find_token(options.token_file, environment)
+    if isinstance(source, Finding):
+        yield source
+        return
+    yield from examine_token(source, time.time())
+    yield from ask_gateway(endpoint, source.text.strip(), options)
+
+
+# ------------------------------------------------------------------------------------------- this worker
+
+
+def find_endpoint(given: str | None, environment: Mapping[str, str]) -> tuple[str, str]:
+    """(URL, where it was found); empty strings where nothing names one."""
+    if given:
+        return given, "--endpoint"
+    for variable in ENDPOINT_VARIABLES:
+        if environment.get(variable):
+            return environment[variable], variable
+    for name, extra in connections(environment):
+        service = extra.get("service_config", {}).get("dynamodb", {}) if isinstance(extra.get("service_config"), dict) else {}
+        found = service.get("endpoint_url") or extra.get("endpoint_url")
+        if isinstance(found, str) and found:
+            return found, f"{name}, extra"
+    return "", ""
+
+
+def connections(environment: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Airflow's AWS connections that are given by variables in JSON form: (variable, extra)."""
+    for name, value in sorted(environment.items()):
+        if name.startswith("AIRFLOW_CONN_") and value.lstrip().startswith("{"):
+            try:
+                connection = json.loads(value)
+                extra = connection.get("extra") or {}
+                extra = json.loads(extra) if isinstance(extra, str) else extra
+            except ValueError:
+                continue
+            if connection.get("conn_type") == "aws" and isinstance(extra, dict):
+                yield name, extra | {"_password": connection.get("password"), "_login": connection.get("login")}
+
+
+def traps(endpoint: str, environment: Mapping[str, str], *, explicit_token: bool) -> Iterator[Finding]:
+    """What silently takes boto3 elsewhere."""
+    if environment.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
+        yield Finding(
+            "worker", "broken", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=true: boto3 ignores the endpoint variable", "unset it"
+        )
+    url = urlsplit(endpoint)
+    proxies = urllib.request.getproxies_environment()
+    proxy = proxies.get(url.scheme)
+    if proxy and not urllib.request.proxy_bypass_environment(url.hostname or "", proxies):
+        yield Finding(
+            "worker",
+            "broken",
+            f"{url.scheme.upper()}_PROXY is set and NO_PROXY does not hold {url.hostname}: requests go to that proxy, not to the gateway",
+            f"add {url.hostname} to NO_PROXY",
+        )
+    if not explicit_token and not environment.get("AWS_ACCESS_KEY_ID"):
+        yield from stale_profile(environment)
+
+
+def stale_profile(environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Keys, roles or processes in `~/.aws` win over container credentials, without a word."""
+    profile = environment.get("AWS_PROFILE", "default")
+    files = (
+        (environment.get("AWS_CONFIG_FILE", "~/.aws/config"), "default" if profile == "default" else f"profile {profile}"),
+        (environment.get("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"), profile),
+    )
+    for name, section in files:
+        path = Path(name).expanduser()
+        parsed = configparser.RawConfigParser()
+        try:
+            parsed.read_string(path.read_text(encoding="utf-8"), source=str(path))
+        except (OSError, UnicodeError, configparser.Error):
+            continue
+        held = [
+            key
+            for key in ("aws_access_key_id", "credential_process", "role_arn", "sso_session")
+            if parsed.has_option(section, key)
+        ]
+        if held and not (parsed.has_option(section, "services") or parsed.has_option(section, "endpoint_url")):
+            yield Finding(
+                "worker",
+                "broken",
+                f"{path} [{section}] holds {held[0]}: it wins over the gateway's token, so requests are signed with something else",
+                f"remove {held[0]} there, or point AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE at empty files",
+            )
+
+
+# --------------------------------------------------------------------------------------------- the token
+
+
+def find_token(given: Path | None, environment: Mapping[str, str]) -> TokenSource | Finding:
+    """The token that boto3 would send, or the finding that there is none."""
+    if given is None and environment.get("AWS_ACCESS_KEY_ID"):
+        if environment.get("AWS_SESSION_TOKEN"):
+            return TokenSource(environment["AWS_SESSION_TOKEN"], "AWS_SESSION_TOKEN")
+        prefix = environment["AWS_ACCESS_KEY_ID"][:4]
+        return Finding(
+            "token",
+            "broken",
+            f"AWS_ACCESS_KEY_ID ({prefix}...) is set without AWS_SESSION_TOKEN: boto3 signs with AWS keys",
+            "unset the keys, or set AWS_SESSION_TOKEN to the token",
+        )
+    path = given
+    where = "--token-file"
+    for variable in TOKEN_FILE_VARIABLES:
+        if path is None and environment.get(variable):
+            path, where = Path(environment[variable]), variable
+    if path is not None:
+        try:
+            return TokenSource(path.read_text(encoding="utf-8"), f"{path} ({where})")
+        except (OSError, UnicodeError) as error:
+            cause = error.strerror if isinstance(error, OSError) else "not text"
+            return Finding(
+                "token", "broken", f"{path} ({where}) cannot be read: {cause}", "look at the volume mount and its mode"
+            )
+    for name, extra in connections(environment):
+        if isinstance(extra.get("aws_session_token"), str):
+            if not extra.get("_login") or not extra.get("_password"):
+                return Finding(
+                    "token", "broken", f"{name} has aws_session_token but no login and password", "give both; any text will do"
+                )
+            return TokenSource(extra["aws_session_token"], f"{name}, aws_session_token")
+    return Finding("token", "broken", "no token found where boto3 looks", "name it with --token-file, or set AWS_SESSION_TOKEN")
+
+
+def examine_token(source: TokenSource, now: float) -> Iterator[Finding]:
+    """What the token says by itself; the gateway checks the signature."""
+    text = source.text
+    if text != text.strip() or any(c.isspace() for c in text) or "\\n" in text:
+        yield Finding(
+            "token", "broken", f"{source.where} holds a line break or white space", 'write it without: printf %s "$TOKEN" > file'
+        )
+    claims = claims_of(text)
+    if claims is None:
+        yield Finding(
+            "token", "broken", f"{source.where} is not a JWT (three parts, separated by dots)", "give the worker's OIDC token"
+        )
+        return
+    expires = claims.get("exp")
+    facts = f"issuer {claims.get('iss')!r}, audience {claims.get('aud')!r}, subject {claims.get('sub')!r}"
+    if isinstance(expires, (int, float)) and expires < now:
+        ago = int(now - expires)
+        yield Finding(
+            "token",
+            "broken",
+            f"{source.where}: expired {ago} s ago; {facts}",
+            "get a new one; if it is new, look at this machine's clock",
+        )
+    left = f", {int(expires - now)} s left" if isinstance(expires, (int, float)) else ""
+    yield Finding("token", "note", f"{source.where}: {facts}{left}")
+
+
+def claims_of(token: str) -> dict[str, Any] | None:
+    """The claims, unverified, or None where it is no JWT."""
+    parts = token.split(".")
+    try:
+        payload = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))) if len(parts) == 3 else None
+    except ValueError:
+        return None
+    return payload if isinstance(payload, dict) else None
+
+
+# ------------------------------------------------------------------------------------------- the gateway
+
+
+def ask_gateway(endpoint: str, token: str, options: argparse.Namespace) -> Iterator[Finding]:
+    """Send the probe and read what comes back."""
+    table = options.table or "dynamodb-proxy-doctor"
+    operation = options.operation
+    if operation not in PROBES:
+        yield Finding("gateway", "broken", f"doctor cannot try {operation}", f"use one of {', '.join(PROBES)}")
+        return
+    headers = {
+        "Authorization": f"Bearer {token}",
+        "Content-Type": "application/x-amz-json-1.0",
+        "X-Amz-Target": f"DynamoDB_20120810.{operation}",
+    }
+    if options.dag:
+        headers["X-Airflow-Dag-Id"] = options.dag
+    try:
+        status, answer_headers, body = exchange(endpoint, headers, probe(operation, table))
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        yield unreachable(endpoint, error)
+        return
+    yield from clock(answer_headers.get("date"))
+    reason = answer_headers.get("x-ddb-proxy-reason", "")
+    try:
+        said = json.loads(body)
+        error_name, message = (
+            str(said.get("__type", "")).rsplit("#", 1)[-1],
+            str(said.get("message") or said.get("Message") or ""),
+        )
+    except (ValueError, AttributeError):
+        if status != 200:
+            yield Finding(
+                "gateway", "broken", f"{endpoint} answered {status}, not in DynamoDB's words", "is this the gateway's data port?"
+            )
+            return
+        error_name = message = ""
+    if reason == "no_rule" and not options.table:
+        yield from judge_answer(status, reason, error_name, message, table)[:-1]
+        yield Finding("policy", "note", "name a table with --table to walk on to policy, role and table")
+        return
+    yield from judge_answer(status, reason, error_name, message, table)
+
+
+def exchange(endpoint: str, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:
+    """One POST over a connection of its own. Returns status, lower-case headers, body; raises OSError or HTTPException."""
+    url = urlsplit(endpoint)
+    host, port = url.hostname or "", url.port
+    connection: http.client.HTTPConnection
+    if url.scheme == "https":
+        context = ssl.create_default_context(cafile=os.environ.get("AWS_CA_BUNDLE") or None)
+        connection = http.client.HTTPSConnection(host, port, timeout=10, context=context)
+    else:
+        connection = http.client.HTTPConnection(host, port, timeout=10)
+    try:
+        connection.request("POST", "/", body, headers)
+        answer = connection.getresponse()
+        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+    finally:
+        connection.close()
+
+
+def unreachable(endpoint: str, error: Exception) -> Finding:
+    """Why the gateway cannot be reached, in words that say what to do."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return Finding(
+            "gateway", "broken", f"{endpoint}: {error.verify_message}", "set AWS_CA_BUNDLE to the CA of the gateway's certificate"
+        )
+    if isinstance(error, ssl.SSLError):
+        return Finding(
+            "gateway",
+            "broken",
+            f"{endpoint} does not speak TLS",
+            "write http:// in the endpoint, or give the gateway a certificate",
+        )
+    if isinstance(error, ConnectionRefusedError):
+        return Finding(
+            "gateway", "broken", f"nobody listens at {endpoint}", "start the gateway, or mend host and port of the endpoint"
+        )
+    words = str(error) or "no answer"
+    return Finding("gateway", "broken", f"{endpoint}: {words}", "look at name, port and network policy")
+
+
+def clock(date: str | None) -> Iterator[Finding]:
+    """The clock of this machine against the gateway's."""
+    try:
+        skew = time.time() - parsedate_to_datetime(date or "").timestamp()
+    except (TypeError, ValueError):
+        return
+    if abs(skew) > SKEW_SECONDS:
+        yield Finding(
+            "gateway",
+            "broken",
+            f"this machine's clock is {skew:+.0f} s off the gateway's",
+            "set the clock (NTP): tokens are judged by it",
+        )

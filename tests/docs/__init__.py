@@ -1,0 +1,1 @@
+"""README's tables and the code they are made from."""

@@ -1,0 +1,93 @@
+"""Each table of the README that repeats the code, made from the code: a row of `TABLES` is a table.
+
+In a document a table stands between `<!-- table: NAME -->` and `<!-- /table -->`; `make docs` writes it, a test compares it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import TYPE_CHECKING
+
+from proxy.__main__ import parser
+from proxy.observe.metrics import METRICS
+from proxy.settings import ISSUER_KEYS, REQUIRED, SETTINGS
+
+from proxy.refusal import ANSWERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+_MARKED = re.compile(r"(?P<open><!-- table: (?P<name>[a-z-]+) -->\n)(?P<body>.*?)(?P<close><!-- /table -->)", re.DOTALL)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+def _default(value: object, shown: str) -> str:
+    if shown:
+        return shown
+    if value is REQUIRED:
+        return "required"
+    if value in ("", ()):
+        return ""
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+
+
+def settings() -> str:
+    """Every setting with its variable, default and meaning."""
+    rows = ((f"`{row.key}`", f"`{row.variable}`", _default(row.default, row.shown), row.meaning) for row in SETTINGS)
+    return _table(("setting", "environment variable", "default", "meaning"), rows)
+
+
+def issuers() -> str:
+    """Every key of an entry of `issuers`."""
+    return _table(("key", "default", "meaning"), ((f"`{key}`", default, meaning) for key, default, meaning in ISSUER_KEYS))
+
+
+def reasons() -> str:
+    """Every reason to say no, with the answer that a caller sees."""
+    rows = (
+        (f"`{reason}`", str(answer.status), f"`{answer.error.rpartition('#')[2]}`", answer.meaning)
+        for reason, answer in ANSWERS.items()
+    )
+    return _table(("reason", "status", "error name", "meaning"), rows)
+
+
+def metrics() -> str:
+    """Every metric."""
+    rows = (
+        (f"`{metric.name}`", metric.kind, ", ".join(f"`{label}`" for label in metric.labels), metric.meaning)
+        for metric in METRICS
+    )
+    return _table(("metric", "kind", "labels", "meaning"), rows)
+
+
+def commands() -> str:
+    """Every command, as its `--help` says."""
+    (choices,) = (action for action in parser()._actions if isinstance(action, argparse._SubParsersAction))
+    rows = ((f"`dynamodb-proxy {choice.dest}`", choice.help or "") for choice in choices._choices_actions)
+    return _table(("command", "what it does"), rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "settings": settings,
+    "issuers": issuers,
+    "reasons": reasons,
+    "metrics": metrics,
+    "commands": commands,
+}
+
+
+def names_in(document: str) -> list[str]:
+    """The tables that a document holds, in order."""
+    return [match["name"] for match in _MARKED.finditer(document)]
+
+
+def rewritten(document: str) -> str:
+    """The document with each of its tables made anew. KeyError where it names a table that nobody makes."""
+    return _MARKED.sub(lambda match: match["open"] + TABLES[match["name"]]() + match["close"], document)

@@ -1,0 +1,40 @@
+"""README says what the code does: its tables are the code's, its links and commands exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.docs.tables import TABLES, names_in, rewritten
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def readme() -> str:
+    """The text of README.md."""
+    return (ROOT / "README.md").read_text()
+
+
+def test_every_table_of_the_code_stands_in_the_readme_once(readme: str) -> None:
+    """A setting, reason, metric or command that nobody can look up is as good as absent."""
+    assert sorted(names_in(readme)) == sorted(TABLES)
+
+
+def test_the_tables_are_those_of_the_code(readme: str) -> None:
+    """`make docs` mends this."""
+    assert rewritten(readme) == readme
+
+
+def test_every_make_target_that_the_readme_names_exists(readme: str) -> None:
+    """A reader pastes these."""
+    targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"`?\bmake ([a-z][a-z-]*)`", readme)) <= targets
+
+
+def test_every_file_that_the_readme_links_to_exists(readme: str) -> None:
+    """Relative links point at tracked files or folders."""
+    links = [link.split("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", readme) if "://" not in link]
+    assert [link for link in links if link and not (ROOT / link).exists()] == []

@@ -1,0 +1,125 @@
+"""The wheel that goes into an Airflow worker: it brings nothing, disturbs nothing, and says what the gateway would need."""
+
+from __future__ import annotations
+
+import email
+import json
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import proxy
+from tests.stack.environments import python_of
+from tests.stack.process import clean_environment
+
+ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = ("proxy", "pyproject.toml", "README.md", "LICENSE")
+
+
+def run(*command: str | Path, cwd: Path = ROOT, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end and return what it said."""
+    words = [str(word) for word in command]
+    return subprocess.run(
+        words, cwd=cwd, env=clean_environment(env), capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+    )
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The base wheel, built from a copy of what is shipped."""
+    folder = tmp_path_factory.mktemp("wheel")
+    (folder / "source").mkdir()
+    for name in SHIPPED:
+        assert run("cp", "-r", ROOT / name, folder / "source").returncode == 0, f"{name} is missing"
+    built = run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, folder / "source")
+    assert built.returncode == 0, built.stdout + built.stderr
+    (made,) = folder.glob("*.whl")
+    return made
+
+
+def metadata_of(wheel: Path) -> email.message.Message:
+    """The METADATA of a wheel."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        return email.message_from_bytes(archive.read(name))
+
+
+def test_the_base_wheel_requires_nothing(wheel: Path) -> None:
+    """Every requirement belongs to an extra, so that nothing moves in a worker's environment (decision 22)."""
+    assert [line for line in metadata_of(wheel).get_all("Requires-Dist", []) if "extra ==" not in line] == []
+
+
+def test_the_version_stands_in_one_place(wheel: Path) -> None:
+    """`proxy.__version__` is the version of the wheel, and no other tracked place of Python or TOML repeats it."""
+    assert metadata_of(wheel)["Version"] == proxy.__version__
+    spelled = re.compile(rf"version_*\s*=\s*[\"']{re.escape(proxy.__version__)}[\"']", re.IGNORECASE)
+    places = [file for file in (ROOT / "pyproject.toml", *(ROOT / "proxy").rglob("*.py")) if spelled.search(file.read_text())]
+    assert [str(place.relative_to(ROOT)) for place in places] == ["proxy/__init__.py"]
+
+
+def test_the_wheel_holds_every_module_and_the_licence(wheel: Path) -> None:
+    """What is imported in the source tree is in the wheel, tests are not."""
+    with zipfile.ZipFile(wheel) as archive:
+        held = set(archive.namelist())
+    assert {str(file.relative_to(ROOT)) for file in (ROOT / "proxy").rglob("*.py")} <= held
+    assert any(name.endswith("/LICENSE") for name in held)
+    assert not any(name.startswith("tests/") for name in held)
+
+
+@pytest.fixture(scope="module")
+def worker(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of a fresh environment with the base wheel alone."""
+    folder = tmp_path_factory.mktemp("worker")
+    assert run(sys.executable, "-m", "venv", folder).returncode == 0
+    python = folder / "bin" / "python"
+    installed = run(
+        python, "-m", "pip", "install", "--no-index", "--disable-pip-version-check", wheel, env={"PIP_CONFIG_FILE": "/dev/null"}
+    )
+    assert installed.returncode == 0, installed.stdout + installed.stderr
+    return python
+
+
+@pytest.mark.parametrize("command", ["serve", "check"])
+def test_the_base_install_says_what_the_gateway_needs(worker: Path, command: str, tmp_path: Path) -> None:
+    """Without the [server] packages a gateway's command ends with one line that says what to install, not with a traceback."""
+    done = run(worker.with_name("dynamodb-proxy"), command, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "dynamodb-proxy[server]" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_base_install_runs_as_a_module(worker: Path, tmp_path: Path) -> None:
+    """`python -m proxy --version` answers."""
+    assert proxy.__version__ in run(worker, "-m", "proxy", "--version", cwd=tmp_path).stdout
+
+
+def test_the_worker_side_imports_without_any_package(worker: Path, tmp_path: Path) -> None:
+    """Every module of `proxy.worker` imports in the base install, under warnings as errors."""
+    names = [".".join(file.relative_to(ROOT).with_suffix("").parts) for file in (ROOT / "proxy" / "worker").rglob("*.py")]
+    walk = f"import importlib; [importlib.import_module(name) for name in {names!r}]"
+    done = run(worker, "-W", "error", "-c", walk, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.needs("airflow3")
+def test_installing_into_airflow_moves_nothing(wheel: Path) -> None:
+    """Pip would install the wheel and nothing else beside a real Airflow 3."""
+    done = run(python_of("airflow3"), "-m", "pip", "install", "-qq", "--dry-run", "--no-index", "--report", "-", wheel)
+    assert done.returncode == 0, done.stderr
+    assert [entry["metadata"]["name"] for entry in json.loads(done.stdout)["install"]] == ["dynamodb-proxy"]
+
+
+@pytest.mark.needs("airflow3")
+def test_pip_check_stays_clean_in_an_airflow_environment(wheel: Path, tmp_path: Path) -> None:
+    """With the wheel on the path of a real Airflow 3, no requirement is broken, and the distribution is seen."""
+    python = python_of("airflow3")
+    assert run(python, "-m", "pip", "install", "-qq", "--no-index", "--no-deps", "--target", tmp_path, wheel).returncode == 0
+    beside = {"PYTHONPATH": str(tmp_path)}
+    seen = run(python, "-c", "import importlib.metadata as m; print(m.version('dynamodb-proxy'))", cwd=tmp_path, env=beside)
+    assert seen.stdout.strip() == proxy.__version__
+    checked = run(python, "-m", "pip", "check", cwd=tmp_path, env=beside)
+    assert checked.returncode == 0, checked.stdout
