@@ -7,6 +7,7 @@ admin port belongs to the first process in both cases, in a thread of its own: a
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import os
 import signal
@@ -103,7 +104,7 @@ class Gateway:
             max_json_members=settings.limits_json_members,
         )
         self.edge_state: MutableMapping[str, Any] = {}
-        self._background: list[asyncio.Task[None]] = []
+        self._background: list[asyncio.Task[Any]] = []
 
     async def _assume(self, principal: Principal) -> Credentials:
         try:
@@ -142,6 +143,7 @@ class Gateway:
         self.audit.event("start", version=__version__, policy_digest=self.current.digest, environment=self.settings.environment)
         self._background = [
             asyncio.create_task(self.tokens.warm(), name="issuers' keys"),
+            asyncio.create_task(asyncio.to_thread(importlib.import_module, "aioboto3"), name="the heaviest import, off the loop"),
             asyncio.create_task(self._warm_up(), name="roles' first credentials"),
             asyncio.create_task(self._keep_house(), name="housekeeping"),
         ]
@@ -190,14 +192,18 @@ class Gateway:
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
+        await self.close_connections()
+        self.audit.event("stop")
+        if left := self.audit.close():
+            log.error("%d audit records could not be written", left)
+
+    async def close_connections(self) -> None:
+        """Close what is open to issuers, STS and DynamoDB."""
         await self.roles.close()
         await self.sts.close()
         await self.tokens.close()
         for pool in self._pools.values():
             await pool.close()
-        self.audit.event("stop")
-        if left := self.audit.close():
-            log.error("%d audit records could not be written", left)
 
     # ------------------------------------------------------------------------------ asked by the admin plane
 
