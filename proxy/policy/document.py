@@ -12,8 +12,18 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from proxy.policy.declared import DagDeclaration, PlatformFile, TableDeclaration, TeamFile, TestDeclaration, Varied, Word
-from proxy.policy.fields import check_fields, entries_of, key_schema_of, list_of, rules_of, section_of, varied_of, words_of
-from proxy.policy.patterns import DAG_PATTERN, TABLE_NAME
+from proxy.policy.fields import (
+    check_fields,
+    entries_of,
+    key_schema_of,
+    list_of,
+    rules_of,
+    section_of,
+    string_of,
+    varied_of,
+    words_of,
+)
+from proxy.policy.patterns import DAG_PATTERN, LOGICAL_NAME
 from proxy.policy.platform import read_platform
 from proxy.policy.resolve import resolve
 from proxy.policy.vocabulary import (
@@ -26,7 +36,7 @@ from proxy.policy.vocabulary import (
     TEST_FIELDS,
     unknown_action,
 )
-from proxy.yaml_source import Mapping, Mistakes, Node, Place, Scalar, mapping_of, read_yaml, text_of
+from proxy.yaml_source import Mapping, Mistakes, Node, Place, Scalar, mapping_of, read_yaml
 
 if TYPE_CHECKING:
     import collections.abc as abc
@@ -107,14 +117,14 @@ def _check_sections(top: Mapping, known: tuple[str, ...], others: tuple[str, ...
 
 
 def _read_team(top: Mapping, name: str, mistakes: Mistakes) -> TeamFile:
-    team = Word(text_of(top.get("team"), "`team`", mistakes), top.place_of("team")) if "team" in top else None
+    team = Word(string_of(top.get("team"), "`team`", mistakes), top.place_of("team")) if "team" in top else None
     tables = _tables(top.get("tables"), mistakes)
     defaults = section_of(top.get("defaults"), "`defaults`", mistakes)
     check_fields(defaults, DEFAULTS_FIELDS, "`defaults`", mistakes)
     return TeamFile(
         file=name,
         team=team,
-        contact=text_of(top.get("contact"), "`contact`", mistakes),
+        contact=string_of(top.get("contact"), "`contact`", mistakes),
         tables=tables,
         defaults=_dag("", defaults, top.place_of("defaults"), tables, mistakes) if "defaults" in top else None,
         dags=tuple(
@@ -130,16 +140,16 @@ def _tables(node: Node | None, mistakes: Mistakes) -> dict[str, TableDeclaration
     for logical, key, value in entries_of(node, "`tables`", mistakes):
         fields = section_of(value, f"table `{logical}`", mistakes)
         check_fields(fields, ("name", "key", "indexes"), f"table `{logical}`", mistakes)
-        if not TABLE_NAME.fullmatch(logical) and ("name" not in fields or "<" in logical or "*" in logical):
-            mistakes.add(
-                key.place,
-                f"`{logical}` is not a table name (3 to 255 of A-Z a-z 0-9 _ . -); write a plain name and, in it, name:",
-            )
+        is_plain = LOGICAL_NAME.fullmatch(logical) is not None
+        if not is_plain:
+            mistakes.add(key.place, f"`{logical}`: rules need a plain name (A-Z a-z 0-9 _ . -); give the real table with name:")
         indexes = {
             name: key_schema_of(schema, f"the key of index `{name}`", mistakes)
             for name, _, schema in entries_of(fields.get("indexes"), f"`indexes` of table `{logical}`", mistakes)
         }
-        real = varied_of(fields.get("name"), f"the name of table `{logical}`", mistakes) or Varied(key.place, logical)
+        real = varied_of(fields.get("name"), f"the name of table `{logical}`", mistakes) or Varied(
+            key.place, logical if is_plain else ""
+        )
         schema = key_schema_of(fields.get("key"), f"the key of table `{logical}`", mistakes)
         tables[logical] = TableDeclaration(logical, key.place, real, schema, indexes)
     return tables
@@ -200,7 +210,7 @@ def _test(node: Node, tables: dict[str, TableDeclaration], mistakes: Mistakes) -
     for field in ("dag", "call", "table", "expect"):
         if field not in fields:
             mistakes.add(fields.place, f"the test has no `{field}`; it must say dag, call, table and expect")
-    text = {field: text_of(fields.get(field), f"`{field}` of a test", mistakes) for field in TEST_FIELDS}
+    text = {field: string_of(fields.get(field), f"`{field}` of a test", mistakes) for field in TEST_FIELDS}
     if text["call"] and text["call"] not in ACTIONS:
         mistakes.add(fields.place, f"`call` of a test: {unknown_action(text['call'])}")
     if text["table"] and text["table"] not in tables:

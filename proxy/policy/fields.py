@@ -28,6 +28,13 @@ def section_of(node: Node | None, what: str, mistakes: Mistakes) -> Mapping:
     return Mapping({}, {}, node.place if node is not None else Place("", 0))
 
 
+def string_of(node: Node | None, what: str, mistakes: Mistakes) -> str:
+    """A string that is not empty; `""` where the key is absent or a mistake is recorded."""
+    if isinstance(node, Scalar) and node.quoted and not node.text:
+        mistakes.add(node.place, f"{what} is empty; write a value or leave the key out")
+    return text_of(node, what, mistakes)
+
+
 def check_fields(mapping: Mapping, known: tuple[str, ...], what: str, mistakes: Mistakes) -> None:
     """Record unknown fields, and those that this version does not carry out."""
     plain = Mapping(mapping.entries, {k: v for k, v in mapping.keys.items() if k not in LATER or k in known}, mapping.place)
@@ -41,7 +48,7 @@ def entries_of(node: Node | None, what: str, mistakes: Mistakes) -> Iterator[tup
     section = section_of(node, what, mistakes)
     for name, value in section.entries.items():
         key = section.keys[name]
-        if text_of(key, f"a name in {what}", mistakes):
+        if string_of(key, f"a name in {what}", mistakes):
             yield name, key, value
 
 
@@ -59,7 +66,7 @@ def list_of(node: Node | None, what: str, mistakes: Mistakes) -> tuple[Node, ...
 
 def words_of(node: Node | None, what: str, mistakes: Mistakes) -> tuple[Word, ...]:
     """A list of strings with their places; those with mistakes are left out."""
-    words = (Word(text_of(item, f"an entry of {what}", mistakes), item.place) for item in list_of(node, what, mistakes))
+    words = (Word(string_of(item, f"an entry of {what}", mistakes), item.place) for item in list_of(node, what, mistakes))
     return tuple(word for word in words if word.text)
 
 
@@ -81,16 +88,17 @@ def globs_of(node: Node | None, what: str, legal: re.Pattern[str], mistakes: Mis
 def varied_of(node: Node | None, what: str, mistakes: Mistakes) -> Varied | None:
     """A string, or a mapping with one string for each environment."""
     if not isinstance(node, Mapping):
-        return None if node is None else Varied(node.place, text_of(node, what, mistakes))
+        return None if node is None else Varied(node.place, string_of(node, what, mistakes))
     if not node.entries:
         mistakes.add(node.place, f"{what} is empty; write a string, or one for each environment")
-    values = {name: Word(text_of(value, what, mistakes), value.place) for name, _, value in entries_of(node, what, mistakes)}
+        return Varied(node.place)
+    values = {name: Word(string_of(value, what, mistakes), value.place) for name, _, value in entries_of(node, what, mistakes)}
     return Varied(node.place, by_environment=values)
 
 
 def key_schema_of(node: Node | None, what: str, mistakes: Mistakes) -> KeySchema | None:
     """`"pk (S), sk (N)"`: partition key, then sort key, each with its type S, N or B."""
-    text = text_of(node, what, mistakes)
+    text = string_of(node, what, mistakes)
     if not text or node is None:
         return None
     found = [_ATTRIBUTE.fullmatch(piece) for piece in text.split(",")]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from proxy.globs import Globs
 
 TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")
+LOGICAL_NAME = re.compile(r"[A-Za-z0-9_.-]{1,255}")
 TABLE_GLOB = re.compile(r"!?[A-Za-z0-9_.*?-]{1,255}")
 DAG_GLOB = re.compile(r"!?[\w.*?-]{1,250}")
 DAG_PATTERN = re.compile(r"[\w.*?-]{1,250}")

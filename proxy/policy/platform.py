@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 from proxy.model import Workload
 from proxy.policy.declared import EnvironmentDeclaration, PlatformFile, TeamDeclaration
-from proxy.policy.fields import check_fields, entries_of, globs_of, rules_of, section_of, varied_of, words_of
+from proxy.policy.fields import check_fields, entries_of, globs_of, rules_of, section_of, string_of, varied_of, words_of
 from proxy.policy.patterns import ACCOUNT, DAG_GLOB, PARTITION, REGION
 from proxy.policy.vocabulary import SOURCES
-from proxy.yaml_source import text_of
 
 if TYPE_CHECKING:
     import re
@@ -33,7 +32,7 @@ def read_platform(top: Mapping, name: str, mistakes: Mistakes) -> PlatformFile:
     return PlatformFile(
         file=name,
         place=top.place_of("environments"),
-        contact=text_of(top.get("contact"), "`contact`", mistakes),
+        contact=string_of(top.get("contact"), "`contact`", mistakes),
         environments=environments,
         teams=teams,
         workloads=workloads,
@@ -57,7 +56,7 @@ def _environment(name: str, node: Node, mistakes: Mistakes) -> EnvironmentDeclar
 
 def _matching(fields: Mapping, field: str, legal: re.Pattern[str], hint: str, mistakes: Mistakes) -> str:
     before = len(mistakes.errors)
-    text = text_of(fields.get(field), f"`{field}`", mistakes)
+    text = string_of(fields.get(field), f"`{field}`", mistakes)
     if len(mistakes.errors) == before and not legal.fullmatch(text):
         mistakes.add(fields.place_of(field), hint)
     return text
@@ -76,7 +75,7 @@ def _team(name: str, key: Scalar, node: Node, mistakes: Mistakes) -> TeamDeclara
         dags=globs_of(fields.get("dags"), f"`dags` of {what}", DAG_GLOB, mistakes) or (),
         tables=words_of(fields.get("tables"), f"`tables` of {what}", mistakes),
         role=varied_of(fields.get("role"), f"`role` of {what}", mistakes),
-        contact=text_of(fields.get("contact"), f"`contact` of {what}", mistakes),
+        contact=string_of(fields.get("contact"), f"`contact` of {what}", mistakes),
     )
 
 
@@ -84,19 +83,19 @@ def _workload(name: str, key: Scalar, node: Node, teams: dict[str, TeamDeclarati
     what = f"workload `{name}`"
     fields = section_of(node, what, mistakes)
     check_fields(fields, ("issuer", "subject", "teams", "dags", "dag_from", "unknown_dag"), what, mistakes)
-    for field in ("issuer", "subject"):
+    for field, hint in (("issuer", "the issuer's name in the settings"), ("subject", "the token's `sub`, or a glob of it")):
         if field not in fields:
-            mistakes.add(key.place, f"{what} has no `{field}`")
+            mistakes.add(key.place, f"{what} has no `{field}`; add {hint}")
     if "teams" not in fields and "dags" not in fields:
         mistakes.add(key.place, f"{what} may speak for nobody; add teams: [...] or dags: [...]")
-    subject = text_of(fields.get("subject"), f"`subject` of {what}", mistakes)
+    subject = string_of(fields.get("subject"), f"`subject` of {what}", mistakes)
     if subject.startswith("!"):
         mistakes.add(fields.place_of("subject"), f"`subject` of {what} cannot begin with `!`; write the subjects that may speak")
-    if text_of(fields.get("unknown_dag"), f"`unknown_dag` of {what}", mistakes) not in ("", "deny"):
+    if string_of(fields.get("unknown_dag"), f"`unknown_dag` of {what}", mistakes) not in ("", "deny"):
         mistakes.add(fields.place_of("unknown_dag"), "`unknown_dag` is deny; another value comes with a later version")
     return Workload(
         name=name,
-        issuer=text_of(fields.get("issuer"), f"`issuer` of {what}", mistakes),
+        issuer=string_of(fields.get("issuer"), f"`issuer` of {what}", mistakes),
         subject=subject,
         dags=_dags(fields, what, teams, mistakes),
         dag_from=_sources(fields, what, mistakes),

@@ -173,7 +173,7 @@ class Resolution:
         own = dag.role or (file.defaults.role if file.defaults else None)
         role = own or (team.role if team else None)
         if role is None:
-            if file.team is not None and team is None:  # the team's mistake is recorded, and its role unknown
+            if team is None and (file.team or self.platform.teams):  # the team's mistake is recorded, its role unknown
                 return "", "", ""
             self.mistakes.add(
                 dag.place,
@@ -266,7 +266,7 @@ class Resolution:
                 hint = (
                     "write the bare name, its account is that of the DAG's role"
                     if name.startswith("arn:")
-                    else ("3 to 255 of A-Z a-z 0-9 _ . -")
+                    else ("it has 3 to 255 of A-Z a-z 0-9 _ . -")
                 )
                 self.mistakes.add(table.name.place, f"`{name}` is not a table name; {hint}")
                 name = ""

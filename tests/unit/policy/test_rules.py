@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.globs import Globs
@@ -244,6 +244,7 @@ BOUNDARIES = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(
     allow=st.lists(RULES, max_size=4),
     deny=st.lists(RULES, max_size=2),
@@ -268,6 +269,7 @@ def test_decide_is_monotone(
     assert allowed(allow, [*deny, more]) <= before
 
 
+@settings(deadline=None)
 @given(allow=st.lists(RULES, max_size=4), deny=st.lists(RULES, max_size=2), touch=TOUCHES, task=st.sampled_from(TASKS))
 def test_ready_decisions_agree_with_the_rules(allow: list[Rule], deny: list[Rule], touch: Touch, task: str) -> None:
     """The prepared answer is the one that judging rule by rule gives."""
@@ -276,6 +278,7 @@ def test_ready_decisions_agree_with_the_rules(allow: list[Rule], deny: list[Rule
     assert decided is rules.judge(touch.action, touch.table.name, touch.index, task)[0]
 
 
+@settings(deadline=None)
 @given(first=TOUCHES, second=TOUCHES, allow=st.lists(RULES, max_size=4))
 def test_a_batch_is_allowed_exactly_when_each_member_is(first: Touch, second: Touch, allow: list[Rule]) -> None:
     """No member travels on the permission of another."""
