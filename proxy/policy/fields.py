@@ -39,8 +39,9 @@ def check_fields(mapping: Mapping, known: tuple[str, ...], what: str, mistakes: 
     """Record unknown fields, and those that this version does not carry out."""
     plain = Mapping(mapping.entries, {k: v for k, v in mapping.keys.items() if k not in LATER or k in known}, mapping.place)
     known_keys(plain, known, what, mistakes)
-    for field in mapping.keys.keys() - plain.keys.keys():
-        mistakes.add(mapping.keys[field].place, later(field))
+    for field, key in mapping.keys.items():
+        if field not in plain.keys:
+            mistakes.add(key.place, later(field))
 
 
 def entries_of(node: Node | None, what: str, mistakes: Mistakes) -> Iterator[tuple[str, Scalar, Node]]:
