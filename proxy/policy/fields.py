@@ -32,6 +32,9 @@ def string_of(node: Node | None, what: str, mistakes: Mistakes) -> str:
     """A string that is not empty; `""` where the key is absent or a mistake is recorded."""
     if isinstance(node, Scalar) and node.quoted and not node.text:
         mistakes.add(node.place, f"{what} is empty; write a value or leave the key out")
+    if isinstance(node, Scalar) and not node.text.isprintable():
+        mistakes.add(node.place, f"{what} holds a line break or an invisible character; write it without")
+        return ""
     return text_of(node, what, mistakes)
 
 

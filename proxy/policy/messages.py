@@ -25,13 +25,17 @@ _MOST_COMPARED = 32  # names that are compared to find a near one: denials must 
 
 def shown(name: str) -> str:
     """`name` in quotes, fit for one line of a log."""
+    return f"'{_plain(name)}'"
+
+
+def _plain(name: str) -> str:
     cut = name if len(name) <= _LONGEST else name[:_LONGEST] + "..."
-    return "'" + "".join(sign if sign.isprintable() and sign != "'" else "?" for sign in cut) + "'"
+    return "".join(sign if sign.isprintable() and sign != "'" else "?" for sign in cut)
 
 
 def unknown_dag(identity: Identity, homes: Sequence[Home], dags: Mapping[str, object]) -> str:
     """No file names the DAG: where to add it, or which name was meant."""
-    who = identity.subject.subject.rpartition(":")[2][:_LONGEST]
+    who = _plain(identity.subject.subject.rpartition(":")[2])
     said = (
         f"verified: {identity.source} of {who}"
         if identity.evidence is Evidence.VERIFIED
@@ -40,8 +44,8 @@ def unknown_dag(identity: Identity, homes: Sequence[Home], dags: Mapping[str, ob
     fitting = [home for home in homes if home.dags is not None and home.dags.match(identity.dag_id)]
     if not fitting:
         fitting = [home for home in homes if home.dags is None]
-    if len(fitting) == 1:
-        where = f"add it under dags: in {fitting[0].file}, {fitting[0].owner}"
+    if len({home.owner for home in fitting}) == 1:
+        where = f"add it under dags: in {' or '.join(home.file for home in fitting[:3])}, {fitting[0].owner}"
     else:
         where = "add it under dags: in the file of its team"
     near = _near(identity.dag_id, dags)

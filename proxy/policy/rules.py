@@ -53,6 +53,7 @@ class Rule:
 
     An allow rule without `indexes` covers tables and none of their indexes; with `indexes` it covers exactly these
     indexes and not the tables. A deny rule without `indexes` covers tables and every index of theirs.
+    A task id may be merely claimed: `tasks` guards against mistakes, the DAG is the border.
     """
 
     place: str  # file:line

@@ -191,6 +191,22 @@ def test_a_long_dag_id_is_cut_in_the_message() -> None:
     assert len(decision.message) < 300
 
 
+def test_a_subject_cannot_break_the_line() -> None:
+    """A verified subject is shown like any other name from outside: on one line."""
+    subject = Subject("airflow", "pods:a\nb", {}, ("*",), 0.0, "id")
+    identity = Identity(subject, "x", Evidence.CLAIMED, "header", "")
+    assert snapshot({}).decide(identity, operation_of("GetItem")).message == (
+        "no policy names dag 'x' (claimed: header; verified: a?b); add it under dags: in the file of its team"
+    )
+
+
+def test_a_team_with_two_files_is_told_both() -> None:
+    """Where several files of one owner fit, any will do."""
+    homes = (Home("a.yaml", None, "owner #a"), Home("b.yaml", None, "owner #a"))
+    message = snapshot({}, homes=homes).decide(identity_of("x"), operation_of("GetItem")).message
+    assert message.endswith("add it under dags: in a.yaml or b.yaml, owner #a")
+
+
 def test_a_globbed_dag_is_known() -> None:
     """`has_dag` answers for names and for globs."""
     policies = snapshot({"own": dag_rules()}, dag_rules(pattern="a*"))
