@@ -81,9 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run_in_gateway(options: argparse.Namespace) -> int:
     if options.command == "check":
-        from proxy.policy.check import check_command
-
-        return check_command(options.policies, sys.stdout)
+        return check(options.policies)
     from proxy.settings import SettingsError, load_settings, settings_path
 
     if options.command == "serve" and options.workers is not None:
@@ -104,6 +102,20 @@ def _run_in_gateway(options: argparse.Namespace) -> int:
     from proxy.app import serve
 
     return serve(settings)
+
+
+def check(policies: Path) -> int:
+    """Validate policies and run their tests for every environment. Returns 0 if all is well, 1 if not."""
+    from proxy.policy.check import check_policies
+    from proxy.policy.store import PolicyError, policy_texts
+
+    try:
+        report = check_policies(policy_texts(policies))
+    except PolicyError as error:
+        print("\n".join(error.lines), file=sys.stderr)
+        return USAGE_ERROR
+    print("\n".join(report.lines()))
+    return 0 if report.is_good else 1
 
 
 if __name__ == "__main__":
