@@ -110,11 +110,15 @@ def check(policies: Path) -> int:
     from proxy.policy.store import PolicyError, policy_texts
 
     try:
-        report = check_policies(policy_texts(policies))
+        files = policy_texts(policies)
     except PolicyError as error:
         print("\n".join(error.lines), file=sys.stderr)
         return USAGE_ERROR
-    print("\n".join(report.lines()))
+    report = check_policies(files)
+    for line in report.lines():
+        print(line)
+    passed = sum(outcome.is_passed for outcome in report.outcomes)
+    print(f"{len(files)} file(s), {len(report.mistakes.errors)} mistake(s), {passed} of {len(report.outcomes)} tests pass")
     return 0 if report.is_good else 1
 
 

@@ -63,7 +63,7 @@ async def walk(gateway: Gateway, options: argparse.Namespace) -> AsyncIterator[F
 async def _walk(gateway: Gateway, options: argparse.Namespace) -> AsyncIterator[Finding]:
     await gateway.tokens.warm()
     for issuer in gateway.tokens.status():
-        if issuer.usable:
+        if issuer.keys:
             yield Finding("issuer", "ok", f"{issuer.name} ({issuer.issuer}): keys are at hand")
         else:
             yield Finding(
