@@ -1,4 +1,4 @@
-"""The command line: `dynamodb-proxy serve | check | doctor`.
+"""The command line: `dynamodb-proxy serve | check | token | doctor`.
 
 Parsed with argparse, for the base distribution goes into Airflow workers without a single dependency. Each command imports
 what it needs only when it runs; the gateway's commands need the `[server]` extra and say so where it is missing.
@@ -33,6 +33,9 @@ def parser() -> argparse.ArgumentParser:
 
     check = commands.add_parser("check", help="validate policies and run the tests that they carry, offline")
     check.add_argument("policies", type=Path, nargs="?", default=Path("policies"), help="folder or file (default: policies)")
+
+    token = commands.add_parser("token", help="on a worker: print its token as a `credential_process` of the AWS SDKs")
+    token.add_argument("--file", type=Path, required=True, metavar="FILE", help="the file that holds the token")
 
     doctor = commands.add_parser(
         "doctor", help="walk from token to table and name the first broken link, on a worker or in the gateway"
@@ -69,6 +72,10 @@ def _add_config(command: argparse.ArgumentParser) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit status: 0 done, 1 the answer is no, 2 it could not be tried."""
     options = parser().parse_args(arguments)
+    if options.command == "token":
+        from proxy.worker.token import hand_over
+
+        return hand_over(options.file, sys.stdout)
     if options.command == "doctor" and options.config is None:
         from proxy.worker.doctor import examine_worker
 
