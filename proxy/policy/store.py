@@ -28,8 +28,13 @@ class PolicyError(Exception):
 
 def load_policies(directory: Path, environment: str, region: str) -> Policies:
     """The policies of one environment. Raises PolicyError with everything that is wrong."""
+    return policies_of(policy_texts(directory), environment, region)
+
+
+def policies_of(texts: dict[str, str], environment: str, region: str) -> Policies:
+    """The policies that these files hold for one environment. Raises PolicyError with everything that is wrong."""
     mistakes = Mistakes()
-    policies = read_policies(policy_texts(directory), environment, region, mistakes)
+    policies = read_policies(texts, environment, region, mistakes)
     if policies is None:
         raise PolicyError(mistakes.lines())
     return policies
