@@ -11,13 +11,15 @@ import logging
 import socket
 import sys
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
-from proxy.edge.connection import Edge
+from proxy.edge.connection import Connection
 from proxy.edge.limits import EdgeLimits
+from proxy.edge.shared import Edge
 from proxy.edge.tls import TlsPort
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ class CannotServe(Exception):
 class DataPlane:
     """How to serve. `app` is an ASGI app that speaks lifespan only, or the import string of a function that makes one.
 
-    In its lifespan it puts into `scope["state"]`: `pipeline` (see `proxy.edge.connection.Service`) and, if not the defaults,
+    In its lifespan it puts into `scope["state"]`: `pipeline` (see `proxy.edge.shared.Service`) and, if not the defaults,
     `limits` (`EdgeLimits`). The server puts there `edge` (numbers for metrics) and, from the first signal on, `draining` = True.
     """
 
@@ -140,7 +142,7 @@ class GatewayServer(uvicorn.Server):
 
     async def _listen(self, listener: socket.socket, tls: TlsPort | None) -> asyncio.Server:
         return await asyncio.get_running_loop().create_server(
-            self._edge.accept,
+            partial(Connection, self._edge),
             sock=listener,
             ssl=tls,
             backlog=self.config.backlog,
