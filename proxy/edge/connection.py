@@ -131,6 +131,8 @@ class Connection(asyncio.Protocol):
         if self._phase is Phase.WRITING:
             self._enter(Phase.IDLE, self._edge.limits.idle_seconds)
             self._advance()
+            if self._edge.is_draining:
+                self.close_if_idle()
 
     # -------------------------------------------------------------------------------- what the edge tells us
 
@@ -212,6 +214,8 @@ class Connection(asyncio.Protocol):
 
     async def read_body(self) -> bytes:
         """The body of the running request; see `IncomingBody.read`."""
+        if not self._has_body:  # what stands in the buffer now is another request
+            raise RuntimeError("the body was read before")
         length = self._admitted.body_length
         self._reserved = self._edge.reserve(length)
         if len(self._buffer) < length:
@@ -249,7 +253,7 @@ class Connection(asyncio.Protocol):
         if self._phase is Phase.CLOSING or self._transport.is_closing():
             return
         if reply is None:
-            self._transport.abort()
+            self._close()
             return
         is_whole = True
         if self._has_body:  # refused without looking at it

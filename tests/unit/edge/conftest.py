@@ -57,6 +57,8 @@ class EchoPipeline:
             await self.go.wait()
             self.endings.append("gone" if incoming.gone else "there")
             self.left.set()
+        if do == b"twice":
+            await incoming.read()
         if do == b"crash":
             raise ZeroDivisionError
         if do == b"none":
