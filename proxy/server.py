@@ -20,7 +20,7 @@ from uvicorn.config import STARTUP_FAILURE
 from proxy.edge.connection import Connection
 from proxy.edge.limits import EdgeLimits
 from proxy.edge.shared import Edge
-from proxy.edge.tls import TlsPort
+from proxy.edge.tls import TlsPort, keep_fresh
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,7 +135,7 @@ class GatewayServer(uvicorn.Server):
             await self.lifespan.shutdown()
             raise CannotServe(f"cannot listen: {error.strerror}; choose another port or stop what uses it") from error
         if tls is not None:
-            self._reloading = loop.create_task(_keep_certificate_fresh(tls))
+            self._reloading = loop.create_task(keep_fresh(tls, CERTIFICATE_POLL_SECONDS))
         self.started = True
         for listener in sockets or []:
             log.info("serving %s on %s port %d", "https" if tls else "http", *listener.getsockname()[:2])
@@ -163,18 +163,3 @@ class GatewayServer(uvicorn.Server):
         if self._reloading is not None:
             self._reloading.cancel()
         await self.lifespan.shutdown()
-
-
-async def _keep_certificate_fresh(tls: TlsPort) -> None:
-    """Poll the files; a pair that cannot be used is told once and the last good one stays."""
-    complaint = ""
-    while True:
-        await asyncio.sleep(CERTIFICATE_POLL_SECONDS)
-        try:
-            if await asyncio.to_thread(tls.reload):
-                log.info("the certificate was renewed")
-            complaint = ""
-        except OSError as error:
-            if str(error) != complaint:
-                complaint = str(error)
-                log.error("the new certificate cannot be used, the last good one stays: %s", error.strerror)
