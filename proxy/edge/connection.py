@@ -78,6 +78,7 @@ class Connection(asyncio.Protocol):
         self._body_whole: asyncio.Future[None] | None = None
         self._reading_paused = False
         self._writing_paused = False
+        self._unsent = 0  # bytes of an answer at the last look
 
     # ------------------------------------------------------------------------------- what asyncio tells us
 
@@ -124,6 +125,7 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The caller reads slower than we write."""
         self._writing_paused = True
+        self._unsent = self._transport.get_write_buffer_size()
 
     def resume_writing(self) -> None:
         """The caller caught up; look at its next request."""
@@ -133,6 +135,8 @@ class Connection(asyncio.Protocol):
             self._advance()
             if self._edge.is_draining:
                 self.close_if_idle()
+        elif self._phase is Phase.CLOSING:
+            self._enter(Phase.CLOSING, self._edge.limits.linger_seconds)
 
     # -------------------------------------------------------------------------------- what the edge tells us
 
@@ -145,6 +149,8 @@ class Connection(asyncio.Protocol):
             self._end_wait_for_body(
                 Malformed(Reason.TOO_SLOW, "the request's body did not arrive in time; look at the network, then retry")
             )
+        elif self._writing_paused and self._is_read():
+            self._enter(self._phase, self._edge.limits.write_seconds)
         elif self._phase is Phase.WRITING or self._transport.is_closing():
             self._transport.abort()
         else:
@@ -283,14 +289,24 @@ class Connection(asyncio.Protocol):
             self._close()
             return
         self._buffer.clear()
-        self._enter(Phase.CLOSING, self._edge.limits.linger_seconds)
+        self._enter(Phase.CLOSING, self._patience())
         if self._transport.can_write_eof():
             self._transport.write_eof()
 
     def _close(self) -> None:
         """Close when all is flushed, and by force when that takes too long."""
-        self._enter(Phase.CLOSING, self._edge.limits.linger_seconds)
+        self._enter(Phase.CLOSING, self._patience())
         self._transport.close()
+
+    def _patience(self) -> float:
+        """How long a conversation that ends may take; longer while its last answer is still on the way."""
+        limits = self._edge.limits
+        return limits.write_seconds if self._writing_paused else limits.linger_seconds
+
+    def _is_read(self) -> bool:
+        """Whether the caller took anything since the last look."""
+        before, self._unsent = self._unsent, self._transport.get_write_buffer_size()
+        return self._unsent < before
 
     def _enter(self, phase: Phase, seconds: float) -> None:
         self._phase = phase

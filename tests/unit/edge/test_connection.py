@@ -232,6 +232,22 @@ async def test_a_caller_that_does_not_read_is_cut_off(start: Callable[..., Any])
     raw.close()
 
 
+@pytest.mark.parametrize("option", [b"connection: keep-alive", b"connection: close"])
+async def test_a_caller_that_reads_slowly_is_not_cut_off(start: Callable[..., Any], option: bytes) -> None:
+    """The deadline is for those who take nothing; who takes a little each time gets the whole answer."""
+    bench = await start(write_seconds=0.2, linger_seconds=0.2, idle_seconds=0.2)
+    raw = socket.create_connection(("127.0.0.1", bench.port))
+    raw.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_sendall(raw, post(b"", b"x-do: large", option))
+    received = 0
+    while piece := await loop.sock_recv(raw, 400_000):
+        received += len(piece)
+        await asyncio.sleep(0.04)
+    assert received > 8_000_000
+    raw.close()
+
+
 async def test_a_slow_reader_gets_all_and_its_next_answer(start: Callable[..., Any]) -> None:
     """When the caller catches up, the conversation goes on."""
     bench = await start()
