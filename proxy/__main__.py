@@ -1,4 +1,4 @@
-"""The command line: `dynamodb-proxy serve | check | doctor`.
+"""The command line: `dynamodb-proxy serve | check | token | doctor`.
 
 Parsed with argparse, for the base distribution goes into Airflow workers without a single dependency. Each command imports
 what it needs only when it runs; the gateway's commands need the `[server]` extra and say so where it is missing.
@@ -33,6 +33,9 @@ def parser() -> argparse.ArgumentParser:
 
     check = commands.add_parser("check", help="validate policies and run the tests that they carry, offline")
     check.add_argument("policies", type=Path, nargs="?", default=Path("policies"), help="folder or file (default: policies)")
+
+    token = commands.add_parser("token", help="on a worker: print its token as a `credential_process` of the AWS SDKs")
+    token.add_argument("--file", type=Path, required=True, metavar="FILE", help="the file that holds the token")
 
     doctor = commands.add_parser(
         "doctor", help="walk from token to table and name the first broken link, on a worker or in the gateway"
@@ -69,6 +72,10 @@ def _add_config(command: argparse.ArgumentParser) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit status: 0 done, 1 the answer is no, 2 it could not be tried."""
     options = parser().parse_args(arguments)
+    if options.command == "token":
+        from proxy.worker.token import hand_over
+
+        return hand_over(options.file, sys.stdout)
     if options.command == "doctor" and options.config is None:
         from proxy.worker.doctor import examine_worker
 
@@ -81,9 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run_in_gateway(options: argparse.Namespace) -> int:
     if options.command == "check":
-        from proxy.policy.check import check_command
-
-        return check_command(options.policies, sys.stdout)
+        return check(options.policies)
     from proxy.settings import SettingsError, load_settings, settings_path
 
     if options.command == "serve" and options.workers is not None:
@@ -104,6 +109,24 @@ def _run_in_gateway(options: argparse.Namespace) -> int:
     from proxy.app import serve
 
     return serve(settings)
+
+
+def check(policies: Path) -> int:
+    """Validate policies and run their tests for every environment. Returns 0 if all is well, 1 if not."""
+    from proxy.policy.check import check_policies
+    from proxy.policy.store import PolicyError, policy_texts
+
+    try:
+        files = policy_texts(policies)
+    except PolicyError as error:
+        print("\n".join(error.lines), file=sys.stderr)
+        return USAGE_ERROR
+    report = check_policies(files)
+    for line in report.lines():
+        print(line)
+    passed = sum(outcome.is_passed for outcome in report.outcomes)
+    print(f"{len(files)} file(s), {len(report.mistakes.errors)} mistake(s), {passed} of {len(report.outcomes)} tests pass")
+    return 0 if report.is_good else 1
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ admin port belongs to the first process in both cases, in a thread of its own: a
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import os
 import signal
@@ -31,7 +32,8 @@ from proxy.observe.audit import AuditLog
 from proxy.observe.fleet import WorkerStatus, fleet_status, render_shared, share_between_workers
 from proxy.observe.sink import LineSink
 from proxy.pipeline import Pipeline
-from proxy.policy.store import PolicyError, load_policies
+from proxy.policy.document import digest_of
+from proxy.policy.store import PolicyError, load_policies, policies_of, policy_texts
 from proxy.refusal import Reason, Refusal
 from proxy.server import CannotServe, DataPlane, bind
 from proxy.settings import Settings, SettingsError, load_settings, settings_path
@@ -51,6 +53,7 @@ log = logging.getLogger("proxy.app")
 
 RUNTIME_VARIABLE = "DYNAMODB_PROXY_RUNTIME_DIR"  # set by the parent of several workers: where they say how they are
 HOUSEKEEPING_SECONDS = 1.0
+POLICY_POLL_SECONDS = 2.0
 SILENT_WORKER_SECONDS = 30.0
 CANNOT_START = 3
 
@@ -58,10 +61,10 @@ CANNOT_START = 3
 class Journal:
     """What happened, told to audit and metrics alike."""
 
-    def __init__(self, audit: AuditLog, metrics: Metrics, policies: Policies) -> None:
+    def __init__(self, audit: AuditLog, metrics: Metrics, source: Gateway) -> None:
         self.audit = audit
         self.metrics = metrics
-        self._policies = policies
+        self._source = source
 
     def decision(self, exchange: Exchange) -> None:
         """Put the decision in the audit. Raises Unavailable(AUDIT_UNAVAILABLE)."""
@@ -70,7 +73,7 @@ class Journal:
     def outcome(self, exchange: Exchange) -> None:
         """Record how it ended."""
         self.audit.outcome(exchange)
-        self.metrics.record(exchange, self._policies)
+        self.metrics.record(exchange, self._source.current)
 
 
 class Gateway:
@@ -99,11 +102,11 @@ class Gateway:
             roles=self.roles,
             endpoint_of=self.endpoint_of,
             upstream_of=self.upstream_of,
-            journal=Journal(self.audit, self.metrics, self.current),
+            journal=Journal(self.audit, self.metrics, self),
             max_json_members=settings.limits_json_members,
         )
         self.edge_state: MutableMapping[str, Any] = {}
-        self._background: list[asyncio.Task[None]] = []
+        self._background: list[asyncio.Task[Any]] = []
 
     async def _assume(self, principal: Principal) -> Credentials:
         try:
@@ -142,8 +145,10 @@ class Gateway:
         self.audit.event("start", version=__version__, policy_digest=self.current.digest, environment=self.settings.environment)
         self._background = [
             asyncio.create_task(self.tokens.warm(), name="issuers' keys"),
+            asyncio.create_task(asyncio.to_thread(importlib.import_module, "aioboto3"), name="the heaviest import, off the loop"),
             asyncio.create_task(self._warm_up(), name="roles' first credentials"),
             asyncio.create_task(self._keep_house(), name="housekeeping"),
+            asyncio.create_task(self._follow_policies(), name="changes of the policies"),
         ]
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.audit.reopen)
 
@@ -152,6 +157,34 @@ class Gateway:
         refused = await self.roles.warm(p for p in self.current.principals() if globs.match(p.dag_id))
         for principal, refusal in refused.items():
             log.warning("role of dag '%s' could not be warmed up: %s", principal.dag_id, refusal.message)
+
+    async def _follow_policies(self) -> None:
+        """Swap the snapshot when the files' content changes; names and times say little where a ConfigMap is mounted."""
+        seen = self.current.digest
+        while True:
+            await asyncio.sleep(POLICY_POLL_SECONDS)
+            seen, found = await asyncio.to_thread(self._changed_policies, seen)
+            if isinstance(found, PolicyError):
+                self.metrics.policy_reload_failed(True)
+                self.audit.event("policy_refused", policy_digest=self.current.digest)
+                log.error("the policies on disk cannot be used, so the last good ones stay:\n  %s", "\n  ".join(found.lines))
+            elif found is not None:
+                self.current = found
+                self.metrics.policy_loaded(found.digest, self.settings.environment)
+                self.audit.event("policy", policy_digest=found.digest, environment=self.settings.environment)
+                log.info("policies %s are in force", found.digest[:12])
+
+    def _changed_policies(self, seen: str) -> tuple[str, Policies | PolicyError | None]:
+        """The state of the files, and what they hold if that is not `seen`. Reads and compiles: to be run in a thread."""
+        settings = self.settings
+        state = ""
+        try:
+            texts = policy_texts(settings.policies)
+            state = digest_of(texts)
+            return state, None if state == seen else policies_of(texts, settings.environment, settings.aws_region)
+        except PolicyError as error:
+            state = state or str(error)
+            return state, None if state == seen else error
 
     async def _keep_house(self) -> None:
         directory = os.environ.get(RUNTIME_VARIABLE)
@@ -190,14 +223,18 @@ class Gateway:
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
+        await self.close_connections()
+        self.audit.event("stop")
+        if left := self.audit.close():
+            log.error("%d audit records could not be written", left)
+
+    async def close_connections(self) -> None:
+        """Close what is open to issuers, STS and DynamoDB."""
         await self.roles.close()
         await self.sts.close()
         await self.tokens.close()
         for pool in self._pools.values():
             await pool.close()
-        self.audit.event("stop")
-        if left := self.audit.close():
-            log.error("%d audit records could not be written", left)
 
     # ------------------------------------------------------------------------------ asked by the admin plane
 

@@ -87,7 +87,7 @@ class Roles(Protocol):
     async def credentials_for(self, principal: Principal) -> Credentials:
         """Credentials, from STS if need be. Raises Forbidden or Unavailable."""
 
-    def forget(self, principal: Principal) -> None:
+    def forget(self, principal: Principal, refused: Credentials) -> None:
         """Drop credentials that AWS did not accept."""
 
 
@@ -226,7 +226,7 @@ class Pipeline:
         exchange.aws_request_id = next((v.decode("latin-1") for n, v in reply.headers if n == b"x-amzn-requestid"), "")
         exchange.summary = summarise(operation, reply)
         if exchange.summary.error in _REFUSED_SIGNERS:
-            self._roles.forget(principal)
+            self._roles.forget(principal, credentials)
             raise Unavailable(
                 Reason.CREDENTIALS_REFUSED,
                 f"AWS did not accept the gateway's session for role '{principal.role_arn}' ({exchange.summary.error}); nothing was done, "

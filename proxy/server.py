@@ -11,14 +11,16 @@ import logging
 import socket
 import sys
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
-from proxy.edge.connection import Edge
+from proxy.edge.connection import Connection
 from proxy.edge.limits import EdgeLimits
-from proxy.edge.tls import TlsPort
+from proxy.edge.shared import Edge
+from proxy.edge.tls import TlsPort, keep_fresh
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +42,7 @@ class CannotServe(Exception):
 class DataPlane:
     """How to serve. `app` is an ASGI app that speaks lifespan only, or the import string of a function that makes one.
 
-    In its lifespan it puts into `scope["state"]`: `pipeline` (see `proxy.edge.connection.Service`) and, if not the defaults,
+    In its lifespan it puts into `scope["state"]`: `pipeline` (see `proxy.edge.shared.Service`) and, if not the defaults,
     `limits` (`EdgeLimits`). The server puts there `edge` (numbers for metrics) and, from the first signal on, `draining` = True.
     """
 
@@ -133,14 +135,14 @@ class GatewayServer(uvicorn.Server):
             await self.lifespan.shutdown()
             raise CannotServe(f"cannot listen: {error.strerror}; choose another port or stop what uses it") from error
         if tls is not None:
-            self._reloading = loop.create_task(_keep_certificate_fresh(tls))
+            self._reloading = loop.create_task(keep_fresh(tls, CERTIFICATE_POLL_SECONDS))
         self.started = True
         for listener in sockets or []:
             log.info("serving %s on %s port %d", "https" if tls else "http", *listener.getsockname()[:2])
 
     async def _listen(self, listener: socket.socket, tls: TlsPort | None) -> asyncio.Server:
         return await asyncio.get_running_loop().create_server(
-            self._edge.accept,
+            partial(Connection, self._edge),
             sock=listener,
             ssl=tls,
             backlog=self.config.backlog,
@@ -161,18 +163,3 @@ class GatewayServer(uvicorn.Server):
         if self._reloading is not None:
             self._reloading.cancel()
         await self.lifespan.shutdown()
-
-
-async def _keep_certificate_fresh(tls: TlsPort) -> None:
-    """Poll the files; a pair that cannot be used is told once and the last good one stays."""
-    complaint = ""
-    while True:
-        await asyncio.sleep(CERTIFICATE_POLL_SECONDS)
-        try:
-            if await asyncio.to_thread(tls.reload):
-                log.info("the certificate was renewed")
-            complaint = ""
-        except OSError as error:
-            if str(error) != complaint:
-                complaint = str(error)
-                log.error("the new certificate cannot be used, the last good one stays: %s", error.strerror)

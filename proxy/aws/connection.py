@@ -232,12 +232,16 @@ class Connection(asyncio.Protocol):
 
 
 def _end_to_end(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
-    """Without the fields that concern this connection only."""
-    headers = tuple(headers)
-    named = {word.strip().lower() for name, value in headers if name == b"connection" for word in value.split(b",")}
-    return tuple(
-        line for line in headers if line[0] not in _HOP_BY_HOP and line[0] not in named and not line[0].startswith(b"proxy-")
-    )
+    """Without the fields that concern this connection only, nor those that `connection` names as such."""
+    kept = []
+    named: set[bytes] = set()
+    for line in headers:
+        name, value = line
+        if name == b"connection":
+            named.update(word.strip().lower() for word in value.split(b","))
+        elif name not in _HOP_BY_HOP and not name.startswith(b"proxy-"):
+            kept.append(line)
+    return tuple([line for line in kept if line[0] not in named] if named else kept)
 
 
 def _is_whole(headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bool:

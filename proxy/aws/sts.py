@@ -72,7 +72,7 @@ class StsClient:
     def __init__(self, region: str, endpoint_url: str = "", *, duration: int = 900, tags: bool = False) -> None:
         self._region = region
         self._endpoint_url = endpoint_url
-        self._where = endpoint_url or f"STS in {region}"
+        self._where = f"STS at {endpoint_url}" if endpoint_url else f"STS in {region}"
         self._duration = duration
         self._tags = tags
         self._link: _Link | None = None

@@ -112,7 +112,7 @@ class UpstreamPool:
         while self._line:
             turn, _ = self._line.popleft()
             if not turn.done():
-                turn.set_exception(Unavailable(Reason.UPSTREAM_UNREACHABLE, "the gateway is stopping; try again"))
+                turn.set_exception(_stopping())
         for connection in tuple(self._connections):
             connection.discard("closed by the gateway, which is stopping")
         if self._connections:
@@ -142,7 +142,7 @@ class UpstreamPool:
 
     async def _take_slot(self) -> None:
         if self._is_closed:
-            raise Unavailable(Reason.UPSTREAM_UNREACHABLE, "the gateway is stopping; try again")
+            raise _stopping()
         self._start_sweeper()
         if self._slots:
             self._slots -= 1
@@ -198,6 +198,8 @@ class UpstreamPool:
                 cause, failure = _connect_cause(error), error
                 if self._is_closed or asyncio.get_running_loop().time() >= deadline:
                     break
+        if self._is_closed:
+            raise _stopping() from None
         advice = _TLS_ADVICE if isinstance(failure, ssl.SSLError) else _ADVICE
         message = f"cannot connect to {self._name}: {cause}; nothing was sent; {advice}"
         raise Unavailable(Reason.UPSTREAM_UNREACHABLE, message) from None
@@ -287,6 +289,10 @@ class UpstreamPool:
     def _broken(self, cause: str, *, is_write: bool) -> Broken:
         advice = "whether it was done is unknown; read the item before writing it again" if is_write else "try again"
         return Broken(Reason.UPSTREAM_BROKEN, f"the exchange with {self._name} broke: {cause}; {advice}")
+
+
+def _stopping() -> Unavailable:
+    return Unavailable(Reason.UPSTREAM_UNREACHABLE, "the gateway is stopping; nothing was sent; try again")
 
 
 def _connect_cause(error: OSError) -> str:

@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from email.utils import formatdate
 from enum import Enum
-from http import HTTPStatus
 from math import inf
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from proxy.edge.gate import Route, check_beginning, head_is_slow, read_head
 from proxy.edge.tls import TlsOrPlaintext
@@ -23,29 +20,15 @@ from proxy.refusal import Abandoned, Malformed, Reason, Refusal, Throttled
 
 if TYPE_CHECKING:
     from proxy.edge.gate import Admitted
-    from proxy.edge.limits import EdgeLimits
-    from proxy.model import RequestHead
+    from proxy.edge.shared import Edge
 
 log = logging.getLogger("proxy.edge")
 
 _READ_AHEAD = 64 * 1024  # bytes kept of what nobody asked for yet: bodies before their turn, pipelined requests
-_SMALL_BODY = 64 * 1024  # such bodies are bounded by the number of connections, so large ones cannot crowd them out
 _TURNED_AWAY = 64  # connections over the limit that may still hear why
 _END_OF_HEAD = b"\r\n\r\n"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_STATUS_LINES = {status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
-_OF_THE_EDGE = frozenset({b"content-length", b"transfer-encoding", b"connection", b"keep-alive", b"date"})
 _HEALTHY = Reply(200, ((b"content-type", b"application/json"),), b'{"status": "ok"}')
-
-
-class Service(Protocol):
-    """What stands behind the edge: the pipeline."""
-
-    async def serve(self, head: RequestHead, incoming: IncomingBody) -> Reply | None:
-        """Answer one request; never raises. None: the caller left before anything was done."""
-
-    def turn_away(self, refusal: Refusal, peer: str) -> Reply:
-        """The answer to what the gate refused, recorded like any other."""
 
 
 class Phase(Enum):
@@ -57,90 +40,6 @@ class Phase(Enum):
     BODY = "the rest of a body that the pipeline asked for"
     WRITING = "the caller to read its answer"
     CLOSING = "the caller to leave"
-
-
-class Edge:
-    """What the connections of one process share: the pipeline, the limits, the bytes in memory, the sweeper.
-
-    `connections`, `requests` and `body_bytes` may be read at any time, for metrics.
-    """
-
-    def __init__(self, service: Service, limits: EdgeLimits, loop: asyncio.AbstractEventLoop) -> None:
-        self.service = service
-        self.limits = limits
-        self.loop = loop
-        self.is_draining = False
-        self.connections: set[Connection] = set()
-        self.requests: set[asyncio.Task[None]] = set()
-        self.body_bytes = 0
-        self._quiet = asyncio.Event()
-        self._sweeper: asyncio.TimerHandle | None = None
-        self._date_second = 0
-        self._date_line = b""
-
-    def accept(self) -> Connection:
-        """A protocol for one new connection."""
-        return Connection(self)
-
-    def opened(self, connection: Connection) -> None:
-        """Count a connection and have its deadlines swept."""
-        self.connections.add(connection)
-        if self._sweeper is None:
-            self._sweeper = self.loop.call_later(self.limits.sweep_seconds, self._sweep)
-
-    def closed(self, connection: Connection) -> None:
-        """Forget a connection; its request, if it still runs, is counted apart."""
-        self.connections.discard(connection)
-        self.look_for_quiet()
-
-    def look_for_quiet(self) -> None:
-        """Wake whoever waits for the last connection and the last request to end."""
-        if not self.connections and not self.requests:
-            self._quiet.set()
-
-    async def drain(self, seconds: float) -> bool:
-        """Close what is idle, wait for the rest; False if something still runs after `seconds`."""
-        for connection in list(self.connections):
-            connection.close_if_idle()
-        self._quiet.clear()
-        self.look_for_quiet()
-        try:
-            await asyncio.wait_for(self._quiet.wait(), seconds)
-        except TimeoutError:
-            return False
-        return True
-
-    def reserve(self, size: int) -> int:
-        """Reserve memory for a body of `size` bytes; returns what is to be released. Raises `Throttled`."""
-        if size <= _SMALL_BODY:
-            return 0
-        if self.body_bytes + size > self.limits.bodies_in_memory:
-            raise Throttled(Reason.OVERLOADED, "the gateway holds as many large requests as it may; retry with back-off")
-        self.body_bytes += size
-        return size
-
-    def written(self, reply: Reply, *, closes: bool) -> bytes:
-        """One HTTP/1.1 answer, ready for the socket. Framing and connection headers are ours alone."""
-        status = _STATUS_LINES.get(reply.status) or b"HTTP/1.1 %d \r\n" % reply.status
-        parts = [status, self._date(), b"content-length: %d\r\n" % len(reply.body)]
-        for name, value in reply.headers:
-            if name not in _OF_THE_EDGE:
-                parts += (name, b": ", value, b"\r\n")
-        parts += (b"connection: close\r\n\r\n" if closes else b"\r\n", reply.body)
-        return b"".join(parts)
-
-    def _date(self) -> bytes:
-        now = int(time.time())
-        if now != self._date_second:
-            self._date_second = now
-            self._date_line = b"date: %s\r\n" % formatdate(now, usegmt=True).encode()
-        return self._date_line
-
-    def _sweep(self) -> None:
-        self._sweeper = self.loop.call_later(self.limits.sweep_seconds, self._sweep) if self.connections else None
-        now = self.loop.time()
-        for connection in [connection for connection in self.connections if connection.deadline <= now]:
-            connection.expire()
 
 
 class IncomingBody:
@@ -179,6 +78,7 @@ class Connection(asyncio.Protocol):
         self._body_whole: asyncio.Future[None] | None = None
         self._reading_paused = False
         self._writing_paused = False
+        self._unsent = 0  # bytes of an answer at the last look
 
     # ------------------------------------------------------------------------------- what asyncio tells us
 
@@ -225,6 +125,7 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The caller reads slower than we write."""
         self._writing_paused = True
+        self._unsent = self._transport.get_write_buffer_size()
 
     def resume_writing(self) -> None:
         """The caller caught up; look at its next request."""
@@ -232,6 +133,10 @@ class Connection(asyncio.Protocol):
         if self._phase is Phase.WRITING:
             self._enter(Phase.IDLE, self._edge.limits.idle_seconds)
             self._advance()
+            if self._edge.is_draining:
+                self.close_if_idle()
+        elif self._phase is Phase.CLOSING:
+            self._enter(Phase.CLOSING, self._edge.limits.linger_seconds)
 
     # -------------------------------------------------------------------------------- what the edge tells us
 
@@ -244,6 +149,8 @@ class Connection(asyncio.Protocol):
             self._end_wait_for_body(
                 Malformed(Reason.TOO_SLOW, "the request's body did not arrive in time; look at the network, then retry")
             )
+        elif self._writing_paused and self._is_read():
+            self._enter(self._phase, self._edge.limits.write_seconds)
         elif self._phase is Phase.WRITING or self._transport.is_closing():
             self._transport.abort()
         else:
@@ -313,6 +220,8 @@ class Connection(asyncio.Protocol):
 
     async def read_body(self) -> bytes:
         """The body of the running request; see `IncomingBody.read`."""
+        if not self._has_body:  # what stands in the buffer now is another request
+            raise RuntimeError("the body was read before")
         length = self._admitted.body_length
         self._reserved = self._edge.reserve(length)
         if len(self._buffer) < length:
@@ -350,7 +259,7 @@ class Connection(asyncio.Protocol):
         if self._phase is Phase.CLOSING or self._transport.is_closing():
             return
         if reply is None:
-            self._transport.abort()
+            self._close()
             return
         is_whole = True
         if self._has_body:  # refused without looking at it
@@ -380,14 +289,24 @@ class Connection(asyncio.Protocol):
             self._close()
             return
         self._buffer.clear()
-        self._enter(Phase.CLOSING, self._edge.limits.linger_seconds)
+        self._enter(Phase.CLOSING, self._patience())
         if self._transport.can_write_eof():
             self._transport.write_eof()
 
     def _close(self) -> None:
         """Close when all is flushed, and by force when that takes too long."""
-        self._enter(Phase.CLOSING, self._edge.limits.linger_seconds)
+        self._enter(Phase.CLOSING, self._patience())
         self._transport.close()
+
+    def _patience(self) -> float:
+        """How long a conversation that ends may take; longer while its last answer is still on the way."""
+        limits = self._edge.limits
+        return limits.write_seconds if self._writing_paused else limits.linger_seconds
+
+    def _is_read(self) -> bool:
+        """Whether the caller took anything since the last look."""
+        before, self._unsent = self._unsent, self._transport.get_write_buffer_size()
+        return self._unsent < before
 
     def _enter(self, phase: Phase, seconds: float) -> None:
         self._phase = phase

@@ -44,7 +44,7 @@ _JSON = frozenset({b"application/x-amz-json-1.0", b"application/json"})
 
 _REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([!-~]+) HTTP/1\.1")
 _NAME = re.compile(rb"[!#$%&'*+.^`|~0-9A-Za-z-]+")  # RFC 9110 token without `_`, which other servers read as `-`
-_HOST = re.compile(rb"[0-9A-Za-z.:\[\]-]{1,300}")
+_HOST = re.compile(rb"[0-9A-Za-z._:\[\]-]{1,300}")  # `_` stands in service names of Docker Compose
 _LENGTH = re.compile(rb"0|[1-9][0-9]{0,14}")
 _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 _PRINTABLE = bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))

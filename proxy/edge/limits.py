@@ -18,7 +18,7 @@ class EdgeLimits:
     body_bytes: int = 16 * MIB + 64 * KIB  # BatchWriteItem's 16 MB and its JSON
     bodies_in_memory: int = 512 * MIB
     connections: int = 1000
-    first_byte_seconds: float = 20  # a fresh connection that says nothing, its TLS handshake apart
+    first_byte_seconds: float = 10  # a fresh connection that says nothing, its TLS handshake apart
     head_seconds: float = 10  # from the first byte of a head
     body_seconds: float = 30  # from the moment that the body is asked for
     idle_seconds: float = 75  # between two requests

@@ -6,12 +6,16 @@ first byte decides: 0x16 opens a TLS handshake (RFC 8446 section 5.1); anything 
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import logging
 import ssl
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+log = logging.getLogger("proxy.edge")
 
 _HANDSHAKE_RECORD = 0x16
 
@@ -119,3 +123,18 @@ class TlsPort(ssl.SSLContext):
 
     def _digest_of_files(self) -> bytes:
         return hashlib.sha256(b"\0".join(file.read_bytes() for file in self._files)).digest()
+
+
+async def keep_fresh(port: TlsPort, every: float) -> None:
+    """Poll the files each `every` seconds, for ever; a pair that cannot be used is told once, and the last good one stays."""
+    complaint = ""
+    while True:
+        await asyncio.sleep(every)
+        try:
+            if await asyncio.to_thread(port.reload):
+                log.info("the certificate was renewed")
+            complaint = ""
+        except OSError as error:
+            if str(error) != complaint:
+                complaint = str(error)
+                log.error("the new certificate cannot be used, the last good one stays: %s", error.strerror)

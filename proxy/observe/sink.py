@@ -138,7 +138,18 @@ def _identity_of(path: str) -> tuple[int, int]:
 
 
 def _ends_within_a_line(file: int) -> bool:
-    """Whether the file that is open ends without a line feed: after a power cut. Unknown, where it may not be read, is no."""
+    """Whether the file that is open ends without a line feed: after a power cut. Unknown, where it may not be read, is no.
+
+    A neighbour's line that is just being written looks the same for an instant, so what is torn is looked at again.
+    """
+    for _ in range(5):
+        if not _lacks_line_feed(file):
+            return False
+        time.sleep(0.002)
+    return True
+
+
+def _lacks_line_feed(file: int) -> bool:
     try:
         with Path(f"/proc/self/fd/{file}").open("rb") as reading:
             reading.seek(-1, os.SEEK_END)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import string
+from base64 import b64encode
 from datetime import UTC, datetime
 from hashlib import sha256
 
@@ -87,9 +88,8 @@ def random_endpoint(source: random.Random) -> Endpoint:
 
 def random_keys(source: random.Random) -> Credentials:
     """With and without session token; secrets of any text."""
-    text = string.ascii_letters + string.digits + "+/="
-    secret = "".join(source.choices(text + "äß ", k=source.randint(1, 60)))
-    token = "".join(source.choices(text, k=source.randint(1, 400))) if source.random() < 0.7 else ""
+    secret = "".join(source.choices(string.printable + "äß", k=source.randint(1, 60)))
+    token = b64encode(source.randbytes(source.randint(1, 300))).decode() if source.random() < 0.7 else ""
     return Credentials("".join(source.choices(string.ascii_uppercase + string.digits, k=20)), secret, token, 0.0)
 
 

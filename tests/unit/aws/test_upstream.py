@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 REQUEST = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}"
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.0\r\ncontent-length: 2\r\n\r\n{}"
-QUICK = PoolLimits(connect=0.5, total=0.4, wait=0.3, idle=30, sweep=0.02)
+PATIENT = PoolLimits(idle=30)
+HASTY = PoolLimits(total=0.3, sweep=0.02)  # where a deadline is what is tested
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -145,7 +146,7 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(limits: PoolLimits = QUICK) -> AsyncIterator[tuple[Server, UpstreamPool]]:
+async def serving(limits: PoolLimits = PATIENT) -> AsyncIterator[tuple[Server, UpstreamPool]]:
     """A server and a pool to it. At the end the pool must have all its slots back."""
     async with Server().listening() as server:
         pool = UpstreamPool(Endpoint("http", "127.0.0.1", server.port, "us-east-1"), limits=limits)
@@ -291,7 +292,7 @@ BROKEN_ANSWERS: dict[str, tuple[Callable[[Stream, bytes], Awaitable[None]], str]
 async def test_a_write_that_breaks_after_sending_is_broken_and_never_sent_twice(name: str, is_kept: bool) -> None:
     """Whatever happens after the first byte: one request at the server, one honest refusal, the slot back (F1, F4)."""
     script, cause = BROKEN_ANSWERS[name]
-    async with serving(PoolLimits(connect=1, total=1.5 if name == "endless body" else 0.4, sweep=0.02)) as (server, pool):
+    async with serving(HASTY if cause == "timed out" else PATIENT) as (server, pool):
         if is_kept:
             await send(pool)
         server.requests.clear()
@@ -323,7 +324,7 @@ async def test_a_read_on_a_kept_connection_that_died_unanswered_is_sent_once_mor
 @pytest.mark.parametrize("name", ["head cut", "body cut", "garbage", "silent"])
 async def test_a_read_that_was_answered_in_part_or_too_late_is_not_sent_again(name: str) -> None:
     """Only a death before any byte looks like a stale connection."""
-    async with serving() as (server, pool):
+    async with serving(HASTY if name == "silent" else PATIENT) as (server, pool):
         await send(pool)
         server.scripts.append(BROKEN_ANSWERS[name][0])
         with pytest.raises(Broken):
@@ -370,6 +371,14 @@ async def test_bytes_that_come_while_idle_discard_the_connection() -> None:
         assert (await send(pool, is_write=True)).body == b"{}"
         await until(lambda: pool.open == 1)
         assert len(server.streams) == 2
+
+
+async def test_an_idle_connection_that_speaks_is_closed_at_once() -> None:
+    """It need not wait for a request to be found out."""
+    async with serving() as (server, pool):
+        await send(pool)
+        await server.streams[0].say(OK)
+        await until(lambda: pool.open == 0)
 
 
 # ---------------------------------------------------------------------------------------------------- stale
@@ -552,18 +561,15 @@ def test_scheme_and_trust_must_agree(scheme: str) -> None:
 # ------------------------------------------------------------------------------------------------ slots, cancels
 
 
-async def test_callers_beyond_the_limit_wait_in_line() -> None:
+@pytest.mark.parametrize("connections", [1, 3])
+async def test_callers_beyond_the_limit_wait_in_line(connections: int) -> None:
     """Never more connections than allowed; first come, first served."""
-    async with serving(PoolLimits(connections=2)) as (server, pool):
-        order: list[int] = []
-
-        async def one(number: int) -> None:
-            await send(pool)
-            order.append(number)
-
-        await asyncio.gather(*(one(number) for number in range(50)))
-        assert order == sorted(order)
-        assert len(server.streams) == 2
+    async with serving(PoolLimits(connections=connections)) as (server, pool):
+        bodies = [b"%02d" % number for number in range(50)]
+        await asyncio.gather(*(send(pool, request=REQUEST.replace(b"{}", body)) for body in bodies))
+        assert len(server.streams) <= connections
+        if connections == 1:
+            assert [request[-2:] for request in server.requests] == bodies
 
 
 async def test_a_line_that_does_not_move_ends_in_unavailable() -> None:
@@ -580,6 +586,47 @@ async def test_a_line_that_does_not_move_ends_in_unavailable() -> None:
             await second
         with pytest.raises(Broken):
             await first
+
+
+async def test_a_caller_that_leaves_when_its_turn_comes_passes_it_on() -> None:
+    """A slot that was given to somebody who is gone goes to the next in line."""
+
+    def refuse() -> None:
+        raise Unavailable(Reason.AUDIT_UNAVAILABLE, "no")
+
+    async with serving(PoolLimits(connections=1)) as (_, pool):
+        later: list[asyncio.Task[Reply]] = []
+
+        async def give_the_turn_and_cancel_it() -> None:
+            with pytest.raises(Unavailable):
+                await pool.send(REQUEST, is_write=True, sent=refuse)
+            later[0].cancel()  # its turn has been given, and it has not run since
+
+        first = asyncio.create_task(give_the_turn_and_cancel_it())
+        later.extend(asyncio.create_task(send(pool)) for _ in range(2))
+        await first
+        assert (await later[1]).status == 200
+        assert later[0].cancelled()
+
+
+async def test_warming_does_not_grow_the_pool_beyond_its_limit() -> None:
+    """A new connection takes the place of the one idle longest."""
+    async with serving(PoolLimits(connections=3)) as (server, pool):
+        await pool.warm(5)
+        await until(lambda: pool.open == 3)
+        assert len(server.streams) == 5
+
+
+async def test_close_while_connecting_ends_in_unavailable() -> None:
+    """No connection outlives the pool that asked for it."""
+    async with serving() as (server, pool):
+        connecting = asyncio.create_task(send(pool))
+        while not pool.busy:  # noqa: ASYNC110 - the first step of the task is enough
+            await asyncio.sleep(0)
+        await pool.close()
+        with pytest.raises(Unavailable, match="stopping"):
+            await connecting
+        assert server.requests == []
 
 
 async def test_ten_thousand_cancels_leave_the_pool_whole() -> None:

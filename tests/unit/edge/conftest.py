@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 import uvloop
 
-from proxy.edge.connection import Edge
+from proxy.edge.connection import Connection
 from proxy.edge.limits import EdgeLimits
+from proxy.edge.shared import Edge
 from proxy.model import Reply
 from proxy.refusal import Abandoned, Refusal
 
@@ -55,6 +57,8 @@ class EchoPipeline:
             await self.go.wait()
             self.endings.append("gone" if incoming.gone else "there")
             self.left.set()
+        if do == b"twice":
+            await incoming.read()
         if do == b"crash":
             raise ZeroDivisionError
         if do == b"none":
@@ -132,7 +136,7 @@ async def running_benches() -> AsyncIterator[Callable[..., object]]:
     async def start(*, tls: ssl.SSLContext | None = None, client_tls: ssl.SSLContext | None = None, **limits: float) -> Bench:
         pipeline = EchoPipeline()
         edge = Edge(pipeline, EdgeLimits(**limits), loop)  # type: ignore[arg-type]
-        server = await loop.create_server(edge.accept, "127.0.0.1", 0, ssl=tls)
+        server = await loop.create_server(partial(Connection, edge), "127.0.0.1", 0, ssl=tls)
         bench = Bench(pipeline, edge, server.sockets[0].getsockname()[1], client_tls)
         opened.append((bench, server))
         return bench

@@ -232,6 +232,22 @@ async def test_a_caller_that_does_not_read_is_cut_off(start: Callable[..., Any])
     raw.close()
 
 
+@pytest.mark.parametrize("option", [b"connection: keep-alive", b"connection: close"])
+async def test_a_caller_that_reads_slowly_is_not_cut_off(start: Callable[..., Any], option: bytes) -> None:
+    """The deadline is for those who take nothing; who takes a little each time gets the whole answer."""
+    bench = await start(write_seconds=0.2, linger_seconds=0.2, idle_seconds=0.2)
+    raw = socket.create_connection(("127.0.0.1", bench.port))
+    raw.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_sendall(raw, post(b"", b"x-do: large", option))
+    received = 0
+    while piece := await loop.sock_recv(raw, 400_000):
+        received += len(piece)
+        await asyncio.sleep(0.04)
+    assert received > 8_000_000
+    raw.close()
+
+
 async def test_a_slow_reader_gets_all_and_its_next_answer(start: Callable[..., Any]) -> None:
     """When the caller catches up, the conversation goes on."""
     bench = await start()
@@ -291,16 +307,17 @@ async def test_a_half_closed_caller_still_hears_its_answer(start: Callable[..., 
     assert (await wire.rest()).endswith(b"\r\n\r\n{}")
 
 
-@pytest.mark.parametrize("do", [b"none", b"crash"])
+@pytest.mark.parametrize("do", [b"none", b"crash", b"twice"])
 async def test_a_request_without_an_answer_ends_its_connection(
     start: Callable[..., Any], do: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whether abandoned or by a defect: the caller never waits for nothing."""
     bench = await start()
     wire = await bench.connect()
-    wire.send(post(b"", b"x-do: " + do))
+    wire.send(post(b"", b"x-do: " + do) + BEHIND)
     assert await wire.rest() == b""
-    assert bool(caplog.records) is (do == b"crash")
+    assert bool(caplog.records) is (do != b"none")
+    assert bench.pipeline.bodies == [b""]
 
 
 async def test_large_bodies_share_one_budget(start: Callable[..., Any]) -> None:
@@ -358,6 +375,20 @@ async def test_draining_waits_for_what_runs_and_closes_what_is_idle(start: Calla
     assert (await busy.reply())[2] == b"{}"
     busy.writer.close()
     assert await bench.edge.drain(10)
+
+
+async def test_draining_closes_a_caller_that_was_still_reading(start: Callable[..., Any]) -> None:
+    """An answer from before the drain is flushed whole; then its connection is idle and ends."""
+    bench = await start()
+    wire = await bench.connect()
+    wire.send(post(b"", b"x-do: large"))
+    (connection,) = bench.edge.connections
+    await bench.until(lambda: connection._writing_paused)
+    bench.edge.is_draining = True
+    draining = asyncio.create_task(bench.edge.drain(10))
+    assert len((await wire.reply())[2]) == 8_000_000
+    assert await wire.rest() == b""
+    assert await draining
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from proxy.edge.tls import TlsPort
+from proxy.edge.tls import TlsPort, keep_fresh
 from proxy.refusal import Reason
 
 if TYPE_CHECKING:
@@ -170,6 +170,25 @@ async def test_a_certificate_that_does_not_fit_leaves_the_last_good_one(start: C
     assert subject_of(await bench.connect()) == "CN=good"
     key.write_bytes(other_key)
     assert port.reload()
+
+
+async def test_the_files_are_polled_and_trouble_is_told_once(
+    start: Callable[..., Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A renewed certificate is found without a restart; a broken one is one line in the log, until it is mended."""
+    port = TlsPort(*write_certificate(tmp_path, "first"))
+    bench = await start(tls=port, client_tls=trust_anybody())
+    polling = asyncio.create_task(keep_fresh(port, 0.01))
+    good = (tmp_path / "tls.crt").read_bytes()
+    (tmp_path / "tls.crt").write_text("half writt")
+    await bench.until(lambda: len(caplog.records) == 1)
+    (tmp_path / "tls.crt").write_bytes(good)
+    write_certificate(tmp_path, "second")
+
+    while subject_of(await bench.connect()) != "CN=second":
+        pass
+    polling.cancel()
+    assert {record.levelname for record in caplog.records} == {"ERROR"}
 
 
 def test_a_missing_certificate_is_an_error_at_start(tmp_path: Path) -> None:

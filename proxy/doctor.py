@@ -1,0 +1,129 @@
+"""`dynamodb-proxy doctor --config` in the gateway: the same chain, walked with the gateway's own parts, each by itself.
+
+Nothing is simulated: keys are fetched, the token is verified, the policy decides, the role is assumed, and one harmless signed request
+goes to the table. Without a token the walk goes on for the DAG that was named, as if its identity were verified.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from proxy.app import Gateway, configure_logging, problems_before_start
+from proxy.aws.sigv4 import signed_request
+from proxy.dynamodb.operation import read_operation
+from proxy.dynamodb.reply import summarise
+from proxy.identity.binding import bind
+from proxy.identity.channels import token_in
+from proxy.model import Claimed, Evidence, Identity, Subject
+from proxy.refusal import Refusal
+from proxy.worker.chain import LINK_OF_REASON, PROBES, Finding, judge_answer, print_findings, probe
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import AsyncIterator
+    from typing import TextIO
+
+    from proxy.model import Operation, Principal
+    from proxy.settings import Settings
+
+
+def examine_gateway(settings: Settings, options: argparse.Namespace, out: TextIO) -> int:
+    """Walk and print. Exit status 0 if the whole chain holds, 1 at the first broken link."""
+    configure_logging("error")  # the findings say it better
+    problems = problems_before_start(settings)
+    if problems:
+        return print_findings([Finding("gateway", "broken", problem) for problem in problems], out)
+    return print_findings(asyncio.run(_collect(settings, options)), out)
+
+
+async def _collect(settings: Settings, options: argparse.Namespace) -> list[Finding]:
+    gateway = Gateway(settings)
+    findings = []
+    try:
+        async for finding in walk(gateway, options):
+            findings.append(finding)
+            if finding.state == "broken":
+                break
+    finally:
+        await gateway.close_connections()
+    return findings
+
+
+async def walk(gateway: Gateway, options: argparse.Namespace) -> AsyncIterator[Finding]:
+    """The findings in order."""
+    try:
+        async for finding in _walk(gateway, options):
+            yield finding
+    except Refusal as refusal:
+        yield Finding(LINK_OF_REASON[refusal.reason], "broken", f"{refusal.reason}: {refusal.message}")
+
+
+async def _walk(gateway: Gateway, options: argparse.Namespace) -> AsyncIterator[Finding]:
+    await gateway.tokens.warm()
+    for issuer in gateway.tokens.status():
+        if issuer.keys:
+            yield Finding("issuer", "ok", f"{issuer.name} ({issuer.issuer}): keys are at hand")
+        else:
+            yield Finding(
+                "issuer",
+                "broken",
+                f"{issuer.name} ({issuer.issuer}): {issuer.failure}",
+                "look at its `keys` and at the network policy",
+            )
+    identity = await _identity(gateway, options)
+    if identity is None:
+        yield Finding("token", "note", "name a token with --token-file, or a DAG with --dag, to walk on")
+        return
+    if options.token_file is not None:
+        yield Finding("token", "ok", f"subject '{identity.subject.subject}' of issuer '{identity.subject.issuer}'")
+    yield Finding("gateway", "ok", f"policies {gateway.current.digest[:12]} are loaded")
+    yield Finding("dag", "ok", f"speaks for '{identity.dag_id}' ({identity.evidence}, by {identity.source})")
+    if not options.table:
+        yield Finding("policy", "note", "name a table with --table to walk on")
+        return
+    if options.operation not in PROBES:
+        yield Finding("policy", "broken", f"doctor cannot try {options.operation}", f"use one of {', '.join(PROBES)}")
+    operation = read_operation(f"DynamoDB_20120810.{options.operation}".encode(), probe(options.operation, options.table))
+    decision = gateway.current.decide(identity, operation)
+    principal = decision.granted_role()
+    yield Finding("policy", "ok", f"{options.operation} on '{options.table}' is allowed by {decision.rule}")
+    caller = await gateway.sts.caller_identity()
+    yield Finding("sts", "ok", f"the gateway itself is {caller.arn}")
+    yield await _assume(gateway, principal)
+    for finding in await _reach(gateway, principal, operation):
+        if finding.link in ("role", "sts", "table"):
+            yield finding
+
+
+async def _identity(gateway: Gateway, options: argparse.Namespace) -> Identity | None:
+    claimed = Claimed(dag_id=options.dag or "")
+    if options.token_file is not None:
+        try:
+            token = options.token_file.read_bytes()
+        except OSError as error:
+            raise SystemExit(f"{options.token_file} cannot be read: {error.strerror}") from None
+        subject = await gateway.tokens.verify(token_in({b"x-dag-token": token}))
+        return bind(subject, claimed, gateway.current.workloads, gateway.current.dag_of_key)
+    if options.dag:
+        nobody = Subject("doctor", "doctor", {}, ("*",), time.time() + 60, "")
+        return Identity(nobody, options.dag, Evidence.VERIFIED, "claim", "")
+    return None
+
+
+async def _assume(gateway: Gateway, principal: Principal) -> Finding:
+    credentials = await gateway.roles.credentials_for(principal)
+    minutes = int((credentials.expires_at - time.time()) / 60)
+    return Finding("role", "ok", f"{principal.role_arn} as session '{principal.session_name}', for {minutes} min")
+
+
+async def _reach(gateway: Gateway, principal: Principal, operation: Operation) -> list[Finding]:
+    """Send the probe, which can do no harm (see `proxy.worker.chain.probe`), and judge the answer."""
+    credentials = await gateway.roles.credentials_for(principal)
+    pool = gateway.upstream_of(principal.region)
+    request = signed_request(pool.endpoint, operation.target.encode(), operation.body, credentials, time.time())
+    reply = await pool.send(request, is_write=False, sent=lambda: None)
+    error = summarise(operation, reply).error
+    message = reply.body[:500].decode("utf-8", "replace") if reply.status != 200 else ""
+    return judge_answer(reply.status, "", error, message, operation.table)

@@ -1,0 +1,114 @@
+"""What the connections of one process share: pipeline, limits, bytes in memory, the sweeper of deadlines, the end.
+
+Nothing here knows how a request is read; connections come and go by `opened` and `closed`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Protocol
+
+from proxy.refusal import Reason, Throttled
+
+if TYPE_CHECKING:
+    from proxy.edge.connection import Connection, IncomingBody
+    from proxy.edge.limits import EdgeLimits
+    from proxy.model import Reply, RequestHead
+    from proxy.refusal import Refusal
+
+_SMALL_BODY = 64 * 1024  # such bodies are bounded by the number of connections, so large ones cannot crowd them out
+_STATUS_LINES = {status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
+_OF_THE_EDGE = frozenset({b"content-length", b"transfer-encoding", b"connection", b"keep-alive", b"date"})
+
+
+class Service(Protocol):
+    """What stands behind the edge: the pipeline."""
+
+    async def serve(self, head: RequestHead, incoming: IncomingBody) -> Reply | None:
+        """Answer one request; never raises. None: the caller left before anything was done."""
+
+    def turn_away(self, refusal: Refusal, peer: str) -> Reply:
+        """The answer to what the gate refused, recorded like any other."""
+
+
+class Edge:
+    """What the connections of one process share: the pipeline, the limits, the bytes in memory, the sweeper.
+
+    `connections`, `requests` and `body_bytes` may be read at any time, for metrics.
+    """
+
+    def __init__(self, service: Service, limits: EdgeLimits, loop: asyncio.AbstractEventLoop) -> None:
+        self.service = service
+        self.limits = limits
+        self.loop = loop
+        self.is_draining = False
+        self.connections: set[Connection] = set()
+        self.requests: set[asyncio.Task[None]] = set()
+        self.body_bytes = 0
+        self._quiet = asyncio.Event()
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._date_second = 0
+        self._date_line = b""
+
+    def opened(self, connection: Connection) -> None:
+        """Count a connection and have its deadlines swept."""
+        self.connections.add(connection)
+        if self._sweeper is None:
+            self._sweeper = self.loop.call_later(self.limits.sweep_seconds, self._sweep)
+
+    def closed(self, connection: Connection) -> None:
+        """Forget a connection; its request, if it still runs, is counted apart."""
+        self.connections.discard(connection)
+        self.look_for_quiet()
+
+    def look_for_quiet(self) -> None:
+        """Wake whoever waits for the last connection and the last request to end."""
+        if not self.connections and not self.requests:
+            self._quiet.set()
+
+    async def drain(self, seconds: float) -> bool:
+        """Close what is idle, wait for the rest; False if something still runs after `seconds`."""
+        for connection in list(self.connections):
+            connection.close_if_idle()
+        self._quiet.clear()
+        self.look_for_quiet()
+        try:
+            await asyncio.wait_for(self._quiet.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    def reserve(self, size: int) -> int:
+        """Reserve memory for a body of `size` bytes; returns what is to be released. Raises `Throttled`."""
+        if size <= _SMALL_BODY:
+            return 0
+        if self.body_bytes + size > self.limits.bodies_in_memory:
+            raise Throttled(Reason.OVERLOADED, "the gateway holds as many large requests as it may; retry with back-off")
+        self.body_bytes += size
+        return size
+
+    def written(self, reply: Reply, *, closes: bool) -> bytes:
+        """One HTTP/1.1 answer, ready for the socket. Framing and connection headers are ours alone."""
+        status = _STATUS_LINES.get(reply.status) or b"HTTP/1.1 %d \r\n" % reply.status
+        parts = [status, self._date(), b"content-length: %d\r\n" % len(reply.body)]
+        for name, value in reply.headers:
+            if name not in _OF_THE_EDGE:
+                parts += (name, b": ", value, b"\r\n")
+        parts += (b"connection: close\r\n\r\n" if closes else b"\r\n", reply.body)
+        return b"".join(parts)
+
+    def _date(self) -> bytes:
+        now = int(time.time())
+        if now != self._date_second:
+            self._date_second = now
+            self._date_line = b"date: %s\r\n" % formatdate(now, usegmt=True).encode()
+        return self._date_line
+
+    def _sweep(self) -> None:
+        self._sweeper = self.loop.call_later(self.limits.sweep_seconds, self._sweep) if self.connections else None
+        now = self.loop.time()
+        for connection in [connection for connection in self.connections if connection.deadline <= now]:
+            connection.expire()

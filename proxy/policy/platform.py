@@ -1,0 +1,126 @@
+"""platform.yaml: where the environments live, the most that each team can grant, who may speak for which DAGs.
+
+Sections: environments, teams, workloads, deny, contact. Each entry is closed: what is not said here nobody else can say.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proxy.model import Workload
+from proxy.policy.declared import EnvironmentDeclaration, PlatformFile, TeamDeclaration
+from proxy.policy.fields import check_fields, entries_of, globs_of, rules_of, section_of, string_of, varied_of, words_of
+from proxy.policy.patterns import ACCOUNT, DAG_GLOB, PARTITION, REGION
+from proxy.policy.vocabulary import SOURCES
+
+if TYPE_CHECKING:
+    import re
+
+    from proxy.yaml_source import Mapping, Mistakes, Node, Scalar
+
+
+def read_platform(top: Mapping, name: str, mistakes: Mistakes) -> PlatformFile:
+    """What the platform team's file says."""
+    environments = {
+        key: _environment(key, node, mistakes) for key, _, node in entries_of(top.get("environments"), "`environments`", mistakes)
+    }
+    teams = {key: _team(key, scalar, node, mistakes) for key, scalar, node in entries_of(top.get("teams"), "`teams`", mistakes)}
+    workloads = tuple(
+        _workload(key, scalar, node, teams, mistakes)
+        for key, scalar, node in entries_of(top.get("workloads"), "`workloads`", mistakes)
+    )
+    return PlatformFile(
+        file=name,
+        place=top.place_of("environments"),
+        contact=string_of(top.get("contact"), "`contact`", mistakes),
+        environments=environments,
+        teams=teams,
+        workloads=workloads,
+        deny=rules_of(top.get("deny"), "deny", mistakes, denies=True),
+    )
+
+
+def _environment(name: str, node: Node, mistakes: Mistakes) -> EnvironmentDeclaration:
+    what = f"environment `{name}`"
+    fields = section_of(node, what, mistakes)
+    check_fields(fields, ("account", "region", "partition"), what, mistakes)
+    account = _matching(
+        fields, "account", ACCOUNT, f'{what}: account is 12 digits in quotes, for example "111122223333"', mistakes
+    )
+    region = _matching(fields, "region", REGION, f"{what}: region is one of AWS's, for example us-east-1", mistakes)
+    partition = "aws"
+    if "partition" in fields:
+        partition = _matching(fields, "partition", PARTITION, f"{what}: partition is aws, aws-cn or aws-us-gov", mistakes)
+    return EnvironmentDeclaration(name, account, region, partition)
+
+
+def _matching(fields: Mapping, field: str, legal: re.Pattern[str], hint: str, mistakes: Mistakes) -> str:
+    before = len(mistakes.errors)
+    text = string_of(fields.get(field), f"`{field}`", mistakes)
+    if len(mistakes.errors) == before and not legal.fullmatch(text):
+        mistakes.add(fields.place_of(field), hint)
+    return text
+
+
+def _team(name: str, key: Scalar, node: Node, mistakes: Mistakes) -> TeamDeclaration:
+    what = f"team `{name}`"
+    fields = section_of(node, what, mistakes)
+    check_fields(fields, ("dags", "tables", "role", "contact"), what, mistakes)
+    for field in ("dags", "tables"):
+        if field not in fields:
+            mistakes.add(key.place, f"{what} has no `{field}`; its boundary needs dags: [...] and tables: [...]")
+    return TeamDeclaration(
+        name=name,
+        place=key.place,
+        dags=globs_of(fields.get("dags"), f"`dags` of {what}", DAG_GLOB, mistakes) or (),
+        tables=words_of(fields.get("tables"), f"`tables` of {what}", mistakes),
+        role=varied_of(fields.get("role"), f"`role` of {what}", mistakes),
+        contact=string_of(fields.get("contact"), f"`contact` of {what}", mistakes),
+    )
+
+
+def _workload(name: str, key: Scalar, node: Node, teams: dict[str, TeamDeclaration], mistakes: Mistakes) -> Workload:
+    what = f"workload `{name}`"
+    fields = section_of(node, what, mistakes)
+    check_fields(fields, ("issuer", "subject", "teams", "dags", "dag_from", "unknown_dag"), what, mistakes)
+    for field, hint in (("issuer", "the issuer's name in the settings"), ("subject", "the token's `sub`, or a glob of it")):
+        if field not in fields:
+            mistakes.add(key.place, f"{what} has no `{field}`; add {hint}")
+    if "teams" not in fields and "dags" not in fields:
+        mistakes.add(key.place, f"{what} may speak for nobody; add teams: [...] or dags: [...]")
+    subject = string_of(fields.get("subject"), f"`subject` of {what}", mistakes)
+    if subject.startswith("!"):
+        mistakes.add(fields.place_of("subject"), f"`subject` of {what} cannot begin with `!`; write the subjects that may speak")
+    if string_of(fields.get("unknown_dag"), f"`unknown_dag` of {what}", mistakes) not in ("", "deny"):
+        mistakes.add(fields.place_of("unknown_dag"), "`unknown_dag` is deny; another value comes with a later version")
+    return Workload(
+        name=name,
+        issuer=string_of(fields.get("issuer"), f"`issuer` of {what}", mistakes),
+        subject=subject,
+        dags=_dags(fields, what, teams, mistakes),
+        dag_from=_sources(fields, what, mistakes),
+        where=str(key.place),
+    )
+
+
+def _dags(fields: Mapping, what: str, teams: dict[str, TeamDeclaration], mistakes: Mistakes) -> tuple[str, ...]:
+    dags = globs_of(fields.get("dags"), f"`dags` of {what}", DAG_GLOB, mistakes) or ()
+    for word in words_of(fields.get("teams"), f"`teams` of {what}", mistakes):
+        if word.text in teams:
+            dags += teams[word.text].dags
+        else:
+            mistakes.add(word.place, f"{what}: no team `{word.text}` stands under teams:")
+    return dags
+
+
+def _sources(fields: Mapping, what: str, mistakes: Mistakes) -> tuple[str, ...]:
+    """Where the DAG id may come from. Without `dag_from` a verified claim is the only source."""
+    if "dag_from" not in fields:
+        return ("claim",)
+    words = words_of(fields.get("dag_from"), f"`dag_from` of {what}", mistakes)
+    for word in words:
+        if word.text in ("session", "annotation"):
+            mistakes.add(word.place, f"`dag_from: {word.text}` comes with a later version; write some of {', '.join(SOURCES)}")
+        elif word.text not in SOURCES:
+            mistakes.add(word.place, f"`dag_from` has no `{word.text}`; write some of {', '.join(SOURCES)}")
+    return tuple(word.text for word in words)

@@ -1,0 +1,41 @@
+"""`dynamodb-proxy token`: the worker's token as a `credential_process` of the AWS SDKs hands it over.
+
+boto3 runs it again before the token expires, so that tasks outlive tokens without a change to any DAG. Standard library only.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TextIO
+
+from proxy.worker.doctor import claims_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def hand_over(path: Path, out: TextIO) -> int:
+    """Print the token of `path` in the form that boto3 wants. Returns 0, or 1 with a sentence on standard error."""
+    try:
+        token = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeError) as error:
+        cause = error.strerror if isinstance(error, OSError) else "not text"
+        print(f"token file {path} cannot be read: {cause}; look at the volume mount and its mode", file=sys.stderr)
+        return 1
+    claims = claims_of(token)
+    if claims is None or any(character.isspace() for character in token):
+        print(f"token file {path} holds no JWT (three parts, separated by dots)", file=sys.stderr)
+        return 1
+    answer = {
+        "Version": 1,
+        "AccessKeyId": "DDBPROXYTOKEN",  # any text will do: the session token is the credential
+        "SecretAccessKey": "unused",
+        "SessionToken": token,
+    }
+    expires = claims.get("exp")
+    if isinstance(expires, int | float):
+        answer["Expiration"] = datetime.fromtimestamp(expires, UTC).isoformat(timespec="seconds")
+    print(json.dumps(answer), file=out)
+    return 0

@@ -1,0 +1,238 @@
+"""The loader: what it refuses, line by line (tests/cases/policy_mistakes.yaml), and what it takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from proxy.model import Workload
+from proxy.policy.document import digest_of, read_document, read_policies
+from proxy.policy.vocabulary import LATER, TEAM_SECTIONS
+from proxy.yaml_source import Mistakes
+
+if TYPE_CHECKING:
+    from proxy.policy.rules import Policies
+
+CASES: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parents[2] / "cases" / "policy_mistakes.yaml").read_text())
+NAMES = {"a": "a.yaml", "b": "b.yaml", "platform": "platform.yaml", "platform_yml": "platform.yml"}
+AROUND = """\
+tables: {{orders: {{indexes: {{by_status: "status (S)"}}}}, totals: {{}}}}
+dags:
+  d:
+    role: arn:aws:iam::111122223333:role/r
+    {list}:
+      - {rule}
+"""
+
+
+def files_of(case: dict[str, Any]) -> dict[str, str]:
+    """The files of a case."""
+    if "rule" in case:
+        return {"a.yaml": AROUND.format(list=case.get("as", "allow"), rule=case["rule"])}
+    return {NAMES[key]: text for key, text in case.items() if key in NAMES}
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["title"] for case in CASES])
+def test_mistakes_are_refused(case: dict[str, Any]) -> None:
+    """Each mistake of the case is told with its place and what to write, and nothing is loaded."""
+    mistakes = Mistakes()
+    policies = read_policies(files_of(case), case.get("environment", ""), case.get("region", "eu-west-1"), mistakes)
+    assert mistakes.lines() == case["mistakes"]
+    assert policies is None
+
+
+def loaded(files: dict[str, str], environment: str = "", region: str = "eu-west-1") -> Policies:
+    """The policies of files that have no mistake."""
+    mistakes = Mistakes()
+    policies = read_policies(files, environment, region, mistakes)
+    assert policies is not None, mistakes.lines()
+    assert mistakes.lines() == []
+    return policies
+
+
+def test_one_small_file_is_enough() -> None:
+    """The smallest policy of the README loads, and has its DAG."""
+    policies = loaded({"policies/orders.yaml": SMALL})
+    assert [principal.role_arn for principal in policies.principals()] == ["arn:aws:iam::111122223333:role/ddb-orders"]
+    assert policies.workloads == ()
+
+
+SMALL = """\
+tables:
+  orders: {key: "pk (S), sk (S)", indexes: {by_status: "status (S), created_at (S)"}}
+  totals: {name: order-totals, key: "day (S)"}       # name: the real table, where it differs
+dags:
+  orders_daily:
+    role: arn:aws:iam::111122223333:role/ddb-orders
+    allow:
+      - {actions: [read], tables: [orders]}
+      - {actions: [write], tables: [totals]}
+    deny: []
+tests:
+  - {dag: orders_daily, call: PutItem, table: totals, expect: allow}
+"""
+PLATFORM = """\
+environments:
+  dev: {account: "111111111111", region: eu-west-1}
+  prod: {account: "333333333333", region: eu-central-1}
+teams:
+  growth: {dags: ["growth_*", "!growth_secret"], tables: ["<env>-*"], role: {dev: d, prod: "arn:aws:iam::444444444444:role/x"}}
+  orders: {dags: ["orders_*"], tables: ["<env>-*"]}
+workloads:
+  queue: {issuer: eks, subject: "system:*", teams: [growth, orders], dags: [adhoc], dag_from: [header, user_agent]}
+  pods: {issuer: eks, subject: pod, dags: ["*"], unknown_dag: deny}
+"""
+GROWTH = """\
+team: growth
+defaults: {}
+dags: {growth_sync: {}, growth_own: {role: "<env>-<team>-own"}}
+"""
+
+
+def test_environments_and_teams_give_role_and_region() -> None:
+    """Role: the DAG's own, else the team's; a name takes the environment's account; the Region is the environment's."""
+    files = {"platform.yaml": PLATFORM, "growth.yaml": GROWTH}
+    told = {
+        name: {(p.dag_id, p.role_arn, p.region) for p in loaded(files, name, "us-east-1").principals()}
+        for name in ("dev", "prod")
+    }
+    assert told == {
+        "dev": {
+            ("growth_sync", "arn:aws:iam::111111111111:role/d", "eu-west-1"),
+            ("growth_own", "arn:aws:iam::111111111111:role/dev-growth-own", "eu-west-1"),
+        },
+        "prod": {
+            ("growth_sync", "arn:aws:iam::444444444444:role/x", "eu-central-1"),
+            ("growth_own", "arn:aws:iam::333333333333:role/prod-growth-own", "eu-central-1"),
+        },
+    }
+
+
+def test_workloads_speak_for_their_dags_and_those_of_their_teams() -> None:
+    """Globs of teams join those of the workload; without `dag_from` a verified claim is the only source."""
+    policies = loaded({"platform.yaml": PLATFORM}, "dev")
+    assert policies.workloads == (
+        Workload(
+            "queue",
+            "eks",
+            "system:*",
+            ("adhoc", "growth_*", "!growth_secret", "orders_*"),
+            ("header", "user_agent"),
+            "platform.yaml:8",
+        ),
+        Workload("pods", "eks", "pod", ("*",), ("claim",), "platform.yaml:9"),
+    )
+
+
+def test_a_setting_of_a_file_replaces_and_its_own_dag_replaces_that() -> None:
+    """`role` under defaults holds for every DAG of the file that has none of its own."""
+    text = """\
+defaults: {role: "arn:aws:iam::111122223333:role/shared"}
+dags: {d: {}, e: {role: "arn:aws:iam::111122223333:role/path/own"}}
+"""
+    roles = {p.dag_id: p.role_arn.rpartition(":")[2] for p in loaded({"a.yaml": text}).principals()}
+    assert roles == {"d": "role/shared", "e": "role/path/own"}
+
+
+def test_a_role_of_another_account_is_warned_of() -> None:
+    """Without teams nobody sets limits, but a role that leads out of the environment's account is pointed at."""
+    mistakes = Mistakes()
+    platform = 'environments: {dev: {account: "111111111111", region: eu-west-1}}'
+    text = 'dags: {d: {role: "arn:aws:iam::222222222222:role/r"}, e: {role: "arn:aws:iam::111111111111:role/r"}}'
+    assert read_policies({"platform.yaml": platform, "a.yaml": text}, "dev", "", mistakes) is not None
+    assert mistakes.lines() == ["a.yaml:1: warning: the role is of account 222222222222, and environment dev is of 111111111111"]
+
+
+def test_denying_read_warns_of_scan() -> None:
+    """`read` holds no Scan; who denies reading usually means scanning too."""
+    mistakes = Mistakes()
+    files = files_of({"rule": "{actions: [read], tables: [orders]}", "as": "deny"})
+    assert read_policies(files, "", "eu-west-1", mistakes) is not None
+    assert mistakes.lines() == [
+        "a.yaml:6: warning: `read` does not hold Scan, so this rule does not deny scanning; write [read, Scan] if it should"
+    ]
+
+
+def test_the_digest_is_of_names_and_contents() -> None:
+    """Other contents, names or borders between them give another digest; another directory does not."""
+    digests = {
+        digest_of(files)
+        for files in ({"a.yaml": "x", "b.yaml": "y"}, {"a.yaml": "xb.yaml", "": "y"}, {"a.yaml": "y", "b.yaml": "x"}, {})
+    }
+    assert len(digests) == 4
+    assert digest_of({"here/a.yaml": "x"}) == digest_of({"there/a.yaml": "x"})
+
+
+def test_every_field_that_comes_later_is_refused_with_its_reason() -> None:
+    """Each word of the language that is not carried out yet has a sentence of its own; none is taken silently."""
+    for field in LATER:
+        mistakes = Mistakes()
+        read_document({"a.yaml": f"{field}: {{}}\ncontact: c\n"}, mistakes)
+        assert mistakes.lines() == [f"a.yaml:1: `{field}` comes with a later version; {LATER[field]}, so the file is refused"]
+
+
+WORDS = (
+    "",
+    "*",
+    "<env>",
+    "orders",
+    "d",
+    "read",
+    "{}",
+    "[]",
+    "~",
+    "yes",
+    "1",
+    "arn:aws:iam::111122223333:role/r",
+    "<x>",
+    "!a",
+    "pk (S)",
+)
+FIELDS = (
+    *TEAM_SECTIONS,
+    "actions",
+    "tables",
+    "name",
+    "key",
+    "indexes",
+    "role",
+    "allow",
+    "deny",
+    "environments",
+    "teams",
+    "account",
+)
+TREES = st.recursive(
+    st.sampled_from(WORDS) | st.integers() | st.none() | st.booleans(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from((*FIELDS, *WORDS)), inner, max_size=4),
+    max_leaves=25,
+)
+
+
+@settings(deadline=None)
+@given(text=st.text(), name=st.sampled_from(("a.yaml", "platform.yaml")))
+@example(text="\ud800: x", name="a.yaml")
+@example(text="[" * 5000, name="a.yaml")
+@example(text="\x00", name="a.yaml")
+@example(text="a: !<tag:x> b", name="a.yaml")
+def test_no_text_breaks_the_loader(text: str, name: str) -> None:
+    """Whatever stands in a file, the loader answers with policies or with mistakes."""
+    mistakes = Mistakes()
+    policies = read_policies({name: text}, "", "eu-west-1", mistakes)
+    assert (policies is None) == bool(mistakes.errors)
+
+
+@settings(deadline=None)
+@given(team=TREES, platform=TREES)
+def test_no_structure_breaks_the_loader(team: object, platform: object) -> None:
+    """Known words in unknown order are mistakes with a place, never a crash."""
+    mistakes = Mistakes()
+    files = {"a.yaml": yaml.safe_dump(team), "platform.yaml": yaml.safe_dump(platform)}
+    policies = read_policies(files, "orders", "eu-west-1", mistakes)
+    assert (policies is None) == bool(mistakes.errors)
+    assert all(place.file in files for place, _ in mistakes.errors)
