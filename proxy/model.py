@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,6 +91,55 @@ class TableReference(NamedTuple):
     account: str = ""
 
 
+class Pin(NamedTuple):
+    """What a request proves of one attribute of every item that it reads or changes: it has one of `values`.
+
+    `values` are typed AttributeValues (`{"S": "orders#1"}`). With `is_prefix` the attribute starts with the one string or binary value.
+    """
+
+    values: tuple[dict[str, Any], ...]
+    is_prefix: bool = False
+
+
+class Facts(Protocol):
+    """What a request proves about one touch, found out only when a policy asks. Reading one may raise Unreadable.
+
+    Sound, never complete: what cannot be proven is absent.
+    """
+
+    @property
+    def pins(self) -> Mapping[str, Pin]:
+        """Top-level attribute -> what is proven of it."""
+
+    @property
+    def named(self) -> frozenset[str]:
+        """Every top-level attribute named anywhere: key, item, projection, filter, condition, update targets and sources."""
+
+    @property
+    def whole(self) -> str:
+        """How attributes that are not named come back (`no projection`, `ReturnValues ALL_OLD`, ...), or "" if they do not."""
+
+    @property
+    def replaces(self) -> bool:
+        """True if attributes that are not named are lost: a put or delete that may meet an item."""
+
+    @property
+    def limit(self) -> int | None:
+        """`Limit`, or None."""
+
+    @property
+    def total_segments(self) -> int:
+        """`TotalSegments`, or 1."""
+
+    @property
+    def has_condition(self) -> bool:
+        """True if a write is conditional."""
+
+    @property
+    def has_client_token(self) -> bool:
+        """True if a ClientRequestToken makes the whole request idempotent."""
+
+
 class Touch(NamedTuple):
     """One thing that an operation does to one table; a batch or transaction has one for each member."""
 
@@ -98,6 +147,7 @@ class Touch(NamedTuple):
     table: TableReference
     index: str = ""  # type: ignore[assignment]  # hides tuple.index, which nobody means on a Touch
     position: int = 0  # place of the member in the request, from 1; 0 for operations without members
+    facts: Facts | None = None  # None: the operation has no items (control plane, streams)
 
 
 @dataclass(frozen=True, slots=True)
