@@ -94,7 +94,8 @@ class TableReference(NamedTuple):
 class Pin(NamedTuple):
     """What a request proves of one attribute of every item that it reads or changes: it has one of `values`.
 
-    `values` are typed AttributeValues (`{"S": "orders#1"}`). With `is_prefix` the attribute starts with the one string or binary value.
+    `values` are typed AttributeValues (`{"S": "orders#1"}`). With `is_prefix` the attribute starts with the one string or
+    binary value.
     """
 
     values: tuple[dict[str, Any], ...]
@@ -121,7 +122,11 @@ class Facts(Protocol):
 
     @property
     def replaces(self) -> bool:
-        """True if attributes that are not named are lost: a put or delete that may meet an item."""
+        """True if attributes that are not named are lost: a put or a delete."""
+
+    @property
+    def absent(self) -> frozenset[str]:
+        """Attributes that the condition proves missing: where the partition key is one of them, a put meets no item."""
 
     @property
     def limit(self) -> int | None:
