@@ -1,0 +1,122 @@
+"""The option `--corpus FILE`, one testbed for the session, and a summary by category.
+
+Policies are those of `policies/`. As long as the gateway cannot load them, `policies_subset/` stands in, and the cases of
+waiting.txt, which need the whole language, are expected to fail.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from proxy.policy.store import PolicyError, load_policies
+from tests.attacks.corpus import read_corpus
+from tests.attacks.loopback import Loopback
+from tests.attacks.testbed import FOLDER, REGION, Surroundings, Testbed, gateway, roles_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.attacks.corpus import Case, Corpus
+
+_CORPORA = (FOLDER / "corpus.yaml", FOLDER / "more.yaml")
+_results: dict[str, Counter[str]] = {}
+_advice: list[str] = []
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Take any corpus of the format."""
+    parser.addoption("--corpus", action="append", type=Path, help="a corpus of attacks (default: those of tests/attacks)")
+
+
+def _corpora(config: pytest.Config) -> list[Corpus]:
+    own = read_corpus(_CORPORA[0])
+    files = config.getoption("--corpus", default=None) or _CORPORA
+    return [read_corpus(file, own.fixtures) for file in files]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One test for each case."""
+    if "case" in metafunc.fixturenames:
+        cases = [case for corpus in _corpora(metafunc.config) for case in corpus.cases]
+        metafunc.parametrize("case", cases, ids=[case.id for case in cases])
+
+
+@pytest.fixture(scope="session")
+def policies() -> Path:
+    """The folder of policies that the gateway can load."""
+    try:
+        load_policies(FOLDER / "policies", "", REGION)
+    except PolicyError:
+        return FOLDER / "policies_subset"
+    return FOLDER / "policies"
+
+
+@pytest.fixture(scope="session")
+def waiting(policies: Path) -> frozenset[str]:
+    """Cases that cannot pass with these policies."""
+    return frozenset((FOLDER / "waiting.txt").read_text().split()) if policies.name == "policies_subset" else frozenset()
+
+
+class Testbeds:
+    """Starts testbeds around one set of stubs, and knows them all."""
+
+    __test__ = False
+
+    def __init__(self, stack: contextlib.ExitStack, surroundings: Surroundings, policies: Path, folder: Path) -> None:
+        self.surroundings = surroundings
+        self.all: list[Testbed] = []
+        self._stack = stack
+        self._policies = policies
+        self._folder = folder
+
+    def start(self) -> Testbed:
+        """A testbed with a gateway of its own, which ends with the session."""
+        folder = self._folder / str(len(self.all))
+        defender = self._stack.enter_context(gateway(self.surroundings, folder, self._policies))
+        self.all.append(Testbed(self.surroundings, defender, roles_in(self._policies)))
+        return self.all[-1]
+
+
+@pytest.fixture(scope="session")
+def testbeds(pytestconfig: pytest.Config, policies: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Testbeds]:
+    """Where testbeds come from."""
+    with contextlib.ExitStack() as stack:
+        surroundings = Surroundings(stack.enter_context(Loopback()), _corpora(pytestconfig)[0].fixtures)
+        yield Testbeds(stack, surroundings, policies, tmp_path_factory.mktemp("gateways"))
+
+
+@pytest.fixture(scope="session")
+def shared(testbeds: Testbeds) -> Testbed:
+    """The testbed of all cases that do not need a fresh gateway."""
+    return testbeds.start()
+
+
+@pytest.fixture(scope="session")
+def tally() -> Callable[[Case, list[str], list[str]], None]:
+    """Counts a verdict for the summary."""
+
+    def count(case: Case, problems: list[str], advice: list[str]) -> None:
+        result = "passed" if not problems else "failed" if case.is_hard else "soft"
+        _results.setdefault(case.category, Counter())[result] += 1
+        _advice.extend(f"{case.id}: {line}" for line in advice)
+
+    return count
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """A line for each category, and what is only advice."""
+    if not _results:
+        return
+    terminalreporter.section("attacks by category")
+    for category, found in sorted(_results.items()):
+        soft = f", {found['soft']} soft ones not met" if found["soft"] else ""
+        terminalreporter.write_line(f"{category:16} {found['passed']:3} of {found.total():3} passed{soft}")
+    total = sum(_results.values(), Counter())
+    terminalreporter.write_line(f"{'in all':16} {total['passed']:3} of {total.total():3} passed")
+    for line in _advice:
+        terminalreporter.write_line(f"advice: {line}")
