@@ -1,4 +1,4 @@
-"""A client that sends exact bytes and takes whatever comes back. It reads while it sends, for a refusal may come in the middle."""
+"""A client that sends exact bytes. It reads while it sends, for a refusal may come in the middle."""
 
 from __future__ import annotations
 

@@ -15,8 +15,10 @@ import pytest
 
 from proxy.policy.store import PolicyError, load_policies
 from tests.attacks.corpus import read_corpus
+from tests.attacks.defender import gateway
 from tests.attacks.loopback import Loopback
-from tests.attacks.testbed import FOLDER, REGION, Surroundings, Testbed, gateway, roles_in
+from tests.attacks.testbed import FOLDER, REGION, Surroundings, Testbed, roles_in
+from tests.attacks.tokens import Keyring
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -86,7 +88,7 @@ class Testbeds:
 def testbeds(pytestconfig: pytest.Config, policies: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Testbeds]:
     """Where testbeds come from."""
     with contextlib.ExitStack() as stack:
-        surroundings = Surroundings(stack.enter_context(Loopback()), _corpora(pytestconfig)[0].fixtures)
+        surroundings = Surroundings(stack.enter_context(Loopback()), Keyring(), _corpora(pytestconfig)[0].fixtures)
         yield Testbeds(stack, surroundings, policies, tmp_path_factory.mktemp("gateways"))
 
 

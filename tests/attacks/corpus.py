@@ -107,7 +107,7 @@ class Corpus:
 
 def read_corpus(file: Path, fixtures: Mapping[str, Any] | None = None) -> Corpus:
     """Read a corpus; `fixtures` stand in where the file has none of its own. Raises CorpusError."""
-    document = yaml.load(file.read_text(encoding="utf-8"), yaml.CSafeLoader)  # noqa: S506 - a safe loader, in C
+    document = yaml.load(file.read_text(encoding="utf-8"), yaml.CSafeLoader)
     _known(document, _TOP, file.name)
     found = document.get("fixtures") or fixtures
     if found is None:

@@ -1,4 +1,4 @@
-"""From a case to bytes on the wire, and back: which requests stand in a stream, as a plain reader of `Content-Length` sees them."""
+"""From a case to bytes, and back: which requests stand in a stream, as a plain reader of `Content-Length` sees them."""
 
 from __future__ import annotations
 
@@ -24,11 +24,16 @@ class SentRequest(NamedTuple):
 
     @property
     def json(self) -> Any:
-        """The body's JSON; a unique object, equal to nothing, where it is none."""
-        try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError):
-            return object()
+        """The body's JSON."""
+        return json_of(self.body)
+
+
+def json_of(body: bytes) -> Any:
+    """The JSON of a body; a new object, equal to nothing, where it is none."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return object()
 
 
 def bytes_of(request: Mapping[str, Any], expansion: Expansion) -> bytes:

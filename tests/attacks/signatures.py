@@ -1,4 +1,4 @@
-"""Signature Version 4 from the server's side: would AWS accept this request? Written from AWS's description, not from the signer's code."""
+"""Signature Version 4 from the server's side: would AWS accept this request? Owes nothing to the code of the signer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from tests.attacks.loopback import Received
 
 _AUTHORIZATION = re.compile(
-    r"AWS4-HMAC-SHA256 Credential=(?P<key>[^/ ]+)/(?P<scope>[^, ]+), ?SignedHeaders=(?P<names>[^, ]+), ?Signature=(?P<signature>[0-9a-f]{64})"
+    r"AWS4-HMAC-SHA256 Credential=(?P<key>[^/ ]+)/(?P<scope>[^, ]+), ?"
+    r"SignedHeaders=(?P<names>[^, ]+), ?Signature=(?P<signature>[0-9a-f]{64})"
 )
 _SKEW = 300
 

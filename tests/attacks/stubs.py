@@ -1,4 +1,4 @@
-"""What stands around the gateway: two issuers, STS, DynamoDB, and a canary that nobody may touch. Each counts and keeps everything."""
+"""What stands around the gateway: two issuers, STS, DynamoDB, and a canary that nobody may touch. Each counts."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qs
 
 from tests.attacks.loopback import http_answer
+from tests.attacks.sending import json_of
 from tests.attacks.signatures import fault_of_signature
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class Forwarded:
     @property
     def body(self) -> object:
         """The JSON of the body."""
-        return json.loads(self.received.body)
+        return json_of(self.received.body)
 
 
 _REPLIES = {

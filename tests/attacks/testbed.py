@@ -1,44 +1,45 @@
-"""The gateway among its stubs, and one case after the other sent to it. What a case caused is the difference of before and after."""
+"""The gateway among its stubs, and one case after the other sent to it.
+
+What a case caused is the difference of before and after.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
-import json
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from tests.attacks.client import Conversation, converse
 from tests.attacks.corpus import Case, Expectation
-from tests.attacks.loopback import Loopback
 from tests.attacks.placeholders import Expansion
 from tests.attacks.sending import bytes_of, requests_in
 from tests.attacks.stubs import Canary, DynamoDbStub, KeyServer, StsStub
-from tests.attacks.tokens import Keyring, TokenMaker
-from tests.stack.process import Program, answers, clean_environment, free_port, running, wait_until
+from tests.attacks.tokens import TokenMaker
+from tests.stack.process import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
+    from tests.attacks.defender import Defender
+    from tests.attacks.loopback import Loopback
     from tests.attacks.stubs import Forwarded
+    from tests.attacks.tokens import Keyring
 
 FOLDER = Path(__file__).parent
 REGION, ACCOUNT = "us-east-1", "111122223333"
 DEDICATED_HEADER = "X-DAG-Token"
 _AT_ONCE = 16
-_UNTIL_CLOSED_SECONDS = 6.0  # for the gateway to close what it refused: longer than it lingers
+_UNTIL_CLOSED_SECONDS = 3.0  # for the gateway to close what it refused
 
 
 class Surroundings:
     """Issuers, STS, DynamoDB and canary, on loopback; and the settings by which a gateway finds them."""
 
-    def __init__(self, loop: Loopback, fixtures: Mapping[str, Any]) -> None:
-        keys = Keyring()
+    def __init__(self, loop: Loopback, keys: Keyring, fixtures: Mapping[str, Any]) -> None:
         self.fixtures = fixtures
         self.maker = TokenMaker(keys, fixtures)
         self.issuers = {"main": KeyServer(loop, keys.main_set), "partner": KeyServer(loop, keys.partner_set)}
@@ -100,80 +101,6 @@ class Surroundings:
         )
         own = {"AWS_ACCESS_KEY_ID": self.sts.base_key_id, "AWS_SECRET_ACCESS_KEY": self.sts.base_secret}
         return own | dict.fromkeys((*astray, "AWS_ENDPOINT_URL_DYNAMODB"), lure)
-
-
-class Defender(Protocol):
-    """What is attacked: the gateway, or what stands in for it."""
-
-    host: str
-    port: int
-
-    def output(self) -> bytes:
-        """Logs and audit so far."""
-
-    def records(self) -> list[dict[str, Any]]:
-        """Audit records so far."""
-
-    def metrics(self) -> str:
-        """The text of a scrape."""
-
-    def memory(self, *, start: bool = False) -> float:
-        """The most memory in MiB that it had since the last `start`."""
-
-
-@dataclass
-class GatewayProcess:
-    """`python -m proxy serve`, in a process of its own."""
-
-    port: int
-    admin_port: int
-    audit: Path
-    program: Program
-    host: str = "127.0.0.1"
-
-    def output(self) -> bytes:
-        """Logs and audit so far."""
-        return self.program.log.read_bytes() + self.audit.read_bytes()
-
-    def records(self) -> list[dict[str, Any]]:
-        """Audit records so far; a line that is not JSON raises."""
-        return [json.loads(line) for line in self.audit.read_bytes().split(b"\n")[:-1]]
-
-    def metrics(self) -> str:
-        """The text of a scrape."""
-        conversation = asyncio.run(
-            converse(self.host, self.admin_port, b"GET /metrics HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n", answers=1)
-        )
-        return conversation.responses[0].body.decode()
-
-    def memory(self, *, start: bool = False) -> float:
-        """Peak resident memory in MiB; `start` forgets the peak of before."""
-        process = Path(f"/proc/{self.program.process.pid}")
-        if start:
-            (process / "clear_refs").write_text("5")
-        peak = next(line for line in (process / "status").read_text().splitlines() if line.startswith("VmHWM"))
-        return int(peak.split()[1]) / 1024
-
-
-@contextlib.contextmanager
-def gateway(surroundings: Surroundings, folder: Path, policies: Path) -> Iterator[GatewayProcess]:
-    """Start the gateway; ready when it serves and knows both issuers' keys."""
-    folder.mkdir(parents=True)
-    port, admin_port, audit = free_port(), free_port(), folder / "audit.jsonl"
-    addresses = {"listen": f"127.0.0.1:{port}", "admin_listen": f"127.0.0.1:{admin_port}"}
-    config = folder / "proxy.yaml"
-    config.write_text(
-        json.dumps({**surroundings.settings(), **addresses, "policies": str(policies), "audit": {"path": str(audit)}})
-    )
-    command = [sys.executable, "-m", "proxy", "serve", "--config", str(config)]
-    before = {name: server.fetches for name, server in surroundings.issuers.items()}
-
-    def is_ready(_: Program) -> bool:
-        has_keys = all(server.fetches > before[name] for name, server in surroundings.issuers.items())
-        return has_keys and answers(f"http://127.0.0.1:{admin_port}/readyz", status=200)
-
-    with running("gateway", command, folder, ready=is_ready, env=surroundings.environment()) as program:
-        yield GatewayProcess(port, admin_port, audit, program)
 
 
 @dataclass(frozen=True)

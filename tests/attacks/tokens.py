@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import json
 from functools import cached_property
@@ -136,7 +135,7 @@ def _mutated(token: str, mutation: Mapping[str, Any], expand: Callable[[Any], An
             return token + str(expand(mutation["value"]))
         case "prepend":
             return str(expand(mutation["value"])) + token
-    header, payload, signature = (token.split(".") + ["", ""])[:3]
+    header, payload, signature = [*token.split("."), "", ""][:3]
     raw = base64.urlsafe_b64decode(signature + "=" * (-len(signature) % 4))
     match mutation["op"]:
         case "drop_signature":
@@ -154,8 +153,3 @@ def _mutated(token: str, mutation: Mapping[str, Any], expand: Callable[[Any], An
 
 def _rsa(bits: int) -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(public_exponent=65537, key_size=bits)
-
-
-def digest_of(text: str) -> str:
-    """The start of a text's SHA-256, for messages that must not show a secret."""
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
