@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import re
 import ssl
 import time
 from pathlib import Path
@@ -34,6 +35,7 @@ FIRST_COOLDOWN = 5.0  # between attempts while there are no keys at all
 MAX_STALE = 86400.0
 FETCH_SECONDS = 5.0
 DISCOVERY = "/.well-known/openid-configuration"
+_ORDINARY_KID = re.compile(r"[A-Za-z0-9_.=+-]{1,80}")  # other ones are not shown: they are a stranger's text
 
 _log = logging.getLogger(__name__)
 
@@ -108,8 +110,9 @@ class IssuerKeys:
                 f"the token names no key (`kid`), and issuer `{self.issuer.name}` does not publish exactly one for "
                 f"{quoted(algorithm)}; let the issuer set `kid`"
             )
+        shown = quoted(kid) if _ORDINARY_KID.fullmatch(kid) else "with the token's unusual `kid`"
         return (
-            f"issuer `{self.issuer.name}` publishes no key {quoted(kid)} for {quoted(algorithm)} (looked {self.age:.0f} s ago); "
+            f"issuer `{self.issuer.name}` publishes no key {shown} for {quoted(algorithm)} (looked {self.age:.0f} s ago); "
             f"a new key is seen within {COOLDOWN:.0f} s, an old token must be renewed"
         )
 

@@ -47,7 +47,10 @@ async def converse(host: str, port: int, data: bytes, *, answers: int | None, se
             while chunk := await _read(reader):
                 received += chunk
                 last = time.monotonic() - started
-                if answers is not None and not said_all and len(_parsed(bytes(received))[0]) >= answers:
+                found, rest = _parsed(bytes(received))
+                if not rest.startswith(b"HTTP/1.1 "[: len(rest)]):
+                    break
+                if answers is not None and not said_all and len(found) >= answers:
                     said_all = True
                     await asyncio.wait([sending], timeout=2)
                     with contextlib.suppress(OSError):

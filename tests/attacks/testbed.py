@@ -72,6 +72,7 @@ class Surroundings:
                 "algorithms": self.fixtures["issuers"][name]["algorithms"],
                 "keys": {"jwks_url": server.url},
                 "may_assert": dags[name],
+                "claims": {claim: claim for claim in ("dag_id", "task_id", "run_id", "try_number")},
                 "leeway_seconds": limits["clock_leeway_seconds"],
                 "max_lifetime_seconds": limits["max_token_lifetime_seconds"],
             }

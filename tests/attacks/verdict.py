@@ -41,14 +41,18 @@ def error_type_of(response: Response) -> str:
 def leaks(text: bytes, secrets: Iterable[str]) -> Iterator[str]:
     """Says which kind of secret stands in `text`, without showing it."""
     for secret in secrets:
-        if len(secret) >= _SHORTEST_SECRET and secret.encode(errors="surrogatepass") in text:
+        if secret.encode(errors="surrogatepass") in text:
             yield f"`{secret[:4]}...` of {len(secret)} characters"
 
 
 def secrets_of(bed: Testbed, tokens: Iterable[str]) -> set[str]:
     """Tokens, their signatures, every secret of STS, and the canary's address."""
-    known = {part for token in tokens for part in (token, token.rpartition(".")[2])}
-    return known | bed.surroundings.sts.secrets | {bed.surroundings.canary.authority}
+    return _secret_parts(tokens) | bed.surroundings.sts.secrets | {bed.surroundings.canary.authority}
+
+
+def _secret_parts(tokens: Iterable[str]) -> set[str]:
+    parts = {part for token in tokens for part in (token, token.rpartition(".")[2])}
+    return {part for part in parts if len(part) >= _SHORTEST_SECRET}
 
 
 # ------------------------------------------------------------------------------------------------ whatever the case says
@@ -76,7 +80,7 @@ def _always(seen: Observation, bed: Testbed) -> Iterator[str]:
             yield "went upstream with a foreign Host"
         if forwarded.request_id not in answered:
             yield f"went upstream unanswered: {forwarded.target}"
-        yield from (f"a token went upstream: {leak}" for leak in leaks(forwarded.received.raw, tokens))
+        yield from (f"a token went upstream: {leak}" for leak in leaks(forwarded.received.raw, _secret_parts(tokens)))
 
 
 def _unfaithful(conversation: Conversation, seen: Observation, bed: Testbed) -> Iterator[str]:

@@ -74,6 +74,8 @@ class StandIn:
         self.log += received.raw if self._is("log") else b""
         if self._is("leaks"):
             return http_answer("200 OK", received.headers.get("authorization", "").encode())
+        if self._is("quotes"):
+            return http_answer("400 Bad Request", f"who is {self._outside.canary.authority}?".encode())
         if self._is("fails"):
             return http_answer("502 Bad Gateway", b"{}")
         if self._is("no http"):
@@ -190,6 +192,7 @@ VICES = [
     ("passes token", BY_ID[GET], "a token went upstream"),
     ("leaks", BY_ID[GET], "the answer holds a secret"),
     ("leaks", changed(GET, response_must_not_contain=("Bearer",)), "in the answer"),
+    ("quotes", BY_ID["PUB-KEY-02"], "the answer holds a secret"),
     ("fails", BY_ID[GET], "answered 502"),
     ("no http", BY_ID[GET], "no HTTP answer"),
     ("canary", BY_ID[GET], "the canary was contacted"),

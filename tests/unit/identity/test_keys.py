@@ -169,6 +169,8 @@ async def test_an_unknown_key_during_an_outage_is_not_called_wrong(ring: Ring) -
         clock.now += COOLDOWN
         with pytest.raises(Unauthenticated, match="publishes no key 'new'"):
             await keys.key_for("new", "RS256")
+        with pytest.raises(Unauthenticated, match="publishes no key with the token's unusual `kid` for"):
+            await keys.key_for("http://evil.test/", "RS256")  # a stranger's text is not shown
         clock.now += TTL
         with pytest.raises(Unavailable):
             await keys.key_for("new", "RS256")
