@@ -260,8 +260,8 @@ def _nodes_of_environment(environment: Environment[str, str], mistakes: Mistakes
             continue
         setting = variables.get(name)
         if setting is None:
-            near = difflib.get_close_matches(name, variables, 1)
-            hint = f"; did you mean {near[0]}?" if near else "; remove it"
+            near = difflib.get_close_matches(name.removeprefix(PREFIX), [v.removeprefix(PREFIX) for v in variables], 1)
+            hint = f"; did you mean {PREFIX}{near[0]}?" if near else "; remove it"
             mistakes.add(Place(name, 0), f"is not a setting's variable{hint}")
         elif setting.kind in ("issuers", "texts"):
             node = read_yaml(environment[name], name, mistakes)
@@ -323,7 +323,10 @@ class _Reader:
 
 
 def _address(node: Node, key: str, mistakes: Mistakes) -> Address:
-    text = text_of(Scalar(node.text, True, node.place) if isinstance(node, Scalar) else node, f"`{key}`", mistakes)
+    if not isinstance(node, Scalar):
+        mistakes.add(node.place, f"`{key}` must be a string")
+        return Address("", 0)
+    text = node.text
     host, _, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not _is_host(host) or not port.isascii() or not port.isdigit() or int(port) > 65535:
