@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import http.client
+import ipaddress
 import json
 import os
 import signal
@@ -20,7 +21,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from jwt.algorithms import get_default_algorithms
 
 from tests.stack.process import ROOT, clean_environment, free_port, wait_until
@@ -36,23 +40,22 @@ tables:
   orders: {key: "pk (S)"}
   lost: {key: "pk (S)"}
 dags:
-  etl:
-    role: arn:aws:iam::111122223333:role/etl
-    allow:
-      - {actions: [read, write], tables: [orders, lost]}
+  etl: {role: "arn:aws:iam::111122223333:role/etl", allow: [{actions: [read, write], tables: [orders, lost]}]}
+  locked: {role: "arn:aws:iam::111122223333:role/locked", allow: [{actions: [read], tables: [orders]}]}
+  astray: {role: "arn:aws:iam::111122223333:role/astray", allow: [{actions: [read], tables: [orders]}]}
 """
 _STS = "https://sts.amazonaws.com/doc/2011-06-15/"
 
 
 class FakeAws:
-    """Answers `answers[operation]` (status, body), 200 `{}` by default; STS fails with `sts_error` while it is set.
+    """Answers `answers[operation]` (status, body), 200 `{}` by default; STS fails with `sts_errors[role's name]`, "" for any.
 
     While `held` is cleared, DynamoDB keeps its answers back; `arrived` is set by each request.
     """
 
     def __init__(self) -> None:
         self.answers: dict[str, tuple[int, dict[str, Any]]] = {}
-        self.sts_error = ""
+        self.sts_errors: dict[str, str] = {}
         self.requests: list[tuple[str, dict[str, str], bytes]] = []
         self.sts_calls: list[dict[str, str]] = []
         self.held = threading.Event()
@@ -73,11 +76,10 @@ class FakeAws:
         """One call of STS."""
         call = {name: values[0] for name, values in parse_qs(body.decode()).items()}
         self.sts_calls.append(call)
-        if self.sts_error:
-            error = (
-                f"<ErrorResponse xmlns='{_STS}'><Error><Code>{self.sts_error}</Code><Message>m</Message></Error></ErrorResponse>"
-            )
-            return 403 if self.sts_error.startswith("Access") else 500, "text/xml", error.encode()
+        code = self.sts_errors.get(call.get("RoleArn", "").rpartition("/")[2]) or self.sts_errors.get("", "")
+        if code:
+            error = f"<ErrorResponse xmlns='{_STS}'><Error><Code>{code}</Code><Message>m</Message></Error></ErrorResponse>"
+            return 403 if code.startswith("Access") else 500, "text/xml", error.encode()
         if call["Action"] == "AssumeRole":
             ends = datetime.now(UTC) + timedelta(seconds=900)
             inner = (
@@ -152,6 +154,25 @@ def jwks() -> dict[str, Any]:
     """The issuer's key set."""
     public = get_default_algorithms()["ES256"].to_jwk(_KEY.public_key(), as_dict=True)
     return {"keys": [public | {"kid": "k", "use": "sig", "alg": "ES256"}]}
+
+
+def self_signed(folder: Path) -> Path:
+    """A certificate for 127.0.0.1 and its key, in one PEM file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "server.pem").write_bytes(private + certificate.public_bytes(pem))
+    return folder / "server.pem"
 
 
 # --------------------------------------------------------------------------------------------------- the gateway
