@@ -32,7 +32,9 @@ def find(version: str) -> str | None:
 def run(version: str, python: str) -> bool:
     """Make the environment unless it stands, and run the unit tests in it."""
     print(f"--- Python {version}", flush=True)
-    folder, lock = ROOT / ".venv" / f"python{version}", ROOT / "requirements" / "dev.txt"
+    is_this = version == f"{sys.version_info.major}.{sys.version_info.minor}"
+    folder = ROOT / ".venv" / ("dev" if is_this else f"python{version}")
+    lock = ROOT / "requirements" / "dev.txt"
     stamp = folder / ".ready"
     if not stamp.exists() or stamp.read_bytes() != lock.read_bytes():
         subprocess.run([python, "-m", "venv", "--clear", folder], check=True)
