@@ -409,7 +409,7 @@ async def test_a_request_cut_off_at_the_end_of_the_process_is_on_record() -> Non
 
 async def wait_a_little(event: asyncio.Event) -> None:
     """Set the event after a measurable time."""
-    asyncio.get_running_loop().call_later(0.05, event.set)
+    asyncio.get_running_loop().call_later(0.3, event.set)
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -421,8 +421,8 @@ async def test_the_callers_time_is_not_the_gateways(fails: bool) -> None:
     await wait_a_little(body.held)
     head = head_of({b"x-amz-target": b"DynamoDB_20120810.PutItem", b"authorization": b"Bearer " + TOKEN})
     await trial.pipeline.serve(head, body)
-    assert 0 <= trial.outcome.gateway_seconds < 0.04
-    assert trial.outcome.upstream_seconds < 0.04
+    assert 0 <= trial.outcome.gateway_seconds < 0.25
+    assert trial.outcome.upstream_seconds < 0.25
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -433,8 +433,8 @@ async def test_dynamodbs_time_is_not_the_gateways(fails: bool) -> None:
     trial.upstream.held.clear()
     await wait_a_little(trial.upstream.held)
     await trial.ask()
-    assert trial.outcome.upstream_seconds > 0.04
-    assert 0 <= trial.outcome.gateway_seconds < 0.04
+    assert trial.outcome.upstream_seconds > 0.25
+    assert 0 <= trial.outcome.gateway_seconds < 0.25
 
 
 # --------------------------------------------------------------------------------------------------- many at once
