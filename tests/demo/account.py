@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from boto3.session import Session
+
 from proxy.policy.document import read_document
 from proxy.policy.resolve import Resolution
 from proxy.policy.store import load_policies, policy_texts
@@ -44,7 +45,8 @@ class Blueprint:
         policies = load_policies(folder, environment, region)
         document = read_document(policy_texts(folder), Mistakes())
         resolution = Resolution(document.platform, document.platform.environments[environment], Mistakes())
-        tables, declared = {}, {}
+        tables: dict[str, str] = {}
+        declared: dict[str, TableDeclaration] = {}
         for file in document.teams:
             tables.update(resolution.tables_of(file))
             declared.update(file.tables)
@@ -138,6 +140,4 @@ def _schema(table: TableDeclaration) -> dict[str, Any]:
 def _key_schema(key: KeySchema | None) -> list[dict[str, str]]:
     if key is None:
         return []
-    return [
-        {"AttributeName": name, "KeyType": kind} for (name, _), kind in zip(key.attributes, ("HASH", "RANGE"), strict=False)
-    ]
+    return [{"AttributeName": name, "KeyType": kind} for (name, _), kind in zip(key.attributes, ("HASH", "RANGE"), strict=False)]

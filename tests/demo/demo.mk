@@ -18,3 +18,7 @@ run: stage ## the same stack, kept up, with what to paste to use it
 .PHONY: demo-airflow
 demo-airflow: stage $(call ready,airflow3) ## the same with a real Airflow 3: one DAG green, one denied, one throttled
 	@$(STORY).airflow_story
+
+.PHONY: stories
+stories: environments ## these stories, as tests, alone
+	$(PYTEST) tests/demo

@@ -14,11 +14,12 @@ import socketserver
 import string
 import threading
 import zlib
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from io import BufferedIOBase
 
 _REASON = "TableWriteKeyRangeThroughputExceeded"  # one hot key range, whatever the table as a whole may take
 _MESSAGE = (
@@ -83,7 +84,7 @@ def _header(head: bytes, name: bytes) -> bytes:
     return b""
 
 
-def _read_head(stream: IO[bytes]) -> bytes:
+def _read_head(stream: BufferedIOBase) -> bytes:
     """Up to and with the empty line; nothing where the caller has closed."""
     lines = []
     while line := stream.readline(_CHUNK):

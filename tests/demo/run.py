@@ -6,15 +6,16 @@ import contextlib
 import json
 import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tests.demo.screen import Screen
 from tests.demo.stack import DAGS, DAY, POOL, REGION, Stack
 from tests.demo.story import StoryBroke, perform
 from tests.stack.process import ROOT
 
 if TYPE_CHECKING:
     from types import FrameType
+
+    from tests.demo.screen import Screen
 
 
 def keep_up(stack: Stack, screen: Screen) -> None:
@@ -27,7 +28,7 @@ def keep_up(stack: Stack, screen: Screen) -> None:
         raise StoryBroke(f"the gateway ended by itself with exit code {exit_code}")
 
 
-def connection_of(stack: Stack, client: str) -> dict[str, object]:
+def connection_of(stack: Stack, client: str) -> dict[str, Any]:
     """An Airflow connection of type aws: the gateway's address, and a token where the session token goes."""
     return {
         "conn_type": "aws",
@@ -55,9 +56,9 @@ def _addresses(stack: Stack, screen: Screen) -> None:
 
 def _boto3(stack: Stack, screen: Screen) -> None:
     shared = {name: value for name, value in stack.worker_environment(DAGS[0]).items() if name != "AWS_SESSION_TOKEN"}
-    screen.heading(2, "BOTO3", "paste the first lines and one token, then run any client of DynamoDB")
+    screen.heading(2, "BOTO3", "paste it all to be orders_daily; with another token you are another DAG")
     screen.verbatim("export " + " \\\n       ".join(f"{name}={value}" for name, value in shared.items()))
-    for dag_id in DAGS:
+    for dag_id in reversed(DAGS):  # so that who pastes everything ends as the first
         screen.verbatim(f"export AWS_SESSION_TOKEN={stack.issuer.token(dag_id)}  # {dag_id}")
     screen.verbatim(
         f"export DAY={DAY} {' '.join(f'{name}={value}' for name, value in stack.task_environment().items() if name != 'DAY')}\n"

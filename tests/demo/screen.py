@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
 import textwrap
-from typing import IO
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _STYLES = {"title": "1", "good": "1;32", "bad": "1;31", "note": "2"}
 _WIDEST = 120
@@ -38,6 +42,16 @@ class Screen:
         for line in text.splitlines():
             pieces = textwrap.wrap(line, self.width - 4, break_long_words=False, break_on_hyphens=False) or [""]
             self._write("\n".join("  | " + piece for piece in pieces))
+
+    def members(self, record: Mapping[str, object]) -> None:
+        """A JSON object, broken between its members only."""
+        lines = [""]
+        for at, (name, value) in enumerate(record.items(), 1):
+            piece = f"{json.dumps(name)}: {json.dumps(value)}" + ("," if at < len(record) else "")
+            if len(lines[-1]) + len(piece) + 8 > self.width:
+                lines.append("")
+            lines[-1] += (" " if lines[-1] else "") + piece
+        self._write("  | {" + "\n  |  ".join(lines) + "}")
 
     def verbatim(self, text: str) -> None:
         """Lines to paste into a shell: never wrapped."""

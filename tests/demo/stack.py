@@ -1,8 +1,8 @@
-"""The embedded stack: engine, issuer, fault proxy, gateway. Loopback ports of their own, one temporary folder, nothing left behind.
+"""The embedded stack: engine, issuer, fault proxy, gateway; on loopback ports of their own, in one temporary folder.
 
     worker -> gateway -> fault proxy -> ministack (DynamoDB, IAM)        gateway -> issuer (keys), ministack (STS)
 
-Every name comes from the shipped policies; only the gateway's settings are written here.
+Every name comes from the shipped policies; only the gateway's settings are written here. Nothing is left behind.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from boto3.session import Session
+
 from tests.demo.account import AccessKey, Blueprint, furnish, table_arn
 from tests.demo.faults import Throttler, fault_proxy
 from tests.demo.issuer import Client, Issuer, oidc_issuer
@@ -132,7 +133,7 @@ def gateway_settings(issuer_url: str, dynamodb_url: str, sts_url: str) -> dict[s
         "policies": "policies",
         "environment": ENVIRONMENT,
         "issuers": [{"name": "airflow", "issuer": issuer_url, "audience": AUDIENCE, "may_assert": ["orders_*", "growth_*"]}],
-        "aws": {"region": REGION, "endpoint_url": dynamodb_url, "sts_endpoint_url": sts_url},
+        "aws": {"region": REGION, "endpoint_url": dynamodb_url, "sts_endpoint_url": sts_url, "warm_up": ["*"]},
         "audit": {"path": "audit.jsonl"},
     }
 
@@ -143,7 +144,7 @@ def _gateway(folder: Path, settings: Mapping[str, Any], base: AccessKey) -> Iter
     (folder / "policies").symlink_to(ROOT / "policies", target_is_directory=True)
     (folder / "proxy.yaml").write_text(json.dumps(settings, indent=1))  # JSON is YAML
     env = {"AWS_ACCESS_KEY_ID": base.key_id, "AWS_SECRET_ACCESS_KEY": base.secret, "PYTHONPATH": str(ROOT)}
-    command = [python_of("server"), "-m", "proxy", "serve", "--config", "proxy.yaml"]
+    command = [str(python_of("server")), "-m", "proxy", "serve", "--config", "proxy.yaml"]
     url, admin_url = f"http://{settings['listen']}", f"http://{settings['admin_listen']}"
     with running(
         "gateway", command, folder, env=env, cwd=folder, ready=lambda _: answers(f"{admin_url}/readyz", status=200)
