@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +12,6 @@ from tests.demo.story import StoryBroke, perform
 from tests.stack.process import ROOT
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from tests.demo.screen import Screen
 
 
@@ -83,10 +80,5 @@ def _airflow(stack: Stack, screen: Screen) -> None:
     screen.verbatim(f"export AIRFLOW_CONN_AWS_DEFAULT='{json.dumps(connection_of(stack, POOL))}'")
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _interrupt)  # the same as Ctrl-C: stop everything, leave nothing
     sys.exit(perform(keep_up, "everything is stopped"))

@@ -7,6 +7,7 @@ metrics and audit records. A step that comes out otherwise ends the story with e
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ from tests.stack.process import ROOT, NotReady, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
 _DECISION_ID = re.compile(r"decision (\S+)$")
 THROTTLE_REASON = "TableWriteKeyRangeThroughputExceeded"
@@ -177,9 +179,18 @@ def decision_id_in(error: str) -> str:
     return found[1] if found else ""
 
 
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Do as on Ctrl-C, so that whatever ends the story leaves nothing running."""
+    raise KeyboardInterrupt
+
+
 def perform(act: Callable[[Stack, Screen], None], farewell: str) -> int:
     """Start the stack, act, stop. Exit status 0, or 1 with what came out otherwise."""
     screen, started = Screen(), time.monotonic()
+    signal.signal(signal.SIGINT, _interrupt)  # also where a shell started us in the background, with SIGINT ignored
+    signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+        signal.signal(signal.SIGHUP, _interrupt)
     try:
         with demo_stack() as stack:
             screen.say(
@@ -188,6 +199,7 @@ def perform(act: Callable[[Stack, Screen], None], farewell: str) -> int:
                 indent="",
             )
             act(stack, screen)
+            expect(stack.gateway.stop() == 0, "the gateway drains and ends with exit status 0")
     except (StoryBroke, NotReady, PolicyError, subprocess.TimeoutExpired) as broke:
         screen.end("BROKEN", str(broke), is_good=False)
         for note in getattr(broke, "__notes__", ()):
