@@ -5,7 +5,7 @@ STAGE := $(foreach name,server engine clients,$(call ready,$(name)))
 
 .PHONY: stage
 stage:
-	@$(MAKE) --no-print-directory --jobs=3 $(STAGE)
+	@$(MAKE) --silent --no-print-directory --jobs=3 $(STAGE)
 
 .PHONY: demo
 demo: stage ## the gateway at work, told in a minute: allowed, denied, refused by AWS, throttled, metrics, audit
