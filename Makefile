@@ -136,9 +136,7 @@ test-pythons: $(call ready,dev) ## unit tests on each of Python 3.11 to 3.14 tha
 
 # ------------------------------------------------------------------------------------------------------- demo
 
-.PHONY: demo
-demo: $(call ready,server) $(call ready,engine) ## the main job on an embedded stack, told in a minute
-	@.venv/server/bin/python -m proxy.demo
+include tests/demo/demo.mk
 
 # --------------------------------------------------------------------------------------------------- documents
 
