@@ -268,7 +268,7 @@ def test_bad_policies(tmp_path: Path) -> None:
     (tmp_path / "policies" / "orders.yaml").write_text("tables: {}\ndags: nonsense\n")
     status, said = cannot_start(tmp_path, settings)
     assert status == 2
-    assert f"{tmp_path}/policies/orders.yaml:2: " in said
+    assert "policies/orders.yaml:2: " in said
 
 
 @pytest.mark.parametrize("key", ["listen", "admin_listen"])
