@@ -1,7 +1,8 @@
 """The keys of one issuer: fetched, kept fresh ahead of need, and kept through an outage up to a stated age.
 
 Refreshes run one at a time and never inside a request whose key is known. An unknown `kid` may ask for one, at most every
-30 s, so a flood of invented ones costs the issuer nothing. A failed refresh never takes a key away; keys older than 24 h
+30 s where the last brought nothing new, so a flood of invented ones costs the issuer nothing and a rotation no request.
+A failed refresh never takes a key away; keys older than 24 h
 are not believed any more. Intervals are measured on a monotonic clock.
 """
 
@@ -156,6 +157,7 @@ class IssuerKeys:
         self._fetched = self._clock()
         if fresh.keys != self._set.keys:
             self.generation += 1
+            self._attempted = float("-inf")  # what brought something new was worth it: the next may follow at once
         self._set = fresh
         self._on_fetch(self.issuer.name, True)
 
