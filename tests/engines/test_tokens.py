@@ -216,6 +216,7 @@ def tls_gateway(
     yield start_gateway(settings, policies=POLICIES, env=account.gateway_environment())
 
 
+@pytest.mark.needs("openssl")
 def test_boto3_speaks_tls_to_the_gateway(tls_gateway: Gateway, certificate: tuple[Path, Path], token: Callable[[str], str]) -> None:
     """With the authority's certificate as `verify`, nothing else changes."""
     url = tls_gateway.url.replace("http://", "https://")
@@ -224,6 +225,7 @@ def test_boto3_speaks_tls_to_the_gateway(tls_gateway: Gateway, certificate: tupl
     assert client.get_item(TableName="orders", Key=ORDER)["ResponseMetadata"]["HTTPStatusCode"] == 200
 
 
+@pytest.mark.needs("openssl")
 def test_plain_http_to_a_tls_port_says_so(tls_gateway: Gateway, token: Callable[[str], str]) -> None:
     """Who writes http:// for https:// reads that, not a broken connection."""
     reason, code, message = mistake(tls_gateway.url, token("dag-orders"))
