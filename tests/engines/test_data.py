@@ -1,4 +1,4 @@
-"""DynamoDB's data semantics reach plain boto3 through the gateway as if it were not there: engine DynamoDB Local, client newest boto3."""
+"""DynamoDB's data semantics reach plain boto3 as if no gateway were there: DynamoDB Local behind it, newest boto3 before it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def table(data_gateway: Gateway, token: Callable[[str], str]) -> Any:
 
 
 def test_what_is_put_can_be_got(orders: Any) -> None:
-    """Every type of attribute comes back as it was put: binary, sets, nested, numbers at their limits, empty and unicode strings."""
+    """Every type of attribute comes back as put: binary, sets, nested, numbers at their limits, empty and unicode strings."""
     item = {
         **key("þýðing-日本-🛒", "ключ"),
         "binary": {"B": b"\x00\xff\x80"},
@@ -49,7 +49,7 @@ def test_what_is_put_can_be_got(orders: Any) -> None:
         "numbers": {"NS": ["1", "-2.5"]},
         "big": {"N": "9.9999999999999999999999999999999999999E+125"},
         "words": {"SS": ["a", "ж"]},
-        "nested": {"M": {"a": {"L": [{"BOOL": False}, {"M": {"deep": {"L": []}}}, {"S": "\u2028 \" \\ /"}]}}},
+        "nested": {"M": {"a": {"L": [{"BOOL": False}, {"M": {"deep": {"L": []}}}, {"S": '\u2028 " \\ /'}]}}},
     }
     orders.put_item(TableName="orders", Item=item)
     found = orders.get_item(TableName="orders", Key=key("þýðing-日本-🛒", "ключ"), ConsistentRead=True)["Item"]
@@ -104,7 +104,7 @@ def test_a_failed_condition_brings_the_item(orders: Any) -> None:
 def test_an_item_of_the_largest_size_passes(orders: Any) -> None:
     """400 KB go through, both ways; a byte more is DynamoDB's to refuse."""
     item = {**key("large"), "b": {"B": b""}}
-    room = MAX_ITEM_BYTES - len("pk" "large" "sk" "1" "b")
+    room = MAX_ITEM_BYTES - len("pklargesk1b")
     orders.put_item(TableName="orders", Item={**item, "b": {"B": b"\xfe" * room}})
     found = orders.get_item(TableName="orders", Key=key("large"))["Item"]
     assert found["b"]["B"] == b"\xfe" * room
@@ -191,7 +191,13 @@ def test_transactions_are_whole(orders: Any) -> None:
                 "ExpressionAttributeValues": {":one": {"N": "1"}},
             }
         },
-        {"ConditionCheck": {"TableName": "archive", "Key": {"pk": {"S": "none"}}, "ConditionExpression": "attribute_not_exists(pk)"}},
+        {
+            "ConditionCheck": {
+                "TableName": "archive",
+                "Key": {"pk": {"S": "none"}},
+                "ConditionExpression": "attribute_not_exists(pk)",
+            }
+        },
         {"Delete": {"TableName": "orders", "Key": key("transaction", "3")}},
     ]
     orders.transact_write_items(TransactItems=writes, ClientRequestToken="once")
@@ -257,7 +263,9 @@ RAW: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("case", RAW)
-def test_answers_are_untouched(case: str, data_gateway: Gateway, dynamodb_local: str, orders: Any, token: Callable[[str], str]) -> None:
+def test_answers_are_untouched(
+    case: str, data_gateway: Gateway, dynamodb_local: str, orders: Any, token: Callable[[str], str]
+) -> None:
     """Status, body and checksum are the same through the gateway and past it, errors included."""
     orders.put_item(TableName="orders", Item={**key("raw"), "nested": {"M": {"é": {"L": [{"N": "1"}, {"B": b"\xff"}]}}}})
     operation, document = RAW[case]
@@ -269,6 +277,14 @@ def test_answers_are_untouched(case: str, data_gateway: Gateway, dynamodb_local:
     # this engine sends no checksum with an error
     checksum = str(zlib.crc32(through.body)) if direct.status == 200 else None
     assert through.headers.get("x-amz-crc32") == direct.headers.get("x-amz-crc32") == checksum
+
+
+def test_what_is_not_served_yet_says_so(table: Any) -> None:
+    """`Table.load()` and its lazy attributes ask DescribeTable: one attempt, and a sentence that names it."""
+    with pytest.raises(ClientError, match="the gateway does not serve `DescribeTable`") as failure:
+        table.load()
+    answer = failure.value.response
+    assert (answer["Error"]["Code"], answer["ResponseMetadata"]["RetryAttempts"]) == ("AccessDeniedException", 0)
 
 
 def test_errors_of_the_engine_are_what_boto3_raises(orders: Any) -> None:

@@ -48,7 +48,9 @@ def day(account: Account, oidc_provider: IdentityProvider, logs: Path) -> Iterat
         settings = settings_for(account, oidc_provider, url, log_level="debug")
         env = account.gateway_environment()
         with start(settings, logs / "day", policies=POLICIES, env=env) as gateway:
-            faults.plan("Scan", throttle("ProvisionedThroughputExceededException"), Canned(500, {"__type": "InternalServerError"}))
+            faults.plan(
+                "Scan", throttle("ProvisionedThroughputExceededException"), Canned(500, {"__type": "InternalServerError"})
+            )
             answers = [exchange(gateway.url, *request) for request in spoken(tokens)]
             abandon(gateway.url, tokens["dag-orders"])
             requests = len(answers) + 1
@@ -80,7 +82,7 @@ def spoken(tokens: dict[str, str]) -> Iterator[tuple[str, bytes, dict[str, str]]
     yield call("PutItem", orders, TableName="orders", Item={**key, "secret": {"S": CANARY}, CANARY: {"B": "Y2FuYXJ5"}})
     yield call("GetItem", orders, TableName="orders", Key=key, ProjectionExpression="#n", ExpressionAttributeNames=named)
     yield call("PutItem", orders, TableName="orders", Item=key, ConditionExpression="attribute_not_exists(pk)")
-    yield call("PutItem", orders, TableName="orders", Item={"pk": {"N": f"not a number: {CANARY}"}})
+    yield call("PutItem", orders, TableName="orders", Item={"pk": {"S": CANARY}})  # without its sort key
     yield call("BatchWriteItem", orders, RequestItems={"archive": [{"PutRequest": {"Item": {"pk": {"S": CANARY}}}}]})
     yield call("Scan", orders, TableName="orders")
     yield call("Scan", orders, TableName="orders")
@@ -88,9 +90,10 @@ def spoken(tokens: dict[str, str]) -> Iterator[tuple[str, bytes, dict[str, str]]
     # not allowed, not understood, not served
     yield call("PutItem", billing, TableName="orders", Item=key)
     yield call("TransactWriteItems", orders, TransactItems=[{"Put": {"TableName": "payments", "Item": {"pk": {"S": CANARY}}}}])
+    yield call("PutItem", orders, TableName="orders", Item={"pk": {"N": f"not a number: {CANARY}"}})
     yield call("GetItem", orders, TableName="orders", Key={"pk": {"S": {"deep": CANARY}}}, **{CANARY: CANARY})
     yield "PutItem", b'{"TableName": "orders", "Item": {"pk": {"S": "' + CANARY.encode(), orders
-    yield call("ExecuteStatement", orders, Statement=f"SELECT * FROM orders WHERE pk = '{CANARY}'")
+    yield call("ExecuteStatement", orders, Statement=f"SELECT * FROM orders WHERE pk = '{CANARY}'")  # noqa: S608 - refused unread
     yield call("Invented", orders, TableName="orders", Key=key)
     # nobody that we know
     yield call("GetItem", {}, TableName="orders", Key=key)
@@ -167,7 +170,13 @@ def test_what_reaches_aws_holds_nothing_of_the_workers(day: Day) -> None:
     """The worker's token stays here; of its headers only the two that tie logs together travel on."""
     ours = {"host", "content-type", "content-length", "x-amz-target", "x-amz-date", "x-amz-security-token", "authorization"}
     for seen in day.faults.seen:
-        assert set(seen.headers) <= ours | {"amz-sdk-invocation-id", "amz-sdk-request", "connection", "accept-encoding", "user-agent"}
+        assert set(seen.headers) <= ours | {
+            "amz-sdk-invocation-id",
+            "amz-sdk-request",
+            "connection",
+            "accept-encoding",
+            "user-agent",
+        }
         assert "eyJ" not in json.dumps(seen.headers)
 
 

@@ -1,4 +1,4 @@
-"""Clients other than boto3, each in an environment of its own: aiobotocore, and aws-sdk-js v3. Nothing but endpoint and token is set."""
+"""Clients other than boto3, each in an environment of its own: aiobotocore and aws-sdk-js v3, given endpoint and token alone."""
 
 from __future__ import annotations
 

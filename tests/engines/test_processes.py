@@ -12,6 +12,7 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
 from tests.engines.conftest import POLICIES, settings_for
+from tests.stack.faults import fault_proxy
 from tests.stack.process import wait_until
 from tests.stack.worker import worker_client
 
@@ -34,6 +35,7 @@ class Writer:
         self.name = name
         self.acknowledged: list[str] = []
         self.refused: list[str] = []
+        self.reasons: set[str] = set()
 
     def run(self, is_over: threading.Event) -> None:
         """One write after the other."""
@@ -43,9 +45,11 @@ class Writer:
             pk = f"{self.name}-{number}"
             try:
                 self.add_one(pk)
-            except (ClientError, BotoCoreError) as error:
+            except BotoCoreError:  # no connection any more
                 self.refused.append(pk)
-                assert "ServiceUnavailable" in str(error) or not isinstance(error, ClientError), error
+            except ClientError as error:
+                self.refused.append(pk)
+                self.reasons.add(error.response["ResponseMetadata"]["HTTPHeaders"].get("x-ddb-proxy-reason", ""))
             else:
                 self.acknowledged.append(pk)
 
@@ -65,7 +69,11 @@ def test_sigterm_under_load_loses_and_doubles_no_write(
 ) -> None:
     """Every write that was acknowledged is in the table once, every other is not there; exit status 0, audit complete."""
     settings = settings_for(account, oidc_provider, account.engine.url)
-    options: dict[str, Any] = {"policies": POLICIES, "env": account.gateway_environment(), "arguments": ("--workers", str(workers))}
+    options: dict[str, Any] = {
+        "policies": POLICIES,
+        "env": account.gateway_environment(),
+        "arguments": ("--workers", str(workers)),
+    }
     gateway = start_gateway(settings, **options)
     token = oidc_provider.token("dag-billing")
     writers = [Writer(gateway.url, token, f"term-{workers}-{n}") for n in range(THREADS)]
@@ -82,12 +90,41 @@ def test_sigterm_under_load_loses_and_doubles_no_write(
         for thread in threads:
             thread.join()
     assert status == 0, gateway.program.output()
-    items = {item["pk"]["S"]: item["n"]["N"] for item in account.items("payments") if item["pk"]["S"].startswith(f"term-{workers}-")}
+    assert set().union(*(writer.reasons for writer in writers)) <= {"draining"}
+    items = {
+        item["pk"]["S"]: item["n"]["N"] for item in account.items("payments") if item["pk"]["S"].startswith(f"term-{workers}-")
+    }
     assert set(items) == {pk for writer in writers for pk in writer.acknowledged}
     assert set(items.values()) == {"1"}
     outcomes = Counter(record["ending"] for record in gateway.records() if record["record"] == "outcome")
     assert outcomes["served"] == len(items)
     assert [r["event"] for r in gateway.records() if r["record"] == "event"].count("stop") == workers
+
+
+def test_after_a_kill_every_write_that_left_has_its_decision(
+    account: Account, oidc_provider: IdentityProvider, start_gateway: Callable[..., Gateway]
+) -> None:
+    """SIGKILL under load: what arrived at AWS stands in the audit, for a decision is there before the first byte leaves."""
+    with fault_proxy(account.engine.url) as (url, faults):
+        gateway = start_gateway(settings_for(account, oidc_provider, url), policies=POLICIES, env=account.gateway_environment())
+        token = oidc_provider.token("dag-billing")
+        writers = [Writer(gateway.url, token, f"kill-{n}") for n in range(THREADS)]
+        is_over = threading.Event()
+        threads = [threading.Thread(target=writer.run, args=(is_over,)) for writer in writers]
+        for thread in threads:
+            thread.start()
+        try:
+            wait_until(lambda: all(len(writer.acknowledged) > 20 for writer in writers), 60, "every thread writes")
+            gateway.program.process.kill()
+            wait_until(lambda: all(writer.refused for writer in writers), 20, "every thread sees that the gateway is gone")
+        finally:
+            is_over.set()
+            for thread in threads:
+                thread.join()
+    arrived = {seen.headers["amz-sdk-invocation-id"] for seen in faults.of("UpdateItem")}
+    decided = {record["invocation_id"] for record in gateway.records() if record["record"] == "decision"}
+    assert len(arrived) > 20 * THREADS
+    assert arrived <= decided
 
 
 def test_an_idle_gateway_stops_at_once(

@@ -1,4 +1,4 @@
-"""Tokens of a certified OpenID provider, as plain boto3 carries them; and the usual first mistakes, each with its own sentence."""
+"""Tokens of a certified OpenID provider, as plain boto3 carries them; and the usual first mistakes, each with its sentence."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import subprocess
 import threading
 import time
 import urllib.error
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from boto3.session import Session
@@ -19,7 +19,7 @@ from tests.stack.process import wait_until
 from tests.stack.worker import REGION, exchange, worker_client
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.stack.account import Account
@@ -49,8 +49,13 @@ def test_a_client_credentials_token_is_all_that_boto3_needs(identity_gateway: Ga
     client = worker_client(identity_gateway.url, token("dag-orders"))
     done = client.put_item(TableName="orders", Item=ORDER)
     assert done["ResponseMetadata"]["HTTPStatusCode"] == 200
-    decision = [r for r in identity_gateway.settled() if r["record"] == "decision" and r["subject"] == "dag-orders"][-1]
-    assert (decision["issuer"], decision["dag"], decision["evidence"], decision["source"]) == ("idp", "orders", "verified", "claim")
+    decision = identity_gateway.record(record="decision", subject="dag-orders", operation="PutItem")
+    assert (decision["issuer"], decision["dag"], decision["evidence"], decision["source"]) == (
+        "idp",
+        "orders",
+        "verified",
+        "claim",
+    )
 
 
 @pytest.mark.parametrize("channel", [{"authorization": "Bearer {}"}, {"x-dag-token": "{}"}, {"x-amz-security-token": "{}"}])
@@ -101,7 +106,9 @@ def test_a_rotation_of_keys_loses_no_request(account: Account, start_gateway: Ca
 # --------------------------------------------------------------------------------------------- first mistakes
 
 
-@pytest.mark.parametrize(("key_id", "session_token"), [("AKIAIOSFODNN7EXAMPLE", ""), ("ASIAIOSFODNN7EXAMPLE", "IQoJb3JpZ2luX2VjEJ==")])
+@pytest.mark.parametrize(
+    ("key_id", "session_token"), [("AKIAIOSFODNN7EXAMPLE", ""), ("ASIAIOSFODNN7EXAMPLE", "IQoJb3JpZ2luX2VjEJ==")]
+)
 def test_real_aws_keys_are_told_apart_from_a_token(identity_gateway: Gateway, key_id: str, session_token: str) -> None:
     """A worker that still has its own keys, long-lived or of a role, is told so; the key is not repeated."""
     reason, code, message = mistake(identity_gateway.url, session_token, key_id)
@@ -147,7 +154,9 @@ def test_a_newline_in_a_token_file_is_seen_by_boto3_first(identity_gateway: Gate
 
 
 @pytest.mark.parametrize("spelled", ["{} ", "{}\\n", "{}%0A"])
-def test_white_space_that_arrives_in_a_token_is_named(spelled: str, identity_gateway: Gateway, token: Callable[[str], str]) -> None:
+def test_white_space_that_arrives_in_a_token_is_named(
+    spelled: str, identity_gateway: Gateway, token: Callable[[str], str]
+) -> None:
     """Where white space gets through, as space or written out, the gateway names it and says how to write the file."""
     answer = exchange(identity_gateway.url, "GetItem", GET, {"x-dag-token": spelled.format(token("dag-orders")) + "x"})
     assert (answer.status, answer.headers["x-ddb-proxy-reason"]) == (400, "token_newline")
@@ -209,15 +218,17 @@ def certificate(tmp_path: Path) -> tuple[Path, Path]:
 @pytest.fixture
 def tls_gateway(
     account: Account, oidc_provider: IdentityProvider, start_gateway: Callable[..., Gateway], certificate: tuple[Path, Path]
-) -> Iterator[Gateway]:
+) -> Gateway:
     """A gateway whose data plane speaks TLS."""
     files = {"certificate": str(certificate[0]), "key": str(certificate[1])}
     settings = settings_for(account, oidc_provider, account.engine.url, tls=files)
-    yield start_gateway(settings, policies=POLICIES, env=account.gateway_environment())
+    return start_gateway(settings, policies=POLICIES, env=account.gateway_environment())
 
 
 @pytest.mark.needs("openssl")
-def test_boto3_speaks_tls_to_the_gateway(tls_gateway: Gateway, certificate: tuple[Path, Path], token: Callable[[str], str]) -> None:
+def test_boto3_speaks_tls_to_the_gateway(
+    tls_gateway: Gateway, certificate: tuple[Path, Path], token: Callable[[str], str]
+) -> None:
     """With the authority's certificate as `verify`, nothing else changes."""
     url = tls_gateway.url.replace("http://", "https://")
     session = Session("worker", "unused", token("dag-orders"), region_name=REGION)

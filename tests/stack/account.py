@@ -1,4 +1,4 @@
-"""What stands in AWS before the gateway comes: its own user, the DAGs' roles and the tables. Made by the account's administrator."""
+"""What stands in AWS before the gateway comes: its own user, the DAGs' roles and the tables, made by an administrator."""
 
 from __future__ import annotations
 
@@ -69,7 +69,8 @@ def create_table(dynamodb: Any, name: str, *keys: str, **indexes: tuple[str, ...
     """A table, and its indexes by name; a key is `name:type`."""
     typed = dict(key.split(":") for key in (*keys, *(key for keys_ in indexes.values() for key in keys_)))
     made = [
-        {"IndexName": index, "KeySchema": _schema(keys_), "Projection": {"ProjectionType": "ALL"}} for index, keys_ in indexes.items()
+        {"IndexName": index, "KeySchema": _schema(keys_), "Projection": {"ProjectionType": "ALL"}}
+        for index, keys_ in indexes.items()
     ]
     dynamodb.create_table(
         TableName=name,

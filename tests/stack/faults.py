@@ -51,7 +51,10 @@ def throttle(kind: str, *reasons: tuple[str, str]) -> Canned:
     """A throttle of DynamoDB: its exception, and its ThrottlingReasons as (reason, ARN of the table)."""
     # ThrottlingException spells the member in lower case, the other exceptions do not
     member = "throttlingReasons" if kind == "ThrottlingException" else "ThrottlingReasons"
-    document: dict[str, Any] = {"__type": f"com.amazonaws.dynamodb.v20120810#{kind}", "message": "Throughput exceeds the current capacity"}
+    document: dict[str, Any] = {
+        "__type": f"com.amazonaws.dynamodb.v20120810#{kind}",
+        "message": "Throughput exceeds the current capacity",
+    }
     if reasons:
         document[member] = [{"reason": reason, "resource": resource} for reason, resource in reasons]
     return Canned(400, document)

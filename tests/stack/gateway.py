@@ -40,8 +40,19 @@ class Gateway:
         def of_requests() -> list[dict[str, Any]]:
             return [record for record in self.records() if decision_id in ("", record.get("id")) and record["record"] != "event"]
 
-        wait_until(lambda: sum(r["record"] == "outcome" for r in of_requests()) >= requests, 10, f"{requests} outcomes are audited")
+        wait_until(
+            lambda: sum(r["record"] == "outcome" for r in of_requests()) >= requests, 10, f"{requests} outcomes are audited"
+        )
         return of_requests()
+
+    def record(self, **fields: str) -> dict[str, Any]:
+        """The last audit record with these members, once there is one."""
+
+        def fitting() -> list[dict[str, Any]]:
+            return [record for record in self.records() if fields.items() <= record.items()]
+
+        wait_until(lambda: bool(fitting()), 10, f"a record with {fields} is audited")
+        return fitting()[-1]
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of the samples of one metric that have these labels."""
