@@ -133,13 +133,14 @@ def test_a_token_for_another_service_is_refused(
 
 def test_an_expired_token_is_called_expired(account: Account, start_gateway: Callable[..., Gateway], tmp_path: Path) -> None:
     """As AWS calls it, so that SDKs and people know what to do; a token that was good a moment ago included."""
-    with start_provider(tmp_path, lifetime=2) as provider:
+    lifetime = 5
+    with start_provider(tmp_path, lifetime=lifetime) as provider:
         settings = settings_for(account, provider, account.engine.url)
         settings["issuers"][0]["leeway_seconds"] = 0
         gateway = start_gateway(settings, policies=POLICIES, env=account.gateway_environment())
         token = provider.token("dag-orders")
         assert exchange(gateway.url, "GetItem", GET, {"x-dag-token": token}).status == 200
-        ends = time.time() + 3
+        ends = time.time() + lifetime + 1
         wait_until(lambda: time.time() > ends, 10, "the token expires")
         reason, code, message = mistake(gateway.url, token)
     assert (reason, code) == ("token_expired", "ExpiredTokenException")
