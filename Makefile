@@ -106,6 +106,10 @@ unit: $(call ready,dev) ## unit tests and attacks, with the floors of coverage
 	$(PYTEST) tests/unit --cov --cov-report=
 	@$(DEV) -m tests.coverage_floors
 
+.PHONY: attacks
+attacks: $(call ready,dev) ## attacks on a real gateway, by category (CORPUS=FILE for other ones of the format)
+	$(PYTEST) tests/attacks $(if $(CORPUS),--corpus $(CORPUS))
+
 .PHONY: clients
 clients: environments ## what needs the newest boto3: our tables against its model, the gateway between it and real engines
 	.venv/clients/bin/python -m pytest tests/clients tests/engines --durations=10

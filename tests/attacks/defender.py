@@ -37,6 +37,9 @@ class Defender(Protocol):
     def memory(self, *, start: bool = False) -> float:
         """The most memory in MiB that it had since the last `start`."""
 
+    def stop(self) -> int:
+        """End it; its exit code."""
+
 
 @dataclass
 class GatewayProcess:
@@ -70,6 +73,10 @@ class GatewayProcess:
             (process / "clear_refs").write_text("5")
         peak = next(line for line in (process / "status").read_text().splitlines() if line.startswith("VmHWM"))
         return int(peak.split()[1]) / 1024
+
+    def stop(self) -> int:
+        """SIGTERM, and its exit code."""
+        return self.program.stop()
 
 
 @contextlib.contextmanager

@@ -182,20 +182,31 @@ class Testbed:
         wait_until(are_there, 5, "every answer has its outcome in the audit")
 
     def _use_ordinarily(self) -> None:
-        """Refusals of every ordinary kind for every identity, once: their series are there in any gateway that is in use."""
+        """Ordinary requests and refusals for every identity, once: their series are there in any gateway that is in use."""
         if self._is_used:
             return
         self._is_used = True
         operations = ("GetItem", "PutItem", "Query", "Scan", "DeleteTable", "ExecuteStatement", "Invented{{rand}}")
         bearers = [f"Bearer {{{{token:{name}}}}}" for name in self.surroundings.fixtures["identities"]]
         for operation, bearer in itertools.product(operations, [*bearers, "Bearer invented", "Basic invented"]):
-            headers = [["Host", "{{proxy_host}}"], ["Content-Type", "application/x-amz-json-1.0"], ["Authorization", bearer]]
-            headers.append(["X-Amz-Target", f"DynamoDB_20120810.{operation}"])
             for body in ('{"TableName":"invented_{{rand}}","Key":{},"Item":{}}', '{"Invented{{rand}}":1}'):
-                request = {"headers": headers, "body": body}
-                asyncio.run(
-                    self._send_all(Case("ORDINARY", "", "", {}, request, (Expectation(False, frozenset()),), True, False))
-                )
+                self._send_aside(operation, bearer, body)
+        for table, bearer in itertools.product(self.surroundings.fixtures["tables"], bearers):
+            key = '{"pk":{"S":"orders#1"},"sk":{"S":"a"}}'
+            self._send_aside("GetItem", bearer, f'{{"TableName":"{table}","Key":{key},"ProjectionExpression":"pk"}}')
+        self.surroundings.newly_forwarded()
+
+    def _send_aside(self, operation: str, bearer: str, body: str) -> None:
+        """Send a request that belongs to no case."""
+        headers = [
+            ["Host", "{{proxy_host}}"],
+            ["Content-Type", "application/x-amz-json-1.0"],
+            ["X-Amz-Target", f"DynamoDB_20120810.{operation}"],
+            ["Authorization", bearer],
+        ]
+        request = {"headers": headers, "body": body}
+        nobody = Case("ORDINARY", "", "", {}, request, (Expectation(False, frozenset()),), True, False)
+        asyncio.run(self._send_all(nobody))
 
     async def _send_all(self, case: Case) -> tuple[tuple[Conversation, ...], tuple[Conversation, ...], tuple[Expansion, ...]]:
         shared: dict[str, str] = {}

@@ -50,6 +50,28 @@ def secrets_of(bed: Testbed, tokens: Iterable[str]) -> set[str]:
     return _secret_parts(tokens) | bed.surroundings.sts.secrets | {bed.surroundings.canary.authority}
 
 
+def hidden_in(bed: Testbed) -> list[str]:
+    """What no single case shows. Stops the defender, so that its audit is whole and what was on its way has arrived."""
+    secrets = secrets_of(bed, bed.tokens)
+    found = [f"metrics hold a secret: {leak}" for leak in leaks(bed.defender.metrics().encode(), secrets)]
+    if bed.defender.stop() != 0:
+        found.append("did not stop in peace")
+    found += [f"logs or audit hold a secret: {leak}" for leak in leaks(bed.defender.output(), secrets)]
+    records = bed.defender.records()
+    decisions = sorted(record["id"] for record in records if record["record"] == "decision")
+    outcomes = {record["id"]: record for record in records if record["record"] == "outcome"}
+    if decisions != sorted(outcomes):
+        found.append(f"{len(decisions)} decisions and {len(outcomes)} outcomes in the audit, which must be pairs")
+    told = {record["aws_request_id"] or record["id"] for record in outcomes.values() if record["ending"] != "abandoned"}
+    if told != bed.recorded:
+        found.append(f"outcomes without an answer: {len(told - bed.recorded)}, answers without one: {len(bed.recorded - told)}")
+    if late := bed.surroundings.newly_forwarded():
+        found.append(f"{len(late)} requests went upstream late")
+    if bed.surroundings.canary.hits:
+        found.append("the canary was contacted")
+    return found
+
+
 def _secret_parts(tokens: Iterable[str]) -> set[str]:
     parts = {part for token in tokens for part in (token, token.rpartition(".")[2])}
     return {part for part in parts if len(part) >= _SHORTEST_SECRET}
