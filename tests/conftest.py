@@ -41,8 +41,8 @@ _FIXTURE_NEEDS = {
     "start_gateway": ("server",),
 }
 _left_out: list[tuple[str, tuple[str, ...]]] = []
-# The tests of tests/clients/ compare with the newest botocore: only its own environment has it.
-collect_ignore = [] if Path(sys.prefix) == ROOT / ".venv" / "clients" else ["clients"]
+# These compare with the newest botocore, or call by the newest boto3: only an environment of its own has them.
+collect_ignore = [] if Path(sys.prefix) == ROOT / ".venv" / "clients" else ["clients", "engines"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -59,6 +59,7 @@ def _needs_of(item: pytest.Item) -> set[str]:
     return marked.union(*(_FIXTURE_NEEDS.get(fixture, ()) for fixture in fixtures))
 
 
+@pytest.hookimpl(trylast=True)  # after -k and -m, so that only what was asked for counts
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what cannot run here, and remember it."""
     kept: list[pytest.Item] = []
