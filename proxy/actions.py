@@ -1,8 +1,9 @@
 """Every action that a policy can give and a touch can need, in closed lists that both sides read.
 
-Names are IAM's, without `dynamodb:`; where IAM has none for a dangerous member, it is `<operation>.<member>`. An action that changes who may do what, or moves data out of a table, is an escalation;
-it and whatever belongs to another resource than the table itself (a stream, a backup, the account) is given by its exact
-name only, never by `*` or a group. `deny` knows no such limit: there `*` is everything.
+Names are IAM's, without `dynamodb:`; where IAM has none for a member that needs one, it is `<operation>.<member>`. An
+escalation changes who may do what, or moves data out of a table. It, and whatever belongs to another resource than the table
+itself (a stream, a backup, the account), is given by its exact name only, never by `*` or a group. `deny` knows no such
+limit: there `*` is everything.
 """
 
 from __future__ import annotations

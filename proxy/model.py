@@ -164,6 +164,8 @@ class Operation:
     is_write: bool
     touches: tuple[Touch, ...]
     body: bytes
+    plane: str = "dynamodb"  # which endpoint of the Region serves it: `dynamodb`, `streams` or `search`
+    stream: str = ""  # ARN of the stream whose shard iterators the reply holds; they leave sealed
 
     @property
     def table(self) -> str:
