@@ -139,7 +139,7 @@ def _absent_in_short(text: str) -> frozenset[str]:
     return frozenset(
         tokens[place + 2]
         for place, token in enumerate(tokens)
-        if token == "attribute_not_exists" and tokens[place + 1] == "(" and tokens[place + 3] == ")"  # noqa: S105 - a function's name
+        if token == "attribute_not_exists" and tokens[place + 1] == "(" and tokens[place + 3] == ")"
     )
 
 
@@ -153,7 +153,7 @@ class SearchFacts:
 
     __slots__ = ()
 
-    pins: Mapping[str, Pin] = {}  # noqa: RUF012 - never written
+    pins: Mapping[str, Pin] = {}
     named: frozenset[str] = frozenset()
     whole = "SearchVectors cannot be limited to attributes"
     replaces = False

@@ -51,7 +51,7 @@ class IteratorSeal:
         if len(sealed) > MAX_SEALED:
             raise Broken(
                 Reason.UPSTREAM_BROKEN,
-                f"DynamoDB's shard iterator has {len(opened.iterator)} characters and does not fit into {MAX_SEALED} when sealed; "
+                f"DynamoDB's shard iterator of {len(opened.iterator)} characters does not fit into {MAX_SEALED} when it is sealed; "
                 "tell the gateway's maintainers",
             )
         return sealed
@@ -65,7 +65,7 @@ class IteratorSeal:
         except (ValueError, KeyError, InvalidTag):
             raise Forbidden(
                 Reason.FOREIGN_ITERATOR,
-                "this shard iterator was not given to this DAG by this gateway, or its key is gone; get a new one by GetShardIterator",
+                "the shard iterator was not given to this DAG by this gateway, or its key is gone; get one by GetShardIterator",
             ) from None
         stream, _, iterator = zlib.decompress(packed).decode().partition("\n")
         return OpenedIterator(stream, iterator)

@@ -65,7 +65,7 @@ def read_operation(
     except Misfit as misfit:
         subject = f"`{misfit.path}` of {served.name}" if misfit.path else f"the body of {served.name}"
         raise Unreadable(Reason.UNREADABLE_BODY, f"{subject} {misfit.problem}") from None
-    is_write = served.is_write and any(touch.action != "PartiQLSelect" for touch in touches)
+    is_write = served.is_write and not (served.is_partiql and all(touch.action == "PartiQLSelect" for touch in touches))
     if served.name == "GetShardIterator":
         stream = request["StreamArn"]
     return Operation(served.name, served.target, is_write, touches, orjson.dumps(request), served.plane, stream)
@@ -99,12 +99,14 @@ def _parsed(body: bytes, max_members: int) -> Any:
 
 _PLACE = re.compile(r"line [0-9]+ column [0-9]+")
 
+
 class _Served(NamedTuple):
     """What `read_operation` needs of one operation, made once."""
 
     name: str
     target: str
-    is_write: bool
+    is_write: bool  # at most: of PartiQL the statements say
+    is_partiql: bool
     plane: str
     judge: Callable[[Any], None]
     touches_of: Callable[[Any], tuple[Touch, ...]]
@@ -112,7 +114,13 @@ class _Served(NamedTuple):
 
 _SERVED: dict[bytes, _Served] = {
     row.target.encode(): _Served(
-        row.name, row.target, row.access != "read", row.plane, INPUTS[row.name].judge(), TOUCHES.get(row.name, tuple)
+        row.name,
+        row.target,
+        row.access != "read",
+        row.kind == "partiql",
+        row.plane,
+        INPUTS[row.name].judge(),
+        TOUCHES.get(row.name, tuple),
     )
     for row in OPERATIONS
 }
