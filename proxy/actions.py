@@ -18,7 +18,8 @@ WRITE = _words("PutItem UpdateItem DeleteItem")
 ITEM = READ | WRITE | {"Scan"}
 PARTIQL = _words("PartiQLSelect PartiQLInsert PartiQLUpdate PartiQLDelete")
 SEARCH = _words("SearchVectors")  # knows neither keys nor projections that IAM could limit
-WITH_INDEX = _words("Query Scan SearchVectors PartiQLSelect")  # nothing else reads a secondary index
+# Nothing else names a secondary index.
+WITH_INDEX = _words("Query Scan SearchVectors PartiQLSelect DescribeContributorInsights UpdateContributorInsights")
 
 # What describes the table itself, reached by `*` as well.
 DESCRIBE = _words(
