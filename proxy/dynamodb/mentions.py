@@ -2,13 +2,12 @@
 
 `read_mentions` takes one member that carries expressions: a whole request, a table of BatchGetItem, the verb of a transaction.
 Every alias is resolved, so one attribute has one spelling. As with DynamoDB a placeholder that is not defined, not used or of
-the wrong map is refused, so is a mixture of expressions and legacy parameters (but `KeyConditions`, which may stand beside expressions), so are paths
-that overlap.
+the wrong map is refused, so are paths that overlap, and so is a mixture of expressions and legacy parameters; `KeyConditions`
+alone may stand beside expressions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -17,7 +16,7 @@ from proxy.dynamodb.expression import KeyTest, read_expression
 from proxy.dynamodb.legacy import key_tests, paths_compared, paths_expected, paths_projected, paths_updated, refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from proxy.dynamodb.expression_tokens import Path
 
