@@ -224,7 +224,17 @@ PARTIQL: Grammar = {
         "INSERT INTO <table> VALUE {'pk': <partition>, 'sk': 'new', 'a': <literal>}",
         "insert into parsed value {'pk':'p1','sk':?,'x':{'a':[1, <literal>]}}",
         "INSERT INTO \"parsed\" VALUE { 'sk' :'new', 'd.e':<operand>,\n'pk':<partition>}",
-    ]
+    ],
+}
+_WORD = re.compile(r"\s+|[#:@]?\w+|'[^']*'|\"[^\"]*\"|.", re.DOTALL)
+
+
+def texts(grammar: Grammar, start: str, salt: int) -> list[str]:
+    """Some hundred different texts, about a third of them damaged in one place."""
+    chance = random.Random(salt)
+
+    def expand(symbol: str, depth: int) -> str:
+        rows = grammar[symbol]
         row = chance.choice(rows[:2] if depth > 5 else rows)
         return re.sub(r"<([A-Za-z ]+)>", lambda found: expand(found[1], depth + 1) if found[1] in grammar else found[0], row)
 
