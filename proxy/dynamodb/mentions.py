@@ -8,7 +8,8 @@ alone may stand beside expressions.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -16,7 +17,7 @@ from proxy.dynamodb.expression import KeyTest, read_expression
 from proxy.dynamodb.legacy import key_tests, paths_compared, paths_expected, paths_projected, paths_updated, refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from proxy.dynamodb.expression_tokens import Path
 
@@ -29,6 +30,8 @@ _LEGACY = frozenset(("AttributesToGet", "AttributeUpdates", "Expected", "Conditi
 _WRITTEN = frozenset((*_EXPRESSIONS, _NAMES, _VALUES))
 _SPEAKING = _LEGACY | _WRITTEN | {"KeyConditions"}
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+_CACHED = 2048
+_CACHED_WEIGHT = 1024  # characters of texts and names; what is longer is worked out each time
 
 
 class Range(NamedTuple):
@@ -101,36 +104,48 @@ def _of_legacy(request: Mapping[str, Any]) -> Mentions:
 
 def _of_expressions(request: Mapping[str, Any]) -> Mentions:
     names, values = request.get(_NAMES, _NOTHING), request.get(_VALUES, _NOTHING)
-    read = {member: read_expression(member, request[member]) for member in _EXPRESSIONS if member in request}
-    _check_placeholders(_NAMES, names, frozenset().union(*(expression.names for expression in read.values())))
-    _check_placeholders(_VALUES, values, frozenset().union(*(expression.values for expression in read.values())))
+    texts = tuple([request.get(member) for member in _EXPRESSIONS])
+    weight = sum([len(text) for text in texts if text]) + sum(map(len, names.values()))
+    settle = _settled if weight <= _CACHED_WEIGHT else _settle
+    said, tests = settle(texts, tuple(names.items()), tuple(values))
+    if not tests and "KeyConditions" not in request:
+        return said
+    legacy_tests = key_tests(request.get("KeyConditions", _NOTHING))
+    given_tests = [test._replace(values=tuple([values[placeholder] for placeholder in test.values])) for test in tests]
+    equalities, ranges = _proven((*given_tests, *legacy_tests))
+    tested = (*[(test.attribute,) for test in legacy_tests], *said.tested)
+    return replace(said, tested=tested, equalities=equalities, ranges=ranges)
+
+
+def _settle(
+    texts: tuple[str | None, ...], aliases: tuple[tuple[str, str], ...], placeholders: tuple[str, ...]
+) -> tuple[Mentions, tuple[KeyTest, ...]]:
+    """All that does not depend on values: what is mentioned, and the key tests with their placeholders."""
+    names = dict(aliases)
+    read = {member: read_expression(member, text) for member, text in zip(_EXPRESSIONS, texts, strict=True) if text is not None}
+    _check_placeholders(_NAMES, names, [expression.names for expression in read.values()])
+    _check_placeholders(_VALUES, placeholders, [expression.values for expression in read.values()])
     paths = {member: _resolved(expression.reads, names) for member, expression in read.items()}
     targets = _resolved(read["UpdateExpression"].targets, names) if "UpdateExpression" in read else ()
     refuse_overlaps("UpdateExpression", targets)
     refuse_overlaps("ProjectionExpression", paths.get("ProjectionExpression", ()))
-    tests = [
-        KeyTest(names.get(test.attribute, test.attribute), test.kind, tuple(values[placeholder] for placeholder in test.values))
-        for expression in read.values()
-        for test in expression.tests
-    ]
-    legacy_tests = key_tests(request.get("KeyConditions", _NOTHING))
-    equalities, ranges = _proven((*tests, *legacy_tests))
-    return Mentions(
+    said = Mentions(
         projected=paths.get("ProjectionExpression"),
-        tested=(
-            *((test.attribute,) for test in legacy_tests),
-            *(path for member in _TESTING for path in paths.get(member, ())),
-        ),
+        tested=tuple(path for member in _TESTING for path in paths.get(member, ())),
         sources=paths.get("UpdateExpression", ()),
         targets=targets,
         has_condition="ConditionExpression" in read,
-        equalities=equalities,
-        ranges=ranges,
     )
+    tests = [test for expression in read.values() for test in expression.tests]
+    return said, tuple(test._replace(attribute=names.get(test.attribute, test.attribute)) for test in tests)
 
 
-def _check_placeholders(member: str, defined: Mapping[str, Any], used: frozenset[str]) -> None:
-    if not used <= defined.keys():
+_settled = lru_cache(_CACHED)(_settle)
+
+
+def _check_placeholders(member: str, defined: Collection[str], used_in: list[frozenset[str]]) -> None:
+    used = frozenset[str]().union(*used_in)
+    if not used.issubset(defined):
         refuse(f"`{member}` does not define a placeholder that an expression uses")
     if len(used) != len(defined):
         refuse(f"`{member}` defines a placeholder that no expression uses")
@@ -138,8 +153,6 @@ def _check_placeholders(member: str, defined: Mapping[str, Any], used: frozenset
 
 def _resolved(paths: tuple[Path, ...], names: Mapping[str, str]) -> tuple[Path, ...]:
     """Paths with their aliases replaced; an alias is one element, whatever its name holds."""
-    if not names:
-        return paths
     return tuple(tuple(names.get(step, step) if isinstance(step, str) else step for step in path) for path in paths)
 
 

@@ -189,11 +189,14 @@ PARTIQL: Grammar = {
     ],
     "key": [
         "pk = 'p1' AND sk = 'base'",
+        "sk='base' AND \"pk\"='p1'",
+        "(pk IN ('p1') OR a = 'x') AND sk = 'base' AND pk = 'p1'",
+        "pk = 'p2' and sk = ('base')",
         "'base' = sk and (pk = 'p1')",
         "pk = 'p1' AND sk = 'base' AND <condition>",
         "<condition>",
     ],
-    "table": ["parsed", '"parsed"', '"other"', "parsed p", "parsed, other", '"parsed"."other"', "@parsed"],
+    "table": ["parsed", '"parsed"', "parsed", '"parsed"', '"other"', "parsed p", "parsed, other", '"parsed"."other"', "@parsed"],
     "end": ["", "", "", ";", " -- end", " ORDER BY sk", " LIMIT 1"],
     "SELECT": ["SELECT <list> FROM <table> WHERE <condition><end>", "select <list> from parsed where <condition>"],
     "list": ["*", "*", "<path>", "<path>, <path>", "<path> AS x", "ALL <path>", "DISTINCT <path>"],
@@ -215,16 +218,27 @@ PARTIQL: Grammar = {
     "return": ["", "", " RETURNING ALL OLD *", " returning modified new *"],
     "UPDATE": [
         "UPDATE <table> <clause> WHERE <key><return>",
+        "UPDATE parsed <clause> WHERE pk = 'p1' AND sk = 'base' AND <test><return>",
         "update parsed <clause> <clause> where <key><end>",
         "FROM parsed WHERE <key> <clause>",
     ],
-    "DELETE": ["DELETE FROM <table> WHERE <key><return>"],
+    "DELETE": ["DELETE FROM <table> WHERE <key><return>", 'delete from "parsed" where <key> AND <test>'],
     "partition": ["'p1'", "('p2')", "?", "<literal>"],
     "INSERT": [
         "INSERT INTO <table> VALUE {'pk': <partition>, 'sk': 'new', 'a': <literal>}",
         "insert into parsed value {'pk':'p1','sk':?,'x':{'a':[1, <literal>]}}",
         "INSERT INTO \"parsed\" VALUE { 'sk' :'new', 'd.e':<operand>,\n'pk':<partition>}",
-    ]
+    ],
+}
+_WORD = re.compile(r"\s+|[#:@]?\w+|'[^']*'|\"[^\"]*\"|.", re.DOTALL)
+
+
+def texts(grammar: Grammar, start: str, salt: int) -> list[str]:
+    """Some hundred different texts, about a third of them damaged in one place."""
+    chance = random.Random(salt)
+
+    def expand(symbol: str, depth: int) -> str:
+        rows = grammar[symbol]
         row = chance.choice(rows[:2] if depth > 5 else rows)
         return re.sub(r"<([A-Za-z ]+)>", lambda found: expand(found[1], depth + 1) if found[1] in grammar else found[0], row)
 
@@ -276,7 +290,7 @@ def test_a_filter_tests_only_what_is_told(engine: Engine) -> None:
             continue
         if answer is not None:
             agreed += 1
-            assert missing(answer["Items"]) <= told, text
+            assert "sk" in told or missing(answer["Items"]) <= told, text  # `sk` tells the copies apart as well
     assert agreed > CASES / 8
 
 
@@ -334,7 +348,7 @@ def test_an_update_touches_only_what_is_told(engine: Engine) -> None:
             given = {"a"} if ":a" in text else set()
             copied = {holder for name in changed for holder in holders(after.get(name)) - holders(before.get(name)) - given}
             assert copied <= roots_of(told.sources), text
-    assert agreed > 20
+    assert agreed > 8
 
 
 def agrees(statement: Statement, text: str, returned: list[dict[str, Any]], changes: list[tuple[Any, Any]]) -> None:
@@ -375,8 +389,9 @@ def test_a_statement_touches_only_what_is_told(engine: Engine, verb: str) -> Non
         assert statement.parameters == len(parameters), text
         agrees(statement, text, answer["Items"], changes)
         if verb == "SELECT" and statement.projected is None:
-            assert missing(answer["Items"]) <= roots_of(statement.tested), text
+            tested = roots_of(statement.tested)
+            assert "sk" in tested or missing(answer["Items"]) <= tested, text
             for name, given in statement.equalities.items():
                 literals = [{one.type: one.text} for one in given if isinstance(one, Literal)]
                 assert all(item[name] in literals or len(literals) < len(given) for item in answer["Items"]), text
-    assert agreed > 5
+    assert agreed > 15

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from proxy.dynamodb.partiql import Statement, Verb, read_statement
 from proxy.dynamodb.partiql_conditions import Literal, Parameter
+from proxy.dynamodb.partiql_tokens import KEYWORDS
 from proxy.refusal import Reason, Unreadable
 
 WHERE = "SELECT * FROM orders WHERE"
@@ -213,7 +214,7 @@ TEXTS = st.text(st.characters(blacklist_categories=["Cs"]), max_size=4)
 @st.composite
 def written_name(draw: st.DrawFn, name: str) -> str:
     """A name bare or in double quotes."""
-    bare = name.isascii() and name.isidentifier() and name.upper() not in {"AND", "OR", "NOT", "IN", "IS", "BY"}
+    bare = name.isascii() and name.isidentifier() and name.upper() not in KEYWORDS
     return name if bare and draw(st.booleans()) else '"' + name.replace('"', '""') + '"'
 
 
@@ -274,8 +275,9 @@ def test_a_generated_condition_is_told_whole(data: st.DataObject) -> None:
 
 
 WORDS = """
-    SELECT * FROM orders "orders" . "by_st" WHERE pk 'a' = ? AND OR NOT IN BETWEEN IS MISSING ( ) ( ) [ ] { } << >> , : - + 1 5e0
-    INSERT INTO VALUE UPDATE SET REMOVE DELETE RETURNING ALL OLD EXISTS size begins_with list_append ORDER BY ; -- ' " @ é AS LIMIT
+    SELECT * FROM orders "orders" . "by_st" WHERE pk 'a' = ? AND OR NOT IN BETWEEN IS MISSING ( ) ( ) [ ] { } << >> , : - + 1
+    5e0     INSERT INTO VALUE UPDATE SET REMOVE DELETE RETURNING ALL OLD EXISTS size begins_with
+    list_append ORDER BY ; -- ' " @ é AS LIMIT
 """
 TOKENS = st.lists(st.sampled_from(WORDS.split()), max_size=30)
 STARTS = st.sampled_from(
