@@ -30,7 +30,7 @@ class ItemFacts:
     read its expressions once (`beside`).
     """
 
-    __slots__ = ("_action", "_beside", "_given", "_member", "_mentions", "_request")
+    __slots__ = ("_action", "_beside", "_given", "_member", "_mentions", "_named", "_pins", "_request")
 
     def __init__(
         self,
@@ -46,6 +46,8 @@ class ItemFacts:
         self._request = request
         self._beside = beside
         self._mentions: Mentions | None = None
+        self._pins: Mapping[str, Pin] | None = None
+        self._named: frozenset[str] | None = None
 
     @property
     def mentions(self) -> Mentions:
@@ -57,8 +59,12 @@ class ItemFacts:
     @property
     def pins(self) -> Mapping[str, Pin]:
         """Of a Query what its key condition proves, of all others but Scan what Key or Item says."""
-        if self._given is not None:
-            return {name: Pin((value,)) for name, value in self._given.items()}
+        if self._pins is None:
+            given = self._given
+            self._pins = self._proven() if given is None else {name: Pin((value,)) for name, value in given.items()}
+        return self._pins
+
+    def _proven(self) -> dict[str, Pin]:
         mentions = self.mentions
         pins = {name: Pin((dict(value),)) for name, value in mentions.equalities.items()}
         for name, (kind, values) in mentions.ranges.items():
@@ -69,7 +75,9 @@ class ItemFacts:
     @property
     def named(self) -> frozenset[str]:
         """Key, item, start key, and whatever is projected, tested, copied or changed."""
-        return self.mentions.attributes.union(self._given or (), self._member.get("ExclusiveStartKey", ()))
+        if self._named is None:
+            self._named = self.mentions.attributes.union(self._given or (), self._member.get("ExclusiveStartKey", ()))
+        return self._named
 
     @property
     def whole(self) -> str:
@@ -138,8 +146,8 @@ def _absent_in_short(text: str) -> frozenset[str]:
         return frozenset()  # without these two, in whatever parentheses, every test must hold
     return frozenset(
         tokens[place + 2]
-        for place, token in enumerate(tokens)
-        if token == "attribute_not_exists" and tokens[place + 1] == "(" and tokens[place + 3] == ")"
+        for place, word in enumerate(tokens)
+        if word == "attribute_not_exists" and tokens[place + 1] == "(" and tokens[place + 3] == ")"
     )
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import zlib
 from base64 import b64decode, urlsafe_b64encode
 from hashlib import sha256
-from typing import TYPE_CHECKING, NamedTuple
+from types import NoneType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jiter
 import orjson
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 MAX_SEALED = 2048
 _KEY_ID, _NONCE = 4, 12
 _PURPOSE = b"dynamodb-proxy shard iterator 1\0"
+_CHECKSUM = b"x-amz-crc32"
 _MEMBERS = ("ShardIterator", "NextShardIterator")  # of the replies to GetShardIterator and GetRecords
 
 
@@ -51,7 +53,7 @@ class IteratorSeal:
         if len(sealed) > MAX_SEALED:
             raise Broken(
                 Reason.UPSTREAM_BROKEN,
-                f"DynamoDB's shard iterator of {len(opened.iterator)} characters does not fit into {MAX_SEALED} when it is sealed; "
+                f"DynamoDB's shard iterator of {len(opened.iterator)} characters does not fit into {MAX_SEALED} once sealed; "
                 "tell the gateway's maintainers",
             )
         return sealed
@@ -79,22 +81,27 @@ def seal_reply(reply: Reply, seal: Callable[[str], str]) -> Reply:
     """
     if reply.status != 200:
         return reply
-    given = next((value for name, value in reply.headers if name.lower() == b"x-amz-crc32"), None)
-    try:
-        body = _with_sealed(reply.body, seal) if given in (None, b"%d" % zlib.crc32(reply.body)) else b""
-    except (ValueError, TypeError):
-        body = b""
-    if not body:
+    document = _parsed(reply)
+    if document is None:
         raise Broken(Reason.UPSTREAM_BROKEN, "DynamoDB's reply cannot be read, so its shard iterator cannot be sealed; retry")
+    for member, iterator in document.items():
+        if member in _MEMBERS and iterator is not None:
+            document[member] = seal(iterator)
+    body = orjson.dumps(document)
     checksum = b"%d" % zlib.crc32(body)
-    headers = tuple((name, checksum if name.lower() == b"x-amz-crc32" else value) for name, value in reply.headers)
+    headers = tuple((name, checksum if name.lower() == _CHECKSUM else value) for name, value in reply.headers)
     return Reply(200, headers, body)
 
 
-def _with_sealed(body: bytes, seal: Callable[[str], str]) -> bytes:
-    """Raises ValueError or TypeError for what is no JSON object."""
-    document = jiter.from_json(body)
-    for member in _MEMBERS:
-        if member in document:
-            document[member] = seal(document[member])
-    return orjson.dumps(document)
+def _parsed(reply: Reply) -> dict[str, Any] | None:
+    """The body's object, if it is one, is what was sent, and holds iterators only where they are text."""
+    given = next((value for name, value in reply.headers if name.lower() == _CHECKSUM), None)
+    if given is not None and given != b"%d" % zlib.crc32(reply.body):
+        return None
+    try:
+        document = jiter.from_json(reply.body, catch_duplicate_keys=True)
+    except ValueError:
+        return None
+    if type(document) is not dict or any(type(document.get(member)) not in (str, NoneType) for member in _MEMBERS):
+        return None
+    return document

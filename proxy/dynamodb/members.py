@@ -1,4 +1,4 @@
-"""Every member of the operations on items, at every level, and with `control_members` of all. What does not stand here is refused.
+"""Every member of the operations on items, at every level; with `control_members`, of all. What stands nowhere is refused.
 
 One row for each member, as in DynamoDB's service model (API version 2012-08-10); a drift check holds it against the newest
 botocore. Legacy parameters (`Expected`, `KeyConditions`, ...) are members like the others: understood and forwarded.

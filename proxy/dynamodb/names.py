@@ -54,13 +54,3 @@ def table_in(text: str) -> TableReference:
         return TableReference(text)
     _, partition, _, region, account, resource = text.split(":", 5)
     return TableReference(resource.split("/", 2)[1], partition, region, account)
-
-
-def reached_by(table: TableReference, text: str) -> TableReference:
-    """`table`, seen from where a judged key, role, bucket owner or Region of `text` is at home."""
-    if text.startswith("arn:"):
-        _, partition, _, region, account, _ = text.split(":", 5)
-        return TableReference(table.name, partition, region or table.region, account)
-    if text.isdecimal():
-        return table._replace(account=text)
-    return table._replace(region=text)

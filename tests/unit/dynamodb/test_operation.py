@@ -491,7 +491,11 @@ def valid(shape: Shape) -> st.SearchStrategy[Any]:
     """Everything small that fits `shape`."""
     match shape:
         case Text():
-            return st.text(st.characters(exclude_categories=("Cs",)), min_size=shape.shortest, max_size=max(shape.shortest, min(shape.longest, 12)))
+            return st.text(
+                st.characters(exclude_categories=("Cs",)),
+                min_size=shape.shortest,
+                max_size=max(shape.shortest, min(shape.longest, 12)),
+            )
         case Matching():
             return MATCHING[shape]
         case Number():
@@ -549,12 +553,11 @@ def test_valid_requests_are_never_refused_and_forwarded_as_parsed(drawn: tuple[s
 @settings(max_examples=300, deadline=None)
 def test_arbitrary_bytes_are_refused_and_nothing_else_happens(target: bytes, body: bytes) -> None:
     """No bytes make the reader fail in another way than by refusing."""
-    try:
+    if body.strip() == b"{}":  # the request of operations without a required member
+        return
+    with pytest.raises(Unreadable) as caught:
         read_operation(target, body)
-    except Unreadable as refusal:
-        assert refusal.message.isprintable()
-    else:
-        assert jiter.from_json(body) == {}  # operations without a required member take an empty object
+    assert caught.value.message.isprintable()
 
 
 def forwarded_or_refused(name: str, body: bytes) -> bytes:
