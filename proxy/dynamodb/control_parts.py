@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.dynamodb.names import ACCOUNT, INDEX, KMS_KEY, OWN_TABLE, REGION, ROLE_ARN
+from proxy.dynamodb.names import ACCOUNT, BUCKET, INDEX, KMS_KEY, OWN_TABLE, REGION, ROLE_ARN
 from proxy.dynamodb.shapes import Attributes, Choice, Flag, ListOf, MapOf, Number, Structure, Text, Whole
 
 if TYPE_CHECKING:
@@ -81,7 +81,6 @@ VECTOR_INDEX = of(
 REVISION = Text(1, 255)
 PRECISION = Choice(("MILLISECOND", "MICROSECOND"))
 KINESIS_CONFIGURATION = of(ApproximateCreationDateTimePrecision=PRECISION)
-S3_BUCKET = Text(0, 255)
 S3_PREFIX = Text(0, 1024)
 S3_SSE_ALGORITHM = Choice(("AES256", "KMS"))
 FILTER_SPECIFICATION = of(
@@ -107,7 +106,7 @@ TABLE_CREATION = of(
 INPUT_S3_CONFIGURATION = of(
     "S3Bucket InputFormat",
     S3BucketOwner=ACCOUNT,
-    S3Bucket=S3_BUCKET,
+    S3Bucket=BUCKET,
     S3KeyPrefix=S3_PREFIX,
     InputFormat=Choice(("DYNAMODB_JSON", "ION")),
     InputCompressionType=INPUT_COMPRESSION_TYPE,
@@ -115,7 +114,7 @@ INPUT_S3_CONFIGURATION = of(
 OUTPUT_S3_CONFIGURATION = of(
     "OutputType",
     S3BucketOwner=ACCOUNT,
-    S3Bucket=S3_BUCKET,
+    S3Bucket=BUCKET,
     S3KeyPrefix=S3_PREFIX,
     S3SseAlgorithm=S3_SSE_ALGORITHM,
     S3SseKmsKeyId=KMS_KEY,

@@ -34,6 +34,8 @@ STREAM_ARN = _belonging("stream")
 BULK_OPERATION_ARN = Matching(rf"{_TABLE_ARN}/[A-Za-z\-]{{1,32}}/{_LABEL}", f"must be exactly {_ARN_OF_TABLE}/<kind>/<label>")
 RESOURCE_ARN = Matching(rf"{_TABLE_ARN}(?:/stream/{_LABEL})?", f"must be exactly {_ARN_OF_TABLE}, or that of a stream below it")
 REGION = Matching(r"[a-z0-9\-]{2,32}", "must name a Region, for example eu-west-1")
+# Without an owner beside it a bucket is the caller's own, or DynamoDB refuses; an access point's ARN is no bucket.
+BUCKET = Matching(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,253}[A-Za-z0-9]", "must name a bucket")
 ACCOUNT = Matching(r"[0-9]{12}", "must be an account: 12 digits")
 KMS_KEY = Matching(
     rf"(?!arn:)[\x20-\x7e]{{1,2048}}|{_PARTITION}:kms:{_HOME}:[\x21-\x7e]{{1,1600}}",

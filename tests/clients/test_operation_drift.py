@@ -107,6 +107,7 @@ NAMED = {  # what we hold to a pattern, and the shapes of the model that it stan
     names.KINESIS_ARN: {"StreamArn"},
     names.RESOURCE_ARN: {"ResourceArnString"},
     names.REGION: {"RegionName"},
+    names.BUCKET: {"S3Bucket"},
     names.ACCOUNT: {"S3BucketOwner"},
     names.KMS_KEY: {"KMSMasterKeyId", "S3SseKmsKeyId"},
     names.ROLE_ARN: {"AutoScalingRoleArn"},

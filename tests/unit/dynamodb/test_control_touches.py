@@ -155,7 +155,7 @@ def test_export_and_import_reach_the_bucket_s_owner() -> None:
         ("ExportTableToPointInTime", HOME),
         ("ExportTableToPointInTime", foreign),
     ]
-    assert touches("ExportTableToPointInTime", TableArn=ARN, S3Bucket="b", S3SseKmsKeyId=FOREIGN_KEY)[1:] == [
+    assert touches("ExportTableToPointInTime", TableArn=ARN, S3Bucket="bucket", S3SseKmsKeyId=FOREIGN_KEY)[1:] == [
         ("ExportTableToPointInTime", foreign)
     ]
     created = {"TableName": "orders", "AttributeDefinitions": DEFINITION, "KeySchema": SCHEMA}
@@ -197,9 +197,10 @@ def test_a_restore_reaches_source_and_target() -> None:
         ("UpdateTable", {"TableName": "orders", "ReplicaUpdates": [{"Create": {"RegionName": "*"}}]}),
         ("UpdateTable", {"TableName": "orders", "ReplicaUpdates": [{}]}),
         ("CreateTable", {"TableName": "orders", "SSESpecification": {"KMSMasterKeyId": "arn:aws:kms:::key/1"}}),
-        ("ExportTableToPointInTime", {"TableArn": ARN, "S3Bucket": "b", "S3BucketOwner": "12345678901\u0663"}),
-        ("ExportTableToPointInTime", {"TableArn": ARN, "S3Bucket": "b", "ExportTime": "yesterday"}),
-        ("ExportTableToPointInTime", {"TableArn": ARN, "S3Bucket": "b", "ExportTime": True}),
+        ("ExportTableToPointInTime", {"TableArn": ARN, "S3Bucket": "bucket", "S3BucketOwner": "12345678901\u0663"}),
+        ("ExportTableToPointInTime", {"TableArn": ARN, "S3Bucket": "bucket", "ExportTime": "yesterday"}),
+        ("ExportTableToPointInTime", {"TableArn": ARN, "S3Bucket": "bucket", "ExportTime": True}),
+        ("ExportTableToPointInTime", {"TableArn": ARN, "S3Bucket": "arn:aws:s3:us-east-1:999999999999:accesspoint/a"}),
         ("ListTables", {"TableName": "orders"}),
     ],
 )
@@ -234,9 +235,14 @@ def reaching_members(shape: Shape, path: str = "") -> list[tuple[str, Matching]]
             return []
 
 
-NO_REACH = {"IndexName", "BackupName", "ExclusiveStartBackupArn", "ExclusiveStartStreamArn", "ExclusiveStartTableName"} | {
-    "ExclusiveStartGlobalTableName"
-}
+NO_REACH = {
+    "IndexName",
+    "S3Bucket",
+    "BackupName",
+    "ExclusiveStartBackupArn",
+    "ExclusiveStartStreamArn",
+    "ExclusiveStartTableName",
+} | {"ExclusiveStartGlobalTableName"}
 
 
 def with_value_at(path: str, value: str, shape: Shape) -> Any:

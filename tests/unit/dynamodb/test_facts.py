@@ -193,6 +193,13 @@ def test_a_condition_that_proves_attributes_missing(members: dict[str, Any], abs
     assert found.has_condition is bool(members)
 
 
+def test_facts_are_found_once() -> None:
+    """A policy of many rules asks for the same again and again."""
+    found = facts("GetItem", Key=KEY, ProjectionExpression="a")
+    assert found.pins is found.pins
+    assert found.named is found.named
+
+
 def test_limits_and_tokens_are_told() -> None:
     """Limit, TotalSegments and ClientRequestToken as they stand."""
     assert (facts("Scan").limit, facts("Scan").total_segments) == (None, 1)

@@ -481,6 +481,7 @@ MATCHING: dict[Matching, st.SearchStrategy[str]] = {
     shapes.KINESIS_ARN: st.just("arn:aws:kinesis:eu-central-1:111122223333:stream/changes"),
     shapes.RESOURCE_ARN: st.sampled_from([TABLE_ARN, f"{TABLE_ARN}/stream/2026-01-01T00:00:00.000"]),
     shapes.REGION: st.sampled_from(["eu-central-1", "us-gov-west-1"]),
+    shapes.BUCKET: st.just("my-bucket.1"),
     shapes.ACCOUNT: st.just("111122223333"),
     shapes.KMS_KEY: st.sampled_from(["alias/orders", "arn:aws:kms:eu-central-1:111122223333:key/1234abcd"]),
     shapes.ROLE_ARN: st.just("arn:aws:iam::111122223333:role/aws-service-role/scaling"),
@@ -511,7 +512,7 @@ def valid(shape: Shape) -> st.SearchStrategy[Any]:
         case Attributes():
             return st.dictionaries(text, values, max_size=2)
         case ListOf():
-            return st.lists(valid(shape.member), min_size=shape.fewest, max_size=max(shape.fewest, 2))
+            return st.lists(valid(shape.member), min_size=shape.fewest, max_size=min(max(shape.fewest, 2), shape.most))
         case MapOf():
             return st.dictionaries(text, valid(shape.member), max_size=2)
         case ByTable():
