@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -307,3 +308,79 @@ def test_pins_hold_for_every_item_that_a_statement_reaches(
     assert all(fits(found.pins, item) for item in items if oracle.holds(condition, item))
     assert found.named >= oracle.names_in(condition)
     assert ("sum" in found.named) is (verb == "select")
+
+
+# ------------------------------------------------------------------------- attributes, by a walk that knows no grammar
+
+WORDS = {"SET", "REMOVE", "ADD", "DELETE", "AND", "OR", "NOT", "IN", "BETWEEN"}
+FUNCTIONS = {"if_not_exists", "list_append", "size", "attribute_exists", "attribute_not_exists", "begins_with", "contains"}
+TOKEN = re.compile(r"(?<![.:#\w])[#A-Za-z_]\w*")  # a name that does not continue a path, nor is a value
+
+
+def walked(member: dict[str, Any]) -> set[str]:
+    """Every attribute that stands anywhere in `member`, found token by token."""
+    names = member.get("ExpressionAttributeNames", {})
+    found: set[str] = set()
+    for key, value in member.items():
+        if key.endswith("Expression"):
+            tokens = {token for token in TOKEN.findall(value) if token.upper() not in WORDS and token not in FUNCTIONS}
+            found |= {names.get(token, token) for token in tokens}
+        elif (
+            key in ("Key", "Item", "ExclusiveStartKey", "AttributeUpdates", "Expected", "QueryFilter", "ScanFilter")
+            or key == "AttributesToGet"
+        ):
+            found |= set(value)
+    return found
+
+
+ALIASES = {"#0": "pk", "#1": "a.b", "#2": "SET", "#3": "x"}
+aliased = st.sampled_from(["#0", "#1", "#2", "#3", "plain", "other"])
+paths = st.builds(lambda root, rest: root + rest, aliased, st.sampled_from(["", ".deep", "[0]", ".#3", "[1].deep"]))
+sources = st.recursive(
+    paths | st.just(":v"),
+    lambda inner: st.builds("if_not_exists({}, {})".format, paths, inner) | st.builds("list_append({}, {})".format, inner, inner),
+    max_leaves=3,
+)
+updates = st.builds(lambda target, source, removed: f"SET {target} = {source} REMOVE {removed}", paths, sources, paths)
+checks = st.sampled_from(["attribute_exists({})", "size({}) > :v", "contains({}, :v)", "{} BETWEEN :v AND :v", "NOT {} IN (:v)"])
+conditions = st.lists(st.builds(lambda check, path: check.format(path), checks, paths), min_size=1, max_size=3)
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
+    """An operation and a request for it, with or without each of its expressions."""
+    name = draw(st.sampled_from(["GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query", "Scan"]))
+    request: dict[str, Any] = dict(ORDERS)
+    if name in ("Query", "Scan"):
+        if draw(st.booleans()):
+            request["ExclusiveStartKey"] = {draw(st.sampled_from(["pk", "a.b"])): {"S": "a"}}
+        if draw(st.booleans()):
+            request["FilterExpression"] = draw(st.sampled_from([" AND ", " OR "])).join(draw(conditions))
+    else:
+        request["Item" if name == "PutItem" else "Key"] = {"pk": {"S": "a"}, draw(st.sampled_from(["sk", "a.b"])): {"S": "b"}}
+    if name in ("GetItem", "Query", "Scan") and draw(st.booleans()):
+        request["ProjectionExpression"] = ", ".join(draw(st.lists(paths, min_size=1, max_size=3)))
+    if name == "UpdateItem":
+        request["UpdateExpression"] = draw(updates)
+    if name in ("PutItem", "UpdateItem", "DeleteItem") and draw(st.booleans()):
+        request["ConditionExpression"] = draw(st.sampled_from([" AND ", " OR "])).join(draw(conditions))
+    written = " ".join(value for key, value in request.items() if key.endswith("Expression"))
+    if used := {alias: name for alias, name in ALIASES.items() if alias in written}:
+        request["ExpressionAttributeNames"] = used
+    if ":v" in written:
+        request["ExpressionAttributeValues"] = {":v": {"S": "v"}}
+    return name, request
+
+
+@given(requests())
+@settings(max_examples=500, deadline=None)
+def test_no_attribute_escapes_that_a_walk_finds(drawn: tuple[str, dict[str, Any]]) -> None:
+    """Either the request is refused, or whatever a walk over its tokens finds is named."""
+    name, request = drawn
+    (found,) = all_facts(name, request)
+    try:
+        named = found.named
+    except Unreadable:
+        return
+    assert named >= walked(request)
+    assert (found.whole == "no projection") is (name in ("GetItem", "Query", "Scan") and "ProjectionExpression" not in request)
