@@ -1,9 +1,9 @@
 """Every action that a policy can give and a touch can need, in closed lists that both sides read.
 
 Names are IAM's, without `dynamodb:`; where IAM has none for a member that needs one, it is `<operation>.<member>`. An
-escalation changes who may do what, or moves data out of a table. It, and whatever belongs to another resource than the table
-itself (a stream, a backup, the account), is given by its exact name only, never by `*` or a group. `deny` knows no such
-limit: there `*` is everything.
+escalation changes who may do what, or moves data out of a table. It, and whatever else is not done to single items (PartiQL,
+descriptions, streams, the account), is given by its exact name only, never by `*` or a group. `deny` knows no such limit:
+there `*` is everything.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SEARCH = _words("SearchVectors")  # knows neither keys nor projections that IAM 
 # Nothing else names a secondary index.
 WITH_INDEX = _words("Query Scan SearchVectors PartiQLSelect DescribeContributorInsights UpdateContributorInsights")
 
-# What describes the table itself, reached by `*` as well.
+# What describes the table itself.
 DESCRIBE = _words(
     "DescribeTable DescribeTimeToLive DescribeContinuousBackups DescribeContributorInsights DescribeTableReplicaAutoScaling"
 )
@@ -58,6 +58,6 @@ ESCALATIONS |= _words(
     """
 )
 
-BY_NAME_ONLY = ESCALATIONS | STREAMS | OTHER_RESOURCES | ACCOUNT | OPTIONAL_TABLE
-ALL = ITEM | PARTIQL | SEARCH | DESCRIBE | BY_NAME_ONLY
-GROUPS: dict[str, frozenset[str]] = {"read": READ, "write": WRITE, "*": ALL - BY_NAME_ONLY}
+BY_NAME_ONLY = ESCALATIONS | STREAMS | OTHER_RESOURCES | ACCOUNT | OPTIONAL_TABLE | PARTIQL | SEARCH | DESCRIBE
+ALL = ITEM | BY_NAME_ONLY
+GROUPS: dict[str, frozenset[str]] = {"read": READ, "write": WRITE, "*": ITEM}
