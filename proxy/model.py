@@ -83,12 +83,16 @@ class Workload:
 
 
 class TableReference(NamedTuple):
-    """A table as a request names it. Empty partition, region and account mean: the caller's own."""
+    """A table as a request names it. Empty partition, region and account mean, each for itself: the caller's own."""
 
     name: str
     partition: str = ""
     region: str = ""
     account: str = ""
+
+    def is_at(self, home: tuple[str, str, str]) -> bool:
+        """True if nothing that it says differs from `home`: partition, Region and account."""
+        return all(not said or said == own for said, own in zip(self[1:], home, strict=True))
 
 
 class Pin(NamedTuple):
