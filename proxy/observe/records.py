@@ -171,7 +171,7 @@ def _touches(operation: Operation) -> list[tuple[str, str, str, int]]:
     """What an operation touches as (action, table, index, count), equal ones of a batch together."""
     touches = operation.touches
     if len(touches) == 1:
-        action, table, index, _ = touches[0]
+        action, table, index = touches[0][:3]
         return [(action, _table(table), index, 1)]
     counted = Counter((touch.action, touch.table, touch.index) for touch in touches)
     return [(action, _table(table), index, count) for (action, table, index), count in counted.items()]
