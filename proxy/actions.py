@@ -1,8 +1,8 @@
 """Every action that a policy can give and a touch can need, in closed lists that both sides read.
 
-Names are IAM's, without `dynamodb:`; where IAM has none for a dangerous member, it is `<operation>.<member>`. An action that changes who may do what, or moves data out of a table, is an escalation;
-it and whatever belongs to another resource than the table itself (a stream, a backup, the account) is given by its exact
-name only, never by `*` or a group. `deny` knows no such limit: there `*` is everything.
+Names are IAM's, without `dynamodb:`; where IAM has none for a dangerous member, it is `<operation>.<member>`. An action
+that changes who may do what, or moves data out of a table, is an escalation; it and whatever else is not done to single items (PartiQL, descriptions, streams, the account) is given by its exact name
+only, never by `*` or a group. `deny` knows no such limit: there `*` is everything.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PARTIQL = _words("PartiQLSelect PartiQLInsert PartiQLUpdate PartiQLDelete")
 SEARCH = _words("SearchVectors")  # knows neither keys nor projections that IAM could limit
 WITH_INDEX = _words("Query Scan SearchVectors PartiQLSelect")  # nothing else reads a secondary index
 
-# What describes the table itself, reached by `*` as well.
+# What describes the table itself.
 DESCRIBE = _words(
     "DescribeTable DescribeTimeToLive DescribeContinuousBackups DescribeContributorInsights DescribeTableReplicaAutoScaling"
 )
@@ -56,6 +56,6 @@ ESCALATIONS |= _words(
     """
 )
 
-BY_NAME_ONLY = ESCALATIONS | STREAMS | OTHER_RESOURCES | ACCOUNT | OPTIONAL_TABLE
-ALL = ITEM | PARTIQL | SEARCH | DESCRIBE | BY_NAME_ONLY
-GROUPS: dict[str, frozenset[str]] = {"read": READ, "write": WRITE, "*": ALL - BY_NAME_ONLY}
+BY_NAME_ONLY = ESCALATIONS | STREAMS | OTHER_RESOURCES | ACCOUNT | OPTIONAL_TABLE | PARTIQL | SEARCH | DESCRIBE
+ALL = ITEM | BY_NAME_ONLY
+GROUPS: dict[str, frozenset[str]] = {"read": READ, "write": WRITE, "*": ITEM}
