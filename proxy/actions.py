@@ -1,8 +1,9 @@
 """Every action that a policy can give and a touch can need, in closed lists that both sides read.
 
 Names are IAM's, without `dynamodb:`; where IAM has none for a dangerous member, it is `<operation>.<member>`. An action
-that changes who may do what, or moves data out of a table, is an escalation; it and whatever else is not done to single items (PartiQL, descriptions, streams, the account) is given by its exact name
-only, never by `*` or a group. `deny` knows no such limit: there `*` is everything.
+that changes who may do what, or moves data out of a table, is an escalation; it and whatever else is not done to single
+items (PartiQL, descriptions, streams, the account) is given by its exact name only, never by `*` or a group. `deny` knows
+no such limit: there `*` is everything.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import re
 
 from proxy.actions import ALL, GROUPS, READ, WITH_INDEX
 from proxy.policy.declared import KeyDeclaration, RequirementDeclaration, RuleDeclaration, Word
-from proxy.policy.fields import check_fields, globs_of, list_of, section_of, string_of, words_of
+from proxy.policy.fields import check_fields, globs_of, list_of, string_of, words_of
 from proxy.policy.patterns import PLACEHOLDER, TABLE_GLOB
 from proxy.policy.vocabulary import (
     ATTRIBUTED,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from proxy.globs import Globs
     from proxy.model import Identity, Operation, Touch, Workload
     from proxy.policy.cases import Case, DagRules, Home, Unmapped, Verdict
+    from proxy.policy.coverage import Rule
 
 OTHER = "other"
 _DAG_ID = re.compile(r"[\w.-]{1,250}")
@@ -69,14 +70,22 @@ class Decision:
 class _Ready(NamedTuple):
     """One DAG id, met. Keys are (action, table, index): the start of a Touch.
 
-    `decisions` has what is allowed whatever the request says, `cases` what the request decides.
+    `decisions` has what is allowed whatever the request says, `cases` the rules where the request decides.
     """
 
     rules: DagRules
     principal: Principal
     decisions: dict[tuple[object, ...], Decision]
     cases: dict[tuple[object, ...], Case]
+    granted: dict[str, Decision]  # by the rule's place
     barred: Decision | None = None  # why the DAG may do nothing here
+
+    def grant(self, rule: Rule) -> Decision:
+        """The decision that a rule allows: one for all requests that it covers."""
+        decision = self.granted.get(rule.place)
+        if decision is None:
+            decision = self.granted[rule.place] = Decision(Reason.ALLOWED, "", rule.place, self.principal)
+        return decision
 
 
 class Policies:
@@ -159,7 +168,7 @@ class Policies:
             return denial
         if not _DAG_ID.fullmatch(identity.dag_id):
             return denial
-        ready = _Ready(unmapped.rules, _principal(unmapped.rules, identity.dag_id), {}, {})
+        ready = _Ready(unmapped.rules, _principal(unmapped.rules, identity.dag_id), {}, {}, {})
         passable = _OBSERVABLE if self.observes else _OBSERVABLE - {Reason.DENIED_BY_RULE}
         return _let_through(ready, identity, operation, now, self.environment, denial, passable)
 
@@ -180,7 +189,7 @@ class Policies:
         if not rules.is_active:
             barred = _refused(Reason.NO_RULE, messages.other_environment(dag_id, rules, self.environment), rules.place)
             rules = replace(rules, allow=())
-        return self._keep(dag_id, _Ready(rules, _principal(rules, dag_id), {}, {}, barred))
+        return self._keep(dag_id, _Ready(rules, _principal(rules, dag_id), {}, {}, {}, barred))
 
     def _matching(self, dag_id: str) -> list[DagRules]:
         if not _DAG_ID.fullmatch(dag_id):
@@ -280,15 +289,15 @@ def _judge(ready: _Ready, identity: Identity, operation: Operation, touch: Touch
         return decision
     case = ready.cases.get(key)
     if case is None:
-        case = rules.case(touch.action, table.name, touch.index)
+        case = rules.case(identity.dag_id, touch.action, table.name, touch.index)
         if case.allow and len(ready.decisions) + len(ready.cases) < _MAX_CASES:
             if case.is_settled:
-                return ready.decisions.setdefault(key, Decision(Reason.ALLOWED, "", case.allow[0].place, ready.principal))
+                return ready.decisions.setdefault(key, ready.grant(case.allow[0]))
             ready.cases[key] = case
     asked = Asked(identity, touch, case.keys, now)
     verdict = case.judge(asked)
     if verdict.reason is Reason.ALLOWED and verdict.rule is not None:
-        return Decision(Reason.ALLOWED, "", verdict.rule.place, ready.principal)
+        return ready.grant(verdict.rule)
     return _explained(rules, operation, asked, verdict, environment)
 
 
