@@ -35,6 +35,7 @@ _TOKEN: Final = re.compile(rb"eyJ[A-Za-z0-9_-]{12,}(?:\.[A-Za-z0-9_-]*)*")  # a 
 
 # named here, for looking up a member of an enum is slow (Python 3.11)
 _ALLOWED: Final = Reason.ALLOWED
+_OBSERVED: Final = Reason.OBSERVED
 _BROKEN: Final = Ending.BROKEN
 _SERVED: Final = Ending.SERVED
 
@@ -54,8 +55,9 @@ def decision_line(exchange: Exchange, time: str, seq: int, worker: str) -> bytes
             **_who(exchange),
             "operation": exchange.operation_name or (operation.name if operation else ""),
             "touches": _touches(operation) if operation else [],
-            "decision": "none" if reason is None else "allow" if reason is _ALLOWED else "deny",
+            "decision": "none" if reason is None else "allow" if reason is _ALLOWED or reason is _OBSERVED else "deny",
             "reason": reason,
+            "would_deny": exchange.would_deny,
             "rule": exchange.rule,
             "role_arn": exchange.role_arn,
             "policy_digest": exchange.policy_digest,
