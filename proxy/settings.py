@@ -241,7 +241,7 @@ def _flatten(mapping: Mapping, prefix: str, nodes: dict[str, Node], mistakes: Mi
     keys = {setting.key for setting in SETTINGS}
     sections = {key.rsplit(".", 1)[0] for key in keys if "." in key}
     here = tuple(sorted({key[len(prefix) :].split(".")[0] for key in keys if key.startswith(prefix)}))
-    known_keys(mapping, here, f"`{prefix[:-1]}`" if prefix else "the settings", mistakes)
+    known_keys(mapping, here, f"`{prefix[:-1]}`" if prefix else "the settings file", mistakes)
     for name, node in mapping.entries.items():
         key = prefix + name
         if key in keys:
