@@ -157,6 +157,9 @@ class Gateway:
             asyncio.create_task(self._keep_house(), name="housekeeping"),
             asyncio.create_task(self._follow_policies(), name="changes of the policies"),
         ]
+        for task in self._background:
+            task.add_done_callback(tell_defect)
+        self._warn_of_unknown_issuers()
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.audit.reopen)
 
     async def _warm_up(self) -> None:
@@ -164,6 +167,16 @@ class Gateway:
         refused = await self.roles.warm(p for p in self.current.principals() if globs.match(p.dag_id))
         for principal, refusal in refused.items():
             log.warning("role of dag '%s' could not be warmed up: %s", principal.dag_id, refusal.message)
+
+    def _warn_of_unknown_issuers(self) -> None:
+        """A workload of an issuer that only other environments have is no mistake, a misspelt one looks the same."""
+        known = {issuer.name for issuer in self.settings.issuers}
+        for workload in self.current.workloads:
+            if workload.issuer not in known:
+                log.warning(
+                    "%s: workload `%s` covers nobody here: the settings have no issuer `%s`, only %s",
+                    workload.where, workload.name, workload.issuer, ", ".join(sorted(known)),
+                )  # fmt: skip
 
     async def _follow_policies(self) -> None:
         """Swap the snapshot when the files' content changes; names and times say little where a ConfigMap is mounted."""
@@ -180,6 +193,7 @@ class Gateway:
                 self.metrics.policy_loaded(found.digest, self.settings.environment)
                 self.audit.event("policy", policy_digest=found.digest, environment=self.settings.environment)
                 log.info("policies %s are in force", found.digest[:12])
+                self._warn_of_unknown_issuers()
 
     def _changed_policies(self, seen: str) -> tuple[str, Policies | PolicyError | None]:
         """The state of the files, and what they hold if that is not `seen`. Reads and compiles: to be run in a thread."""
@@ -259,6 +273,12 @@ class Gateway:
     def render_metrics(self) -> tuple[str, bytes]:
         """Content type and text of a scrape."""
         return self.metrics.render()
+
+
+def tell_defect(task: asyncio.Task[Any]) -> None:
+    """What runs beside the requests must not end unheard."""
+    if not task.cancelled() and (defect := task.exception()) is not None:
+        log.error("a defect ended what sees to %s; restart the gateway", task.get_name(), exc_info=defect)
 
 
 def _write_status(status: WorkerStatus, missing: list[str], digest: str) -> None:
