@@ -28,7 +28,7 @@ from proxy.refusal import ANSWERS, Abandoned, Broken, Reason, Refusal, Unavailab
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from proxy.model import Credentials, Headers, Principal, RequestHead, Subject
+    from proxy.model import Credentials, Headers, Identity, Principal, RequestHead, Subject
     from proxy.policy.rules import Policies
 
 log = logging.getLogger("proxy.pipeline")
@@ -148,8 +148,7 @@ class Pipeline:
             subject = self._tokens.known(token, exchange.started) or await self._tokens.verify(token)
             exchange.subject = subject
             policies = self._policies.current
-            exchange.policy_digest = policies.digest
-            identity = exchange.identity = bind(subject, claimed_in(head.headers), policies.workloads, policies.dag_of_key)
+            identity = _bound(exchange, subject, head, policies)
 
             # What do they want?
             before = time.perf_counter()
@@ -160,7 +159,10 @@ class Pipeline:
             exchange.request_bytes = len(body)
             operation = exchange.operation = read_operation(head.headers.get(b"x-amz-target", b""), body, self._max_json_members)
 
-            # May they?
+            # May they? A caller that is slow to send its body does not keep the policies of before.
+            if (latest := self._policies.current) is not policies:
+                policies = latest
+                identity = _bound(exchange, subject, head, policies)
             decision = policies.decide(identity, operation)
             exchange.reason, exchange.message, exchange.rule = decision.reason, decision.message, decision.rule
             principal = decision.granted_role()
@@ -260,6 +262,13 @@ class Pipeline:
         reply = answer(refusal, exchange.id, exchange.message)
         exchange.status, exchange.reply_bytes = reply.status, len(reply.body)
         return reply
+
+
+def _bound(exchange: Exchange, subject: Subject, head: RequestHead, policies: Policies) -> Identity:
+    """For which DAG the subject speaks by these policies; they and the identity are put on record."""
+    exchange.policy_digest = policies.digest
+    exchange.identity = bind(subject, claimed_in(head.headers), policies.workloads, policies.dag_of_key)
+    return exchange.identity
 
 
 def answer(refusal: Refusal, decision_id: str, message: str) -> Reply:
