@@ -208,7 +208,7 @@ def http_client(ca_file: str = "") -> httpx.AsyncClient:
 async def fetch(http: httpx.AsyncClient, url: str, seconds: float = FETCH_SECONDS) -> bytes:
     """GET a small document over https (or http on this host) within `seconds`, however it drips.
 
-    Raises ValueError, OSError or httpx.InvalidURL; each says which address.
+    Raises ValueError, OSError or httpx.InvalidURL; what went wrong on the way is told with the address.
     """
     place = _checked_url(url)
     try:
