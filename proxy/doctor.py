@@ -133,7 +133,7 @@ async def _assume(gateway: Gateway, principal: Principal) -> Finding:
 async def _reach(gateway: Gateway, principal: Principal, operation: Operation) -> list[Finding]:
     """Send the probe, which can do no harm (see `proxy.worker.chain.probe`), and judge the answer."""
     credentials = await gateway.roles.credentials_for(principal)
-    pool = gateway.upstream_of(principal.region)
+    pool = gateway.upstreams.pool_of(principal.region, operation.plane)
     request = signed_request(pool.endpoint, operation.target.encode(), operation.body, credentials, time.time())
     reply = await pool.send(request, is_write=False, sent=lambda: None)
     error = summarise(operation, reply).error

@@ -82,6 +82,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("issuers", "issuers", REQUIRED, "who may sign tokens: see the issuer table"),
     Setting("aws.region", "region", REQUIRED, "Region of the tables where the policy's environment names none, and of STS"),
     Setting("aws.endpoint_url", "origin", "", "DynamoDB's endpoint", "`https://dynamodb.<region>.amazonaws.com`"),
+    Setting("aws.streams_endpoint_url", "url", "", "DynamoDB Streams' endpoint", "`aws.endpoint_url`, else AWS's own"),
     Setting("aws.sts_endpoint_url", "url", "", "STS's endpoint", "`https://sts.<region>.amazonaws.com`"),
     Setting("aws.ca_file", "file", "", "PEM bundle that DynamoDB's certificate must chain to", "the system's"),
     Setting(
@@ -101,6 +102,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("timeouts.head_seconds", "seconds", 10.0, "for a request head to arrive"),
     Setting("timeouts.body_seconds", "seconds", 30.0, "for a request body to arrive"),
     Setting("timeouts.idle_seconds", "seconds", 75.0, "before an idle connection of a caller is closed"),
+    Setting(
+        "streams.key_file",
+        "file",
+        "",
+        "keys that seal shard iterators: 32 bytes in base64 a line, the first seals, all open; the same for all replicas",
+        "a new key at each start",
+    ),
     Setting("audit.path", "sink", "-", "file of audit records, one JSON object a line; `-` is standard output"),
     Setting(
         "drain_delay_seconds",
@@ -162,6 +170,7 @@ class Settings:
     issuers: tuple[Issuer, ...]
     aws_region: str
     aws_endpoint_url: str
+    aws_streams_endpoint_url: str
     aws_sts_endpoint_url: str
     aws_ca_file: str
     aws_session_seconds: int
@@ -179,6 +188,7 @@ class Settings:
     timeouts_head_seconds: float
     timeouts_body_seconds: float
     timeouts_idle_seconds: float
+    streams_key_file: str
     audit_path: str
     drain_delay_seconds: float
     drain_timeout_seconds: float
@@ -241,7 +251,7 @@ def _flatten(mapping: Mapping, prefix: str, nodes: dict[str, Node], mistakes: Mi
     keys = {setting.key for setting in SETTINGS}
     sections = {key.rsplit(".", 1)[0] for key in keys if "." in key}
     here = tuple(sorted({key[len(prefix) :].split(".")[0] for key in keys if key.startswith(prefix)}))
-    known_keys(mapping, here, f"`{prefix[:-1]}`" if prefix else "the settings", mistakes)
+    known_keys(mapping, here, f"`{prefix[:-1]}`" if prefix else "the settings file", mistakes)
     for name, node in mapping.entries.items():
         key = prefix + name
         if key in keys:

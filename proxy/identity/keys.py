@@ -150,8 +150,8 @@ class IssuerKeys:
     async def _refresh(self) -> None:
         try:
             fresh = read_key_set(await self._published())
-        except (OSError, ValueError, httpx.HTTPError, httpx.InvalidURL) as error:
-            self._note_failure(str(error) or "no answer in time")
+        except (OSError, ValueError, httpx.InvalidURL) as error:
+            self._note_failure(str(error))
             self._on_fetch(self.issuer.name, False)
             return
         if self.failure:
@@ -171,7 +171,7 @@ class IssuerKeys:
         self.failure = failure
 
     async def _published(self) -> bytes:
-        """The issuer's key set as it stands there now. Raises OSError, ValueError or httpx.HTTPError."""
+        """The issuer's key set as it stands there now. Raises OSError, ValueError or httpx.InvalidURL."""
         source = self.issuer.keys
         if source.kind == "jwks_file":
             return await asyncio.to_thread(_read_file, source.location)
@@ -208,9 +208,16 @@ def http_client(ca_file: str = "") -> httpx.AsyncClient:
 async def fetch(http: httpx.AsyncClient, url: str, seconds: float = FETCH_SECONDS) -> bytes:
     """GET a small document over https (or http on this host) within `seconds`, however it drips.
 
-    Raises ValueError, OSError, httpx.HTTPError or httpx.InvalidURL.
+    Raises ValueError, OSError or httpx.InvalidURL; what went wrong on the way is told with the address.
     """
     place = _checked_url(url)
+    try:
+        return await _fetched(http, place, url, seconds)
+    except (httpx.HTTPError, TimeoutError) as error:
+        raise ConnectionError(f"{quoted(url)}: {str(error) or 'no answer in time'}") from error
+
+
+async def _fetched(http: httpx.AsyncClient, place: httpx.URL, url: str, seconds: float) -> bytes:
     headers = {"accept": "application/json", "accept-encoding": "identity"}
     async with asyncio.timeout(seconds), http.stream("GET", place, headers=headers) as reply:
         if reply.status_code != 200:

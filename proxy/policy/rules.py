@@ -280,7 +280,7 @@ def _let_through(
 def _judge(ready: _Ready, identity: Identity, operation: Operation, touch: Touch, now: float, environment: str) -> Decision:
     rules, table = ready.rules, touch.table
     if table[1:] != _OWN:
-        if table[1:] != rules.home:
+        if not table.is_at(rules.home):
             return _refused(Reason.FOREIGN_TABLE, messages.foreign_table(identity.dag_id, rules, operation, touch), rules.place)
         table = TableReference(table.name)
     key = (touch.action, table, touch.index)

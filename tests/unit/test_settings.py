@@ -178,7 +178,7 @@ WRONG = [
     ("tls: {key: ''}\nworkers: 0", "proxy.yaml:2: `workers` must be at least 1"),
     ("workers: two", "proxy.yaml:1: `workers` must be a whole number"),
     ("workers: -1", "proxy.yaml:1: `workers` must be at least 1"),
-    ("worker: 2", "proxy.yaml:1: the settings has no `worker`; did you mean `workers`?"),
+    ("worker: 2", "proxy.yaml:1: the settings file has no `worker`; did you mean `workers`?"),
     ("audit: {file: x}", "proxy.yaml:1: `audit` has no `file`"),
     ("audit: [x]", "proxy.yaml:1: `audit` must be a mapping"),
     ("audit: {path: [x]}", "proxy.yaml:1: `audit.path` must be a string"),

@@ -238,6 +238,14 @@ async def test_a_caller_who_leaves_does_not_end_the_fetch(ring: Ring) -> None:
         assert idp.fetches["/jwks"] == 1
 
 
+async def test_a_failure_says_which_address() -> None:
+    """Who looks into the log need not guess whether the issuer's name or its document's address is wrong."""
+    async with http_client() as http:
+        keys = IssuerKeys(issuer_with(keys=KeySource("jwks_url", "http://127.0.0.1:1/jwks")), http, clock=Clock())
+        await keys.warm()
+        assert keys.failure.startswith("'http://127.0.0.1:1/jwks': ")
+
+
 async def test_a_dripping_answer_is_given_up(ring: Ring) -> None:
     """The time for a document is a total, not a pause between bytes."""
     async with Idp(ring.rsa_a.jwk()) as idp, http_client() as http:
@@ -245,7 +253,7 @@ async def test_a_dripping_answer_is_given_up(ring: Ring) -> None:
         keys = IssuerKeys(issuer_with(keys=at(idp)), http, clock=Clock(), patience=0.05)
         with pytest.raises(Unavailable):
             await keys.key_for("rsa-a", "RS256")
-        assert keys.failure == "no answer in time"
+        assert keys.failure.endswith(": no answer in time")
 
 
 async def test_a_password_in_an_address_is_not_repeated() -> None:
