@@ -1,7 +1,7 @@
 """Where signed requests go, by Region and plane: from the settings alone, never from a request.
 
-DynamoDB has a host for tables, one for streams and one for vector search in each Region. An endpoint that the settings name stands for
-all planes that have none of their own, as emulators and VPC endpoints serve them.
+DynamoDB has a host for tables, one for streams and one for vector search in each Region. An endpoint that the settings name
+stands for all planes that have none of their own, as emulators and VPC endpoints serve them.
 """
 
 from __future__ import annotations
