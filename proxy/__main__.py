@@ -10,6 +10,7 @@ import argparse
 import importlib.util
 import os
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -121,7 +122,7 @@ def check(policies: Path) -> int:
     except PolicyError as error:
         print("\n".join(error.lines), file=sys.stderr)
         return USAGE_ERROR
-    report = check_policies(files)
+    report = check_policies(files, now=time.time())
     for line in report.lines():
         print(line)
     passed = sum(outcome.is_passed for outcome in report.outcomes)

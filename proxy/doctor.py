@@ -102,7 +102,10 @@ async def _walk(gateway: Gateway, options: argparse.Namespace) -> AsyncGenerator
     operation = read_operation(f"DynamoDB_20120810.{options.operation}".encode(), probe(options.operation, options.table))
     decision = gateway.current.decide(identity, operation, time.time())
     principal = decision.granted_role()
-    yield Finding("policy", "ok", f"{options.operation} on '{options.table}' is allowed by {decision.rule}")
+    if decision.would_deny is None:
+        yield Finding("policy", "ok", f"{options.operation} on '{options.table}' is allowed by {decision.rule}")
+    else:
+        yield Finding("policy", "note", f"let through only while the policy observes: {decision.message}")
     caller = await gateway.sts.caller_identity()
     yield Finding("sts", "ok", f"the gateway itself is {caller.arn}")
     yield await _assume(gateway, principal)

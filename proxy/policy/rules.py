@@ -96,6 +96,7 @@ class Policies:
         "_globbed",
         "_globs",
         "_homes",
+        "_never_unmapped",
         "_ready",
         "_tables",
         "_unmapped",
@@ -129,6 +130,7 @@ class Policies:
         self._tables = tables
         self._homes = homes
         self._unmapped = unmapped
+        self._never_unmapped = frozenset(workload.name for workload in workloads if not workload.may_be_unmapped)
         self._ready: dict[str, _Ready] = {}
         self._globbed: deque[str] = deque()
 
@@ -166,7 +168,7 @@ class Policies:
         unmapped = self._unmapped
         if denial.reason is not Reason.UNKNOWN_DAG or unmapped is None or now >= unmapped.until:
             return denial
-        if not _DAG_ID.fullmatch(identity.dag_id):
+        if not _DAG_ID.fullmatch(identity.dag_id) or identity.workload in self._never_unmapped:
             return denial
         ready = _Ready(unmapped.rules, _principal(unmapped.rules, identity.dag_id), {}, {}, {})
         passable = _OBSERVABLE if self.observes else _OBSERVABLE - {Reason.DENIED_BY_RULE}

@@ -47,11 +47,11 @@ def outside_attributes(rule: Rule, operation: Operation, asked: Asked) -> str:
     attributes, touch = rule.attributes or frozenset(), asked.touch
     gap = attribute_gap(attributes, asked)
     start = f"{may_not(asked.identity.dag_id, operation, touch)}: "
-    listed = ", ".join(sorted(attributes))
+    listed = _cut(sorted(attributes))
     end = ending(operation, touch)
-    given = f"and {rule.place} gives {_cut(sorted(attributes))} only"
+    given = f"and {rule.place} gives {listed} only"
     if gap is None or gap.is_unknown:
-        return f"{start}it cannot be limited to {_cut(sorted(attributes))} ({rule.place}){end}"
+        return f"{start}it cannot be limited to {listed} ({rule.place}){end}"
     if gap.names:
         them = "them" if len(gap.names) > 1 else "it"
         return f"{start}it names {_quoted(gap.names)}, {given}; leave {them} out{end}"

@@ -128,7 +128,7 @@ def test_workloads_speak_for_their_dags_and_those_of_their_teams() -> None:
             ("header", "user_agent"),
             "platform.yaml:8",
         ),
-        Workload("pods", "eks", "pod", ("*",), ("claim",), "platform.yaml:9"),
+        Workload("pods", "eks", "pod", ("*",), ("claim",), "platform.yaml:9", may_be_unmapped=False),
     )
 
 
@@ -155,7 +155,7 @@ WARNED = (
     (
         "deny",
         "{actions: [read], tables: [orders]}",
-        "`read` does not hold Scan, so this rule does not deny scanning; write [read, Scan] if it should",
+        "`read` does not hold Scan, so scanning passes this rule by; write [read, Scan] if it should not",
     ),
     (
         "allow",
@@ -170,12 +170,12 @@ WARNED = (
     (
         "allow",
         "{actions: [GetItem], tables: [orders], attributes: [status]}",
-        "requests name the key `pk` of table `orders`, so the rule allows none of them; add it",
+        "requests and their next pages name the key of table `orders`; add `pk` to `attributes`",
     ),
     (
         "allow",
-        "{actions: [Query], tables: [orders], indexes: [by_status], attributes: [pk]}",
-        "requests name the key `status` of table `orders`, so the rule allows none of them; add it",
+        "{actions: [Query], tables: [orders], indexes: [by_status, by_count], attributes: [x]}",
+        "requests and their next pages name the key of table `orders`; add `pk`, `status`, `count` to `attributes`",
     ),
     (
         "deny",
@@ -206,7 +206,7 @@ def test_what_is_probably_not_meant_is_warned_of(list_name: str, rule: str, warn
     [
         ("deny", "{actions: ['*'], tables: [orders], attributes: [pk]}"),
         ("deny", "{actions: [read, Scan], tables: [totals], attributes: [pk]}"),
-        ("allow", "{actions: [Scan], tables: [orders], attributes: [status]}"),
+        ("allow", "{actions: [Scan], tables: [orders], attributes: [status, pk]}"),
         ("allow", "{actions: [read], tables: [orders], keys: [{exact: ['a'], prefix: 'b'}, {exact: ['c']}]}"),
         ("deny", "{actions: [read, Scan], tables: [orders], keys: {prefix: '<run_id>#'}}"),
         ("allow", "{actions: [GetItem], tables: [counters], keys: {exact: ['-1.5e3', '<claim.shard>']}}"),

@@ -85,6 +85,7 @@ def test_decision_table(row: dict[str, Any]) -> None:
     identity = identity_of(
         row["dag"], row.get("task", ""), verified=row.get("verified", False), run_id=row.get("run", ""), claims=row.get("claims")
     )
+    identity = replace(identity, workload=row.get("workload", "workers"))
     operation = operation_of(row["call"], *touches_of(row))
     now = row.get("now", 1.0)
     decision = policies.decide(identity, operation, now)
