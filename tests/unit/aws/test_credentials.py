@@ -12,7 +12,7 @@ import pytest
 
 from proxy.aws.credentials import RoleCredentials
 from proxy.model import Credentials, Principal
-from proxy.refusal import Forbidden, Reason, Refusal, Unavailable
+from proxy.refusal import Forbidden, Reason, Refusal, Throttled, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
