@@ -314,8 +314,8 @@ def partiql(worker: Worker) -> None:
     assert run(Statement="SELECT pk FROM events WHERE contains(name, 'x') AND (n < 5 OR NOT begins_with(kind, 'z'))", Limit=20)[
         "Items"
     ]
-    first = run(Statement="SELECT * FROM events", Limit=5)
-    assert run(Statement="SELECT * FROM events", Limit=5, NextToken=first["NextToken"])["Items"]
+    first = run(Statement="SELECT * FROM events;", Limit=5)
+    assert run(Statement="SELECT * FROM events;", Limit=5, NextToken=first["NextToken"])["Items"]
     statement = "SELECT age FROM users WHERE username = ? AND last_name = ?"
     assert client.batch_execute_statement(Statements=[{"Statement": statement, "Parameters": values}])["Responses"][0]["Item"]
     client.execute_transaction(
