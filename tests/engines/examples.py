@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Run = Callable[["Worker"], None]
 
-ROLE = "ddb-examples"
+ROLE = "ddb-examples"  # it may do everything, so that only the policies say no
 WORKLOADS = """\
 workloads:
   pool: {issuer: idp, subject: worker-pool, dags: ["*"], dag_from: [header]}

@@ -13,8 +13,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.engines.conftest import settings_for
-from tests.engines.examples import ROLE, Examples, worker
-from tests.stack.account import administrator, create_table, policy
+from tests.engines.examples import Examples, worker
+from tests.stack.account import administrator, create_table
 from tests.stack.gateway import gateway as start
 
 if TYPE_CHECKING:
@@ -35,10 +35,7 @@ READ_STREAM = "{actions: [DescribeStream, GetShardIterator, GetRecords], tables:
 def replicas(
     account: Account, oidc_provider: IdentityProvider, logs: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Gateway, Gateway]]:
-    """Two gateways with one key file; the DAGs' role may do everything, so that only the policies say no."""
-    account.create_role(ROLE)
-    every = policy({"Effect": "Allow", "Action": "dynamodb:*", "Resource": "*"})
-    administrator(account.engine, "iam").put_role_policy(RoleName=ROLE, PolicyName="all", PolicyDocument=every)
+    """Two gateways with one key file."""
     dynamodb = administrator(account.engine, "dynamodb")
     create_table(dynamodb, "settled", "pk:S")
     create_table(dynamodb, "flowing", "pk:S")

@@ -1,4 +1,4 @@
-"""Nothing that ordinary code does is refused: the boto3 guide's examples, paginators, waiters, transactions and PartiQL.
+"""Nothing that ordinary code does is refused: the examples of the boto3 guide, paginators and waiters.
 
 Each under a policy that grants just what it needs, newest boto3 before the gateway, DynamoDB Local behind it.
 """
@@ -13,8 +13,8 @@ from boto3.dynamodb.conditions import Attr, Key
 from boto3.dynamodb.types import TypeSerializer
 
 from tests.engines.conftest import settings_for
-from tests.engines.examples import ROLE, Examples
-from tests.stack.account import administrator
+from tests.engines.examples import Examples
+from tests.stack.account import administrator, create_table
 from tests.stack.gateway import gateway as start
 
 if TYPE_CHECKING:
@@ -39,11 +39,6 @@ USERS: dict[str, Any] = {
     ],
     "ProvisionedThroughput": {"ReadCapacityUnits": 5, "WriteCapacityUnits": 5},
 }
-SINGLE: dict[str, Any] = {
-    "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
-    "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
-    "BillingMode": "PAY_PER_REQUEST",
-}
 JANE: dict[str, Any] = {
     "username": "janedoe",
     "first_name": "Jane",
@@ -63,28 +58,11 @@ def typed(item: dict[str, Any]) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def gateway(account: Account, oidc_provider: IdentityProvider, dynamodb_local: str, logs: Path) -> Iterator[Gateway]:
     """A gateway with the examples' policies, before tables with something in them."""
-    account.create_role(ROLE)
     dynamodb = administrator(account.engine, "dynamodb", dynamodb_local)
     dynamodb.create_table(TableName="users", **USERS)
     for name in ("gone", "waited"):
-        dynamodb.create_table(TableName=name, **SINGLE)
-    dynamodb.create_table(
-        TableName="events",
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "n", "KeyType": "RANGE"}],
-        AttributeDefinitions=[
-            {"AttributeName": "pk", "AttributeType": "S"},
-            {"AttributeName": "kind", "AttributeType": "S"},
-            {"AttributeName": "n", "AttributeType": "N"},
-        ],
-        BillingMode="PAY_PER_REQUEST",
-        GlobalSecondaryIndexes=[
-            {
-                "IndexName": "by_kind",
-                "KeySchema": [{"AttributeName": "kind", "KeyType": "HASH"}, {"AttributeName": "n", "KeyType": "RANGE"}],
-                "Projection": {"ProjectionType": "ALL"},
-            }
-        ],
-    )
+        create_table(dynamodb, name, "pk:S")
+    create_table(dynamodb, "events", "pk:S", "n:N", by_kind=("kind:S", "n:N"))
     dynamodb.put_item(TableName="users", Item=typed(JANE))
     for n in range(20):
         dynamodb.put_item(TableName="events", Item=typed({"pk": "all", "n": n, "kind": f"k{n % 2}", "name": "x"}))
@@ -133,10 +111,10 @@ def updating_and_deleting_an_item(worker: Worker) -> None:
     table.update_item(Key=key, UpdateExpression="SET age = :val1", ExpressionAttributeValues={":val1": 26})
     table.update_item(
         Key=key,
-        UpdateExpression="SET address.#s = :s, tags = list_append(if_not_exists(tags, :none), :tags) REMOVE first_name ADD age :one",
+        UpdateExpression="SET address.#s = :s, tags = list_append(if_not_exists(tags, :no), :tags) REMOVE first_name ADD age :n",
         ConditionExpression=Attr("account_type").eq("standard_user") & Attr("address.city").begins_with("Los"),
         ExpressionAttributeNames={"#s": "state"},
-        ExpressionAttributeValues={":s": "NY", ":none": [], ":tags": ["a"], ":one": Decimal(1)},
+        ExpressionAttributeValues={":s": "NY", ":no": [], ":tags": ["a"], ":n": Decimal(1)},
         ReturnValues="UPDATED_NEW",
     )
     table.delete_item(Key=key)
@@ -249,121 +227,6 @@ def listing_tables(worker: Worker) -> None:
 def waiting_for_a_table(worker: Worker) -> None:
     """The waiter table_exists."""
     worker.client().get_waiter("table_exists").wait(TableName="waited")
-
-
-# ------------------------------------------------------------------- transactions and PartiQL
-
-
-@GUIDE.needs(
-    "{actions: [PutItem, UpdateItem, DeleteItem], tables: [users]}", "{actions: [ConditionCheckItem, GetItem], tables: [users]}"
-)
-def transacting(worker: Worker) -> None:
-    """transact_write_items with each of its four verbs, and transact_get_items."""
-    client = worker.client()
-    keys = [typed({**JANES_KEY, "username": f"t{n}"}) for n in range(3)]
-    for _ in range(2):
-        client.transact_write_items(
-            TransactItems=[
-                {"Put": {"TableName": "users", "Item": keys[0], "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}},
-                {
-                    "Update": {
-                        "TableName": "users",
-                        "Key": keys[1],
-                        "UpdateExpression": "SET age = :a",
-                        "ExpressionAttributeValues": {":a": {"N": "1"}},
-                    }
-                },
-                {"Delete": {"TableName": "users", "Key": keys[2]}},
-                {
-                    "ConditionCheck": {
-                        "TableName": "users",
-                        "Key": typed(JANES_KEY),
-                        "ConditionExpression": "attribute_exists(username)",
-                    }
-                },
-            ],
-            ClientRequestToken="once",
-        )
-    found = client.transact_get_items(TransactItems=[{"Get": {"TableName": "users", "Key": key}} for key in keys[:2]])
-    assert all("Item" in response for response in found["Responses"])
-
-
-@GUIDE.needs(
-    "{actions: [PartiQLInsert, PartiQLUpdate, PartiQLDelete], tables: [users]}",
-    "{actions: [PartiQLSelect], tables: [users, events]}",
-    "{actions: [PartiQLSelect], tables: [events], indexes: [by_kind]}",
-)
-def partiql(worker: Worker) -> None:
-    """The documentation's statements, one by one and in batches and transactions."""
-    client = worker.client()
-    run = client.execute_statement
-    values = [{"S": "partiql"}, {"S": "Doe"}]
-    run(
-        Statement="INSERT INTO users VALUE {'username': ?, 'last_name': ?, 'awards': [2018], 'info': {'plot': 'a ''b'''}}",
-        Parameters=values,
-    )
-    run(Statement="UPDATE \"users\" SET age = 1 SET info.plot = 'new' WHERE username = ? AND last_name = ?", Parameters=values)
-    run(Statement="UPDATE users REMOVE awards[0] WHERE username = ? AND last_name = ? RETURNING ALL NEW *", Parameters=values)
-    assert run(Statement="SELECT * FROM users WHERE username = ? AND last_name = ?", Parameters=values)["Items"][0]["age"] == {
-        "N": "1"
-    }
-    assert run(
-        Statement="SELECT username, info.plot FROM \"users\" WHERE username IN ['partiql', 'janedoe'] AND age > 0 ORDER BY username DESC"
-    )["Items"]
-    assert run(Statement='SELECT n FROM "events"."by_kind" WHERE kind = \'k1\' AND n BETWEEN 1 AND 9')["Items"]
-    assert run(Statement="SELECT pk FROM events WHERE contains(name, 'x') AND (n < 5 OR NOT begins_with(kind, 'z'))", Limit=20)[
-        "Items"
-    ]
-    first = run(Statement="SELECT * FROM events;", Limit=5)
-    assert run(Statement="SELECT * FROM events;", Limit=5, NextToken=first["NextToken"])["Items"]
-    statement = "SELECT age FROM users WHERE username = ? AND last_name = ?"
-    assert client.batch_execute_statement(Statements=[{"Statement": statement, "Parameters": values}])["Responses"][0]["Item"]
-    client.execute_transaction(
-        TransactStatements=[
-            {"Statement": "DELETE FROM users WHERE username = ? AND last_name = ?", "Parameters": values},
-            {
-                "Statement": "INSERT INTO users VALUE {'username': 'more', 'last_name': 'x', 's': <<'a', 'b'>>, 'n': -1.5e3, 'z': null}"
-            },
-        ]
-    )
-
-
-@GUIDE.needs("{actions: [PartiQLUpdate], tables: [events]}", "{actions: [ConditionCheckItem, PartiQLSelect], tables: [users]}")
-def partiql_transaction_with_a_check(worker: Worker) -> None:
-    """EXISTS beside an UPDATE, and a transaction of reads."""
-    client = worker.client()
-    client.execute_transaction(
-        TransactStatements=[
-            {"Statement": "EXISTS(SELECT * FROM users WHERE username = 'janedoe' AND last_name = 'Doe' AND age = 25)"},
-            {"Statement": "UPDATE events SET name = 'y' WHERE pk = 'all' AND n = 3"},
-        ],
-        ClientRequestToken="statements",
-    )
-    read = {"Statement": "SELECT * FROM users WHERE username = 'janedoe' AND last_name = 'Doe'"}
-    assert client.execute_transaction(TransactStatements=[read])["Responses"][0]["Item"]
-
-
-# --------------------------------------------------------------------------- legacy parameters
-
-
-@GUIDE.needs(
-    "{actions: [GetItem, Query], tables: [users]}",
-    "{actions: [PutItem, UpdateItem, DeleteItem], tables: [users]}",
-    "{actions: [Scan], tables: [users]}",
-)
-def legacy_parameters(worker: Worker) -> None:
-    """What code from before expressions says."""
-    client = worker.client()
-    key = typed({**JANES_KEY, "username": "legacy"})
-    client.put_item(TableName="users", Item=key, Expected={"username": {"Exists": False}})
-    update = {"age": {"Action": "ADD", "Value": {"N": "1"}}, "tmp": {"Action": "DELETE"}, "name": {"Value": {"S": "n"}}}
-    client.update_item(TableName="users", Key=key, AttributeUpdates=update, Expected={"age": {"ComparisonOperator": "NULL"}})
-    assert client.get_item(TableName="users", Key=key, AttributesToGet=["age"])["Item"] == {"age": {"N": "1"}}
-    equal = {"ComparisonOperator": "EQ", "AttributeValueList": [{"S": "legacy"}]}
-    more = {"age": {"ComparisonOperator": "GT", "AttributeValueList": [{"N": "0"}]}}
-    assert client.query(TableName="users", KeyConditions={"username": equal}, QueryFilter=more)["Count"] == 1
-    assert client.scan(TableName="users", ScanFilter={"username": equal, **more}, ConditionalOperator="AND")["Count"] == 1
-    client.delete_item(TableName="users", Key=key, Expected={"age": {"Value": {"N": "1"}}, "last_name": {"Value": {"S": "Doe"}}})
 
 
 @pytest.mark.parametrize("name", list(GUIDE))

@@ -11,7 +11,7 @@ import pytest
 from boto3.dynamodb.conditions import Attr, Key
 
 from tests.engines.conftest import settings_for
-from tests.engines.examples import ROLE, Examples
+from tests.engines.examples import Examples
 from tests.stack.account import administrator, create_table
 from tests.stack.gateway import gateway as start
 
@@ -39,7 +39,6 @@ EQUAL = {"ComparisonOperator": "EQ", "AttributeValueList": [PK]}
 @pytest.fixture(scope="module")
 def gateway(account: Account, oidc_provider: IdentityProvider, dynamodb_local: str, logs: Path) -> Iterator[Gateway]:
     """A gateway with the examples' policies, before tables with something in them."""
-    account.create_role(ROLE)
     dynamodb = administrator(account.engine, "dynamodb", dynamodb_local)
     create_table(dynamodb, "sales", "pk:S", "sk:S", by_state=("state:S", "pk:S"))
     create_table(dynamodb, "readings", "sensor:N", "at:N")

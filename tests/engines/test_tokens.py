@@ -198,7 +198,7 @@ def test_a_dag_that_no_policy_names_is_told_where_to_add_it(identity_gateway: Ga
 def test_a_token_of_an_unknown_issuer_is_refused(
     identity_gateway: Gateway, oidc_provider: IdentityProvider, tmp_path: Path
 ) -> None:
-    """Its signature is never looked at, and what it says of itself is not repeated; the message has the issuers that are known."""
+    """Its signature is never looked at; the message names the issuers that are known, not what the token says of itself."""
     with start_provider(tmp_path) as other:
         reason, code, message = mistake(identity_gateway.url, other.token("dag-orders"))
     assert (reason, code) == ("unknown_issuer", "UnrecognizedClientException")
