@@ -82,7 +82,7 @@ def transacting(worker: Worker) -> None:
                     }
                 },
             ],
-            ClientRequestToken="once",
+            ClientRequestToken="each-of-four-verbs",
         )
     found = client.transact_get_items(TransactItems=[{"Get": {"TableName": "members", "Key": key}} for key in keys[:2]])
     assert all("Item" in response for response in found["Responses"])
@@ -130,7 +130,7 @@ def partiql_transaction_with_a_check(worker: Worker) -> None:
             {"Statement": "EXISTS(SELECT * FROM members WHERE username = 'janedoe' AND last_name = 'Doe' AND age = 25)"},
             {"Statement": "UPDATE shows SET name = 'y' WHERE pk = 'all' AND n = 3"},
         ],
-        ClientRequestToken="statements",
+        ClientRequestToken="update-and-check",
     )
     read = {"Statement": "SELECT * FROM members WHERE username = 'janedoe' AND last_name = 'Doe'"}
     assert client.execute_transaction(TransactStatements=[read])["Responses"][0]["Item"]
