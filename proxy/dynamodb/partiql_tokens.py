@@ -1,4 +1,5 @@
-"""The tokens of a PartiQL statement. What is not one of these is refused: comments, `;`, `@`, Ion literals, names with `$`.
+"""The tokens of a PartiQL statement. What is not one of these is refused: comments, `@`, Ion literals, names with
+`$`, and `;` but for one at the very end, where it says nothing.
 
 A name in double quotes is a name whatever it holds, text in single quotes is a string; a doubled quote stands for itself.
 Bare names are taken in exact case, as DynamoDB takes them; keywords are so in any case and must be quoted to be names.
@@ -22,6 +23,7 @@ KEYWORDS = frozenset(_KEYWORDS.split())
 # No part can match one text in two ways, and quantifiers are possessive: time is linear in the text.
 _TOKEN = re.compile(
     r"""[ \t\r\n]++
+    |;(?=[ \t\r\n]*+\Z)
     |(?P<string>'[^']*+(?:''[^']*+)*+')
     |(?P<name>"[^"]*+(?:""[^"]*+)*+")
     |(?P<word>[A-Za-z_][A-Za-z0-9_]*+)

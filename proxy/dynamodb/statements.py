@@ -1,8 +1,8 @@
 """PartiQL: from judged statements to touches, one for each statement, with what each proves.
 
-A statement is forwarded as it was received. It was read by a closed grammar over closed tokens (no comments, no `;`, ASCII
-white space), so nothing in it can be read in two ways; printing it anew would put the printer's mistakes between what was
-judged and what is done, and change the text to which a NextToken is bound.
+A statement is forwarded as it was received. It was read by a closed grammar over closed tokens (no comments, nothing after
+`;`, ASCII white space), so nothing in it can be read in two ways; printing it anew would put the printer's mistakes between
+what was judged and what is done, and change the text to which a NextToken is bound.
 """
 
 from __future__ import annotations
