@@ -10,7 +10,8 @@ import json
 import random
 import urllib.error
 import urllib.request
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -21,6 +22,9 @@ from proxy.policy.document import read_policies
 from proxy.refusal import Unreadable
 from proxy.yaml_source import Mistakes
 from tests.made_requests import INDEX, RequestMaker
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 TARGETS = {row.name: row.target for row in OPERATIONS if row.kind in ("data", "partiql") and row.name != "SearchVectors"}
 IDENTITY = Identity(Subject("idp", "worker", {}, ("*",), 0.0, "id"), "dag", Evidence.CLAIMED, "header", "")
@@ -36,8 +40,8 @@ ON_INDEX = ["Query", "PartiQLSelect"]
 class Case(NamedTuple):
     """One policy, and what it gives."""
 
-    allow: dict[str, Any] = {}  # beside actions and tables
-    deny: dict[str, Any] = {}
+    allow: Mapping[str, Any] = MappingProxyType({})  # beside actions and tables
+    deny: Mapping[str, Any] = MappingProxyType({})
     given: str = ""  # beginning of the partition keys that it gives
     taken: str = ""  # beginning of those that it takes away
     attributes: tuple[str, ...] = HIDDEN  # of HIDDEN, those that it gives
