@@ -89,6 +89,16 @@ def test_scan_and_filters_pin_nothing() -> None:
     assert facts("Scan", ExclusiveStartKey=KEY).pins == {}
 
 
+def test_a_long_projection_costs_a_batch_one_set() -> None:
+    """Keys of one table share the set of attributes; a key that has another attribute names it all the same."""
+    other = KEY | {"x": {"S": "a"}}
+    wanted = {"Keys": [KEY, KEY, other], "AttributesToGet": [f"a{number}" for number in range(100)]}
+    first, second, third = all_facts("BatchGetItem", {"RequestItems": {"orders": wanted}})
+    assert second.named is first.named
+    assert len(first.named) == 102
+    assert third.named == first.named | {"x"}
+
+
 def test_each_member_of_a_batch_has_its_own_key() -> None:
     """Keys of one table share its projection, members of a transaction share nothing."""
     keys = [{"pk": {"S": "a"}}, {"pk": {"S": "b"}}]

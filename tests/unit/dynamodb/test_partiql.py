@@ -305,3 +305,15 @@ def test_anything_else_is_refused_and_nothing_else_happens(start: str, text: str
         return
     assert read.table == "orders"
     assert read.parameters <= text.count("?")
+
+
+def test_a_statement_may_end_in_white_space() -> None:
+    """White space belongs to the token after it, the end included: a long tail of it is passed over once."""
+    text = "SELECT a FROM orders WHERE pk = 'a'"
+    assert read_statement(text + " \r\n\t" * 2000) == read_statement(text)
+
+
+def test_what_is_said_of_one_attribute_adds_up() -> None:
+    """Each equality of a conjunction counts, in the order of the statement."""
+    proven = read_statement("SELECT a FROM orders WHERE pk = 'a' AND sk = 1 AND pk IN ('b', ?) AND (pk = 'c')").equalities
+    assert proven == {"pk": (Literal("S", "a"), Literal("S", "b"), Parameter(0), Literal("S", "c")), "sk": (Literal("N", "1"),)}
