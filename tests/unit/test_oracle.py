@@ -102,8 +102,6 @@ def test_nothing_that_the_oracle_finds_escapes(operation: str) -> None:
         for one in found:
             assert not escapes(one, allow, deny), one
 
-    for number in range(
-        30 if operation in CONTROL else 200
-    ):
+    for number in range(30 if operation in CONTROL else 200):
         judge(Random(f"{operation} {number}"))
     assert len(let_through) >= 3
