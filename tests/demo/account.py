@@ -48,7 +48,7 @@ class Blueprint:
         tables: dict[str, str] = {}
         declared: dict[str, TableDeclaration] = {}
         for file in document.teams:
-            tables.update(resolution.tables_of(file))
+            tables.update(resolution.names.tables_of(file))
             declared.update(file.tables)
         return cls(policies, tables, declared, region)
 
@@ -118,7 +118,7 @@ def _policy(statements: list[dict[str, Any]]) -> str:
 def _schema(table: TableDeclaration) -> dict[str, Any]:
     """The arguments of CreateTable for a declared table."""
     keys = [key for key in (table.key, *table.indexes.values()) if key is not None]
-    types = {name: kind for key in keys for name, kind in key.attributes}
+    types = {name: kind for key in keys for name, kind in (*key.partition, *key.sort)}
     capacity = {"ReadCapacityUnits": 100, "WriteCapacityUnits": 100}
     indexes = [
         {
@@ -140,4 +140,5 @@ def _schema(table: TableDeclaration) -> dict[str, Any]:
 def _key_schema(key: KeySchema | None) -> list[dict[str, str]]:
     if key is None:
         return []
-    return [{"AttributeName": name, "KeyType": kind} for (name, _), kind in zip(key.attributes, ("HASH", "RANGE"), strict=False)]
+    parts = (("HASH", key.partition), ("RANGE", key.sort))
+    return [{"AttributeName": name, "KeyType": kind} for kind, attributes in parts for name, _ in attributes]

@@ -164,10 +164,11 @@ def records(stack: Stack, count: int, **wanted: object) -> list[dict[str, Any]]:
 
 
 def metric(stack: Stack, name: str, labels: dict[str, str], value: int) -> str:
-    """The line of /metrics with all of these labels. Raises StoryBroke unless it has this value."""
+    """The line of /metrics with all of these labels that has counted. Raises StoryBroke unless it has this value."""
     parts = [f'{label}="{text}"' for label, text in labels.items()]
     lines = stack.gateway.metrics().splitlines()
-    found = [line for line in lines if line.startswith(f"dynamodb_proxy_{name}{{") and all(part in line for part in parts)]
+    named = [line for line in lines if line.startswith(f"dynamodb_proxy_{name}{{") and all(part in line for part in parts)]
+    found = [line for line in named if not line.endswith(" 0.0")]  # some are there from the start, at zero
     expect(len(found) == 1 and float(found[0].rpartition(" ")[2]) == value, f"{name} of {labels} is {value}", found)
     return found[0]
 
