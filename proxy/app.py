@@ -1,7 +1,8 @@
 """Composition root: builds every long-lived part once, starts it, tells whether it is ready, and stops it.
 
-One process serves the data plane, or `workers` of them share its port; each composes itself in the ASGI lifespan (decision 19). The
-admin port belongs to the first process in both cases, in a thread of its own: a scrape never holds the data plane's loop.
+One process serves the data plane, or `workers` of them share its port; each composes itself in the ASGI lifespan (decision
+19). The admin port belongs to the first process in both cases, in a thread of its own: a scrape never holds the data plane's
+loop.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ RUNTIME_VARIABLE = "DYNAMODB_PROXY_RUNTIME_DIR"  # set by the parent of several 
 HOUSEKEEPING_SECONDS = 1.0
 POLICY_POLL_SECONDS = 2.0
 SILENT_WORKER_SECONDS = 30.0
+LAST_WORDS_SECONDS = 2.0
 CANNOT_START = 3
 
 
@@ -71,9 +73,12 @@ class Journal:
         self.audit.decision(exchange)
 
     def outcome(self, exchange: Exchange) -> None:
-        """Record how it ended."""
-        self.audit.outcome(exchange)
-        self.metrics.record(exchange, self._source.current)
+        """Record how it ended. Never raises: what was done is done, and its answer must reach the caller."""
+        for record in (self.audit.outcome, lambda ended: self.metrics.record(ended, self._source.current)):
+            try:
+                record(exchange)
+            except Exception:
+                log.exception("the outcome of decision %s is not recorded in full", exchange.id)
 
 
 class Gateway:
@@ -87,7 +92,7 @@ class Gateway:
         self.metrics = Metrics(__version__, settings.workers)
         self.metrics.policy_loaded(self.current.digest, settings.environment)
         self.audit = AuditLog(LineSink(settings.audit_path), self.metrics)
-        self.tokens = TokenVerifier(settings.issuers)
+        self.tokens = TokenVerifier(settings.issuers, on_fetch=self.metrics.keys_fetched)
         self.sts = StsClient(
             settings.aws_region,
             settings.aws_sts_endpoint_url,
@@ -105,6 +110,8 @@ class Gateway:
             journal=Journal(self.audit, self.metrics, self),
             max_json_members=settings.limits_json_members,
         )
+        for principal in self.current.principals():
+            self.upstream_of(principal.region)  # reads the trusted authorities: not within a request
         self.edge_state: MutableMapping[str, Any] = {}
         self._background: list[asyncio.Task[Any]] = []
 
@@ -182,7 +189,8 @@ class Gateway:
             texts = policy_texts(settings.policies)
             state = digest_of(texts)
             return state, None if state == seen else policies_of(texts, settings.environment, settings.aws_region)
-        except PolicyError as error:
+        except (PolicyError, OSError) as problem:
+            error = problem if isinstance(problem, PolicyError) else PolicyError([f"{settings.policies}: {problem.strerror}"])
             state = state or str(error)
             return state, None if state == seen else error
 
@@ -201,7 +209,7 @@ class Gateway:
                         fetched[issuer.name] = issuer.generation
                         self.audit.event("keys", issuer=issuer.name, generation=str(issuer.generation))
                 if status is not None:
-                    status.write(missing, self.current.digest)
+                    _write_status(status, missing, self.current.digest)
                 await asyncio.sleep(HOUSEKEEPING_SECONDS)
         finally:
             if status is not None:
@@ -213,7 +221,10 @@ class Gateway:
         if self.edge_state.get("draining"):
             missing.append("draining")
         if not self.tokens.is_ready:
-            missing += [f"keys of issuer {issuer.name}: {issuer.failure or 'being fetched'}" for issuer in self.tokens.status()]
+            missing += [
+                f"keys of issuer {issuer.name}: {'cannot be had, the log says why' if issuer.failure else 'being fetched'}"
+                for issuer in self.tokens.status()
+            ]
         if self.audit.is_failing:
             missing.append("the audit sink takes no records")
         return missing
@@ -224,6 +235,8 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
         await self.close_connections()
+        if (edge := self.edge_state.get("edge")) and edge.requests:  # over the drain timeout: now broken, and on record
+            await asyncio.wait(edge.requests, timeout=LAST_WORDS_SECONDS)
         self.audit.event("stop")
         if left := self.audit.close():
             log.error("%d audit records could not be written", left)
@@ -246,6 +259,14 @@ class Gateway:
     def render_metrics(self) -> tuple[str, bytes]:
         """Content type and text of a scrape."""
         return self.metrics.render()
+
+
+def _write_status(status: WorkerStatus, missing: list[str], digest: str) -> None:
+    """A worker that cannot say how it is counts as silent in the end; that must not stop its housekeeping."""
+    try:
+        status.write(missing, digest)
+    except OSError as error:
+        log.error("the state of this worker cannot be written: %s", error.strerror)
 
 
 def default_endpoint(region: str) -> str:
@@ -305,7 +326,11 @@ class Fleet:
 
 def create_app() -> LifespanApp:
     """The app of a spawned worker, which finds the settings as its parent did."""
-    settings = load_settings(settings_path(None), os.environ)
+    try:
+        settings = load_settings(settings_path(None), os.environ)
+    except SettingsError as error:
+        print("the settings have changed and cannot be used", *error.lines, sep="\n  ", file=sys.stderr)
+        sys.exit(CANNOT_START)
     configure_logging(settings.log_level)
     return LifespanApp(settings)
 
@@ -335,6 +360,7 @@ def configure_logging(level: str) -> None:
 def serve(settings: Settings) -> int:
     """Serve until a signal. Returns the exit status: 0 after a drain, 2 for mistakes, 3 where a port or file cannot be had."""
     configure_logging(settings.log_level)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is an audit file to open anew
     problems = problems_before_start(settings)
     if problems:
         print("the gateway cannot start; nothing was started", *problems, sep="\n  ", file=sys.stderr)
@@ -355,10 +381,11 @@ def problems_before_start(settings: Settings) -> list[str]:
         return error.lines
     own = variable_pointing_at(os.environ, settings.listen.host, settings.listen.port)
     if own:
-        return [
-            f"{own} points at this gateway's own port, so its AWS credentials would come from itself; "
-            "unset it for the gateway, it is meant for workers"
-        ]
+        problem = f"{own} points at this gateway's own port, so its AWS credentials would come from itself"
+        return [f"{problem}; unset it for the gateway, it is meant for workers"]
+    unusable = [problem for file in _authorities(settings) if (problem := _problem_of_authorities(file))]
+    if unusable:
+        return unusable
     try:
         sink = LineSink(settings.audit_path)
         sink.check()
@@ -366,6 +393,20 @@ def problems_before_start(settings: Settings) -> list[str]:
     except OSError as error:
         return [f"`audit.path`: `{settings.audit_path}` cannot be written: {error.strerror}"]
     return []
+
+
+def _authorities(settings: Settings) -> list[str]:
+    """The files of trusted authorities that the settings name, each once."""
+    return sorted({settings.aws_ca_file, *(issuer.keys.ca_file for issuer in settings.issuers)} - {""})
+
+
+def _problem_of_authorities(file: str) -> str:
+    try:
+        ssl.create_default_context(cafile=file)
+    except OSError as error:  # SSLError is one
+        cause = "holds no certificate in PEM form" if isinstance(error, ssl.SSLError) else error.strerror
+        return f"`ca_file`: `{file}`: {cause}; give a bundle of PEM certificates"
+    return ""
 
 
 def _serve_both_planes(settings: Settings, directory: Path) -> int:

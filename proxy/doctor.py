@@ -1,13 +1,14 @@
 """`dynamodb-proxy doctor --config` in the gateway: the same chain, walked with the gateway's own parts, each by itself.
 
-Nothing is simulated: keys are fetched, the token is verified, the policy decides, the role is assumed, and one harmless signed request
-goes to the table. Without a token the walk goes on for the DAG that was named, as if its identity were verified.
+Nothing is simulated: keys are fetched, the token is verified, the policy decides, the role is assumed, and one harmless signed
+request goes to the table. Without a token the walk goes on for the DAG that was named, as if its identity were verified.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from proxy.app import Gateway, configure_logging, problems_before_start
@@ -22,7 +23,8 @@ from proxy.worker.chain import LINK_OF_REASON, PROBES, Finding, judge_answer, pr
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
+    from pathlib import Path
     from typing import TextIO
 
     from proxy.model import Operation, Principal
@@ -42,25 +44,27 @@ async def _collect(settings: Settings, options: argparse.Namespace) -> list[Find
     gateway = Gateway(settings)
     findings = []
     try:
-        async for finding in walk(gateway, options):
-            findings.append(finding)
-            if finding.state == "broken":
-                break
+        async with aclosing(walk(gateway, options)) as steps:
+            async for finding in steps:
+                findings.append(finding)
+                if finding.state == "broken":
+                    break
     finally:
         await gateway.close_connections()
     return findings
 
 
-async def walk(gateway: Gateway, options: argparse.Namespace) -> AsyncIterator[Finding]:
+async def walk(gateway: Gateway, options: argparse.Namespace) -> AsyncGenerator[Finding]:
     """The findings in order."""
     try:
-        async for finding in _walk(gateway, options):
-            yield finding
+        async with aclosing(_walk(gateway, options)) as steps:
+            async for finding in steps:
+                yield finding
     except Refusal as refusal:
         yield Finding(LINK_OF_REASON[refusal.reason], "broken", f"{refusal.reason}: {refusal.message}")
 
 
-async def _walk(gateway: Gateway, options: argparse.Namespace) -> AsyncIterator[Finding]:
+async def _walk(gateway: Gateway, options: argparse.Namespace) -> AsyncGenerator[Finding]:
     await gateway.tokens.warm()
     for issuer in gateway.tokens.status():
         if issuer.keys:
@@ -72,19 +76,29 @@ async def _walk(gateway: Gateway, options: argparse.Namespace) -> AsyncIterator[
                 f"{issuer.name} ({issuer.issuer}): {issuer.failure}",
                 "look at its `keys` and at the network policy",
             )
-    identity = await _identity(gateway, options)
-    if identity is None:
+    if options.token_file is None and not options.dag:
         yield Finding("token", "note", "name a token with --token-file, or a DAG with --dag, to walk on")
         return
-    if options.token_file is not None:
-        yield Finding("token", "ok", f"subject '{identity.subject.subject}' of issuer '{identity.subject.issuer}'")
+    if options.token_file is None:
+        yield Finding("token", "note", f"none was named: the walk goes on as if one for '{options.dag}' were verified")
+        identity = _assumed(options.dag)
+    else:
+        token = _token_of(options.token_file)
+        if isinstance(token, Finding):
+            yield token
+            return
+        subject = await gateway.tokens.verify(token_in({b"x-dag-token": token}))
+        yield Finding("token", "ok", f"subject '{subject.subject}' of issuer '{subject.issuer}'")
+        claimed = Claimed(dag_id=options.dag or "")
+        identity = bind(subject, claimed, gateway.current.workloads, gateway.current.dag_of_key)
+        yield Finding("dag", "ok", f"speaks for '{identity.dag_id}' ({identity.evidence}, by {identity.source})")
     yield Finding("gateway", "ok", f"policies {gateway.current.digest[:12]} are loaded")
-    yield Finding("dag", "ok", f"speaks for '{identity.dag_id}' ({identity.evidence}, by {identity.source})")
     if not options.table:
         yield Finding("policy", "note", "name a table with --table to walk on")
         return
     if options.operation not in PROBES:
         yield Finding("policy", "broken", f"doctor cannot try {options.operation}", f"use one of {', '.join(PROBES)}")
+        return
     operation = read_operation(f"DynamoDB_20120810.{options.operation}".encode(), probe(options.operation, options.table))
     decision = gateway.current.decide(identity, operation)
     principal = decision.granted_role()
@@ -93,23 +107,21 @@ async def _walk(gateway: Gateway, options: argparse.Namespace) -> AsyncIterator[
     yield Finding("sts", "ok", f"the gateway itself is {caller.arn}")
     yield await _assume(gateway, principal)
     for finding in await _reach(gateway, principal, operation):
-        if finding.link in ("role", "sts", "table"):
+        if finding.link == "table" or finding.state == "broken":  # the others were told above, with what was found
             yield finding
 
 
-async def _identity(gateway: Gateway, options: argparse.Namespace) -> Identity | None:
-    claimed = Claimed(dag_id=options.dag or "")
-    if options.token_file is not None:
-        try:
-            token = options.token_file.read_bytes()
-        except OSError as error:
-            raise SystemExit(f"{options.token_file} cannot be read: {error.strerror}") from None
-        subject = await gateway.tokens.verify(token_in({b"x-dag-token": token}))
-        return bind(subject, claimed, gateway.current.workloads, gateway.current.dag_of_key)
-    if options.dag:
-        nobody = Subject("doctor", "doctor", {}, ("*",), time.time() + 60, "")
-        return Identity(nobody, options.dag, Evidence.VERIFIED, "claim", "")
-    return None
+def _token_of(file: Path) -> bytes | Finding:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        return Finding("token", "broken", f"{file} cannot be read: {error.strerror}", "look at its path, mount and mode")
+
+
+def _assumed(dag_id: str) -> Identity:
+    """A verified identity that nobody proved, to judge the rest of the chain by."""
+    nobody = Subject("doctor", "doctor", {}, ("*",), time.time() + 60, "")
+    return Identity(nobody, dag_id, Evidence.VERIFIED, "claim", "")
 
 
 async def _assume(gateway: Gateway, principal: Principal) -> Finding:

@@ -11,6 +11,7 @@ import logging
 import re
 import secrets
 import time
+import traceback
 import zlib
 from typing import TYPE_CHECKING, Protocol
 
@@ -35,6 +36,7 @@ log = logging.getLogger("proxy.pipeline")
 # The only headers of the caller's that travel on. They tie AWS's own logs to the worker's, and are never signed.
 _FORWARDED = (b"amz-sdk-invocation-id", b"amz-sdk-request")
 _FORWARDABLE = re.compile(rb"[0-9A-Za-z=; ._:+-]{1,128}")
+_INVOCATION_ID = re.compile(rb"[0-9A-Za-z-]{1,64}")
 _ATTEMPT = re.compile(rb"(?:^|[; ])attempt=([0-9]{1,3})(?![0-9])")
 # AWS's words for "I do not accept who signed this": it judged our own session, so the caller can do nothing about it.
 _REFUSED_SIGNERS = frozenset(
@@ -151,8 +153,10 @@ class Pipeline:
 
             # What do they want?
             before = time.perf_counter()
-            body = await incoming.read()
-            waited = time.perf_counter() - before
+            try:
+                body = await incoming.read()
+            finally:
+                waited = time.perf_counter() - before  # the caller's time, also of a caller who is too slow
             exchange.request_bytes = len(body)
             operation = exchange.operation = read_operation(head.headers.get(b"x-amz-target", b""), body, self._max_json_members)
 
@@ -176,11 +180,14 @@ class Pipeline:
         except Abandoned:
             exchange.ending = Ending.ABANDONED
             return None
-        except Exception:
-            log.exception("defect while serving decision %s", exchange.id)
+        except Exception as defect:  # noqa: BLE001 - whatever it is, the caller is answered and the outcome recorded
+            _log_defect("serving decision", exchange, defect)
             reply = self._refuse(
                 exchange, Broken(Reason.INTERNAL_ERROR, "the gateway failed on this request; its log has the trace")
             )
+        except BaseException:  # cancelled at the end of the process: what was sent has an unknown outcome
+            exchange.ending = Ending.BROKEN
+            raise
         finally:
             exchange.gateway_seconds = time.perf_counter() - ticks - waited - exchange.upstream_seconds
             self._journal.outcome(exchange)
@@ -197,7 +204,8 @@ class Pipeline:
         exchange = Exchange(secrets.token_hex(8), self._clock(), head.peer)
         headers = head.headers
         exchange.operation_name = operation_name(headers.get(b"x-amz-target", b""))
-        exchange.invocation_id = headers.get(b"amz-sdk-invocation-id", b"")[:64].decode("latin-1")
+        invocation_id = headers.get(b"amz-sdk-invocation-id", b"")
+        exchange.invocation_id = invocation_id.decode("ascii") if _INVOCATION_ID.fullmatch(invocation_id) else ""
         attempt = _ATTEMPT.search(headers.get(b"amz-sdk-request", b""))
         exchange.attempt = int(attempt[1]) if attempt else 1
         return exchange
@@ -229,15 +237,16 @@ class Pipeline:
             self._roles.forget(principal, credentials)
             raise Unavailable(
                 Reason.CREDENTIALS_REFUSED,
-                f"AWS did not accept the gateway's session for role '{principal.role_arn}' ({exchange.summary.error}); nothing was done, "
-                "retry; if it stays, look at the gateway's clock and base credentials with 'dynamodb-proxy doctor'",
+                f"AWS did not accept the gateway's session for role '{principal.role_arn}' ({exchange.summary.error}); "
+                "nothing was done, retry; if it stays, look at the gateway's clock and base credentials with "
+                "'dynamodb-proxy doctor'",
             )
         return reply
 
     def _refuse(self, exchange: Exchange, refusal: Refusal) -> Reply:
         """Turn a refusal into its answer, and see to it that it is on record."""
         exchange.reason = refusal.reason
-        exchange.message = f"{' '.join(refusal.message.split())}; decision {exchange.id}"
+        exchange.message = f"{_one_line(refusal.message)}; decision {exchange.id}"
         exchange.rule = refusal.rule or exchange.rule
         broken = isinstance(refusal, Broken) or (isinstance(refusal, Unavailable) and exchange.operation is not None)
         exchange.ending = Ending.BROKEN if broken else Ending.REFUSED
@@ -246,6 +255,8 @@ class Pipeline:
                 self._journal.decision(exchange)
             except Refusal as failure:  # a refusal stands whether or not it can be written down; the failure is counted there
                 log.error("a refusal is not in the audit: %s", failure.message)
+            except Exception as defect:  # noqa: BLE001 - nor does it leave a caller without an answer
+                _log_defect("recording decision", exchange, defect)
         reply = answer(refusal, exchange.id, exchange.message)
         exchange.status, exchange.reply_bytes = reply.status, len(reply.body)
         return reply
@@ -262,6 +273,20 @@ def answer(refusal: Refusal, decision_id: str, message: str) -> Reply:
         (b"x-ddb-proxy-reason", refusal.reason.encode()),
     )
     return Reply(status, headers, body)
+
+
+def _one_line(message: str) -> str:
+    """No line breaks, nothing that steers a terminal, and no lone surrogate (of a file's name), which no JSON could hold."""
+    line = " ".join(message.split())
+    if line.isprintable():
+        return line
+    return "".join(character if character.isprintable() else "?" for character in line)
+
+
+def _log_defect(what: str, exchange: Exchange, defect: Exception) -> None:
+    """Where it happened and its type, but not its text: that of a KeyError is a value of the request."""
+    frames = "".join(traceback.format_tb(defect.__traceback__))
+    log.error("defect while %s %s: %s at\n%s", what, exchange.id, type(defect).__name__, frames)
 
 
 def _forwarded(head: RequestHead) -> Headers:

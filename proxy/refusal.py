@@ -29,14 +29,14 @@ class Reason(StrEnum):
     DRAINING = "draining"
     PLAINTEXT_TO_TLS = "plaintext_to_tls"
     # who
-    NO_TOKEN = "no_token"
+    NO_TOKEN = "no_token"  # noqa: S105 - the name of a reason
     SEVERAL_TOKENS = "several_tokens"
     AWS_KEYS = "aws_keys"
-    TOKEN_MALFORMED = "token_malformed"
-    TOKEN_NEWLINE = "token_newline"
-    TOKEN_EXPIRED = "token_expired"
-    TOKEN_NOT_YET_VALID = "token_not_yet_valid"
-    TOKEN_CLAIMS = "token_claims"
+    TOKEN_MALFORMED = "token_malformed"  # noqa: S105 - the name of a reason
+    TOKEN_NEWLINE = "token_newline"  # noqa: S105 - the name of a reason
+    TOKEN_EXPIRED = "token_expired"  # noqa: S105 - the name of a reason
+    TOKEN_NOT_YET_VALID = "token_not_yet_valid"  # noqa: S105 - the name of a reason
+    TOKEN_CLAIMS = "token_claims"  # noqa: S105 - the name of a reason
     WRONG_AUDIENCE = "wrong_audience"
     UNKNOWN_ISSUER = "unknown_issuer"
     UNKNOWN_KEY = "unknown_key"

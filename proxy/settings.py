@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -39,6 +40,13 @@ if TYPE_CHECKING:
 PREFIX = "DDB_PROXY_"
 CONFIG_VARIABLE = "DDB_PROXY_CONFIG"
 REQUIRED = object()
+# What Kubernetes puts into every pod for a Service that is named `ddb-proxy`; no setting ends so.
+_SERVICE_LINK = re.compile(
+    r"DDB_PROXY_(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:ADDR|PORT|PROTO))?)?)"
+)
+_HOST = re.compile(r"[0-9A-Za-z_-]{1,63}(?:\.[0-9A-Za-z_-]{1,63})*")
+_REGION = re.compile(r"[a-z]{2,}(?:-[a-z]+)+-[0-9]{1,2}")
+_LONGEST_LEEWAY = 300.0  # seconds; more would keep expired tokens alive for no clock's sake
 ASYMMETRIC = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 
 
@@ -72,8 +80,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("policies", "path", "policies", "folder (or file) of policies; relative to the settings file"),
     Setting("environment", "text", "", "which of platform.yaml's `environments` this process serves; needed if there are any"),
     Setting("issuers", "issuers", REQUIRED, "who may sign tokens: see the issuer table"),
-    Setting("aws.region", "text", REQUIRED, "Region of the tables where the policy's environment names none, and of STS"),
-    Setting("aws.endpoint_url", "url", "", "DynamoDB's endpoint", "`https://dynamodb.<region>.amazonaws.com`"),
+    Setting("aws.region", "region", REQUIRED, "Region of the tables where the policy's environment names none, and of STS"),
+    Setting("aws.endpoint_url", "origin", "", "DynamoDB's endpoint", "`https://dynamodb.<region>.amazonaws.com`"),
     Setting("aws.sts_endpoint_url", "url", "", "STS's endpoint", "`https://sts.<region>.amazonaws.com`"),
     Setting("aws.ca_file", "file", "", "PEM bundle that DynamoDB's certificate must chain to", "the system's"),
     Setting(
@@ -93,7 +101,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("timeouts.head_seconds", "seconds", 10.0, "for a request head to arrive"),
     Setting("timeouts.body_seconds", "seconds", 30.0, "for a request body to arrive"),
     Setting("timeouts.idle_seconds", "seconds", 75.0, "before an idle connection of a caller is closed"),
-    Setting("audit.path", "text", "-", "file of audit records, one JSON object a line; `-` is standard output"),
+    Setting("audit.path", "sink", "-", "file of audit records, one JSON object a line; `-` is standard output"),
     Setting(
         "drain_delay_seconds",
         "delay",
@@ -178,7 +186,7 @@ class Settings:
 
 
 class SettingsError(Exception):
-    """The settings cannot be used. `lines` holds every mistake, each with file and line (or variable) and what to write instead."""
+    """The settings cannot be used. `lines` has every mistake: file and line (or variable), and what to write instead."""
 
     def __init__(self, lines: list[str]) -> None:
         super().__init__("\n".join(lines))
@@ -201,15 +209,12 @@ def load_settings(path: Path | None, environment: Environment[str, str]) -> Sett
     Raises SettingsError with all mistakes; nothing is ever half-configured.
     """
     mistakes = Mistakes()
-    nodes: dict[str, Node] = {}
-    file = str(path) if path is not None else "settings"
-    if path is not None:
-        nodes |= _nodes_of_file(path, mistakes)
+    nodes = _nodes_of_file(path, mistakes) if path is not None else {}
     nodes |= _nodes_of_environment(environment, mistakes)
-    base = path.parent if path is not None else Path()
-    values = {setting.field: _value(setting, nodes.get(setting.key), file, base, mistakes) for setting in SETTINGS}
-    if not mistakes.errors:
-        _check_together(values, {s.key: nodes[s.key].place if s.key in nodes else Place(file, 0) for s in SETTINGS}, mistakes)
+    reader = _Reader(str(path) if path is not None else "settings", path.parent if path is not None else Path(), mistakes)
+    if not mistakes.errors or nodes:  # a file that cannot be read at all lacks nothing in particular
+        values = {setting.field: reader.value(setting, nodes.get(setting.key)) for setting in SETTINGS}
+        _check_together(values, reader, nodes)
     if mistakes.errors:
         raise SettingsError(mistakes.lines())
     return Settings(**values)
@@ -251,12 +256,12 @@ def _nodes_of_environment(environment: Environment[str, str], mistakes: Mistakes
     variables = {setting.variable: setting for setting in SETTINGS}
     nodes: dict[str, Node] = {}
     for name in sorted(environment):
-        if not name.startswith(PREFIX) or name == CONFIG_VARIABLE:
+        if not name.startswith(PREFIX) or name == CONFIG_VARIABLE or _SERVICE_LINK.fullmatch(name):
             continue
         setting = variables.get(name)
         if setting is None:
-            near = difflib.get_close_matches(name, variables, 1)
-            hint = f"; did you mean {near[0]}?" if near else "; remove it"
+            near = difflib.get_close_matches(name.removeprefix(PREFIX), [v.removeprefix(PREFIX) for v in variables], 1)
+            hint = f"; did you mean {PREFIX}{near[0]}?" if near else "; remove it"
             mistakes.add(Place(name, 0), f"is not a setting's variable{hint}")
         elif setting.kind in ("issuers", "texts"):
             node = read_yaml(environment[name], name, mistakes)
@@ -271,68 +276,124 @@ def _nodes_of_environment(environment: Environment[str, str], mistakes: Mistakes
 # -------------------------------------------------------------------------------------------- one value
 
 
-def _value(setting: Setting, node: Node | None, file: str, base: Path, mistakes: Mistakes) -> Any:
-    if node is None:
-        if setting.default is REQUIRED:
-            mistakes.add(Place(file, 0), f"`{setting.key}` is missing (or {setting.variable}): {setting.meaning}")
-            return None
+class _Reader:
+    """Reads one setting after the other; `failed` are the fields of those that have a mistake."""
+
+    def __init__(self, file: str, base: Path, mistakes: Mistakes) -> None:
+        self.file = file
+        self.base = base  # what relative paths are relative to
+        self.mistakes = mistakes
+        self.failed: set[str] = set()
+
+    def value(self, setting: Setting, node: Node | None) -> Any:
+        """The value of a setting, from its node or its default."""
+        before = len(self.mistakes.errors)
+        value = self._default(setting) if node is None else self._given(setting, node)
+        if setting.default is REQUIRED and not value and len(self.mistakes.errors) == before:
+            place = Place(self.file, 0) if node is None else node.place
+            self.mistakes.add(place, f"`{setting.key}` is missing (or {setting.variable}): {setting.meaning}")
+        if len(self.mistakes.errors) > before:
+            self.failed.add(setting.field)
+        return value
+
+    def _default(self, setting: Setting) -> Any:
         if setting.kind == "address":
-            return _address(Scalar(str(setting.default), True, Place(file, 0)), setting.key, mistakes)
-        return base / str(setting.default) if setting.kind == "path" else setting.default
-    if setting.kind == "issuers":
-        return _issuers(node, base, mistakes)
-    if setting.kind in ("path", "file"):
-        text = text_of(node, f"`{setting.key}`", mistakes)
-        found = base / text
-        if text and not found.exists():
-            mistakes.add(node.place, f"`{setting.key}`: `{found}` does not exist")
-        return found if setting.kind == "path" else str(found) if text else ""
-    return _READERS[setting.kind](node, setting.key, mistakes)
+            return _address(Scalar(str(setting.default), True, Place(self.file, 0)), setting.key, self.mistakes)
+        if setting.kind == "path":
+            return self._existing(str(setting.default), setting.key, Place(self.file, 0))
+        return None if setting.default is REQUIRED else setting.default
+
+    def _given(self, setting: Setting, node: Node) -> Any:
+        if setting.kind == "issuers":
+            return _issuers(node, self.base, self.mistakes)
+        if setting.kind not in ("path", "file", "sink"):
+            return _READERS[setting.kind](node, setting.key, self.mistakes)
+        text = text_of(node, f"`{setting.key}`", self.mistakes)
+        if setting.kind == "sink":
+            return text if text == "-" else str(self.base / text) if text else "-"
+        if setting.kind == "path":
+            return self._existing(text, setting.key, node.place)
+        return str(self._existing(text, setting.key, node.place)) if text else ""
+
+    def _existing(self, text: str, key: str, place: Place) -> Path:
+        found = self.base / text
+        if not found.exists():
+            self.mistakes.add(place, f"`{key}`: `{found}` does not exist; write it there, or name where it is")
+        return found
 
 
 def _address(node: Node, key: str, mistakes: Mistakes) -> Address:
-    text = text_of(Scalar(node.text, True, node.place) if isinstance(node, Scalar) else node, f"`{key}`", mistakes)
+    if not isinstance(node, Scalar):
+        mistakes.add(node.place, f"`{key}` must be a string")
+        return Address("", 0)
+    text = node.text
     host, _, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+    if not _is_host(host) or not port.isascii() or not port.isdigit() or int(port) > 65535:
         mistakes.add(node.place, f"`{key}`: `{text}` is not host:port, for example 127.0.0.1:8080 or [::1]:8080")
         return Address("", 0)
     return Address(host, int(port))
 
 
+def _is_host(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return _HOST.fullmatch(text) is not None
+    return True
+
+
 def _url(node: Node, key: str, mistakes: Mistakes) -> str:
     text = text_of(node, f"`{key}`", mistakes)
     if text and (problem := problem_of_url(text)):
-        mistakes.add(node.place, f"`{key}`: `{text}` {problem}")
+        mistakes.add(node.place, f"`{key}`: {problem}")
     return text.rstrip("/")
+
+
+def _origin(node: Node, key: str, mistakes: Mistakes) -> str:
+    """A URL without a path: DynamoDB's requests go to `/`."""
+    before = len(mistakes.errors)
+    text = _url(node, key, mistakes)
+    if len(mistakes.errors) == before and urlsplit(text).path:
+        mistakes.add(node.place, f"`{key}`: `{text}` has a path; write scheme, host and port only")
+    return text
 
 
 def problem_of_url(text: str) -> str:
     """What is wrong with a URL that secrets or decisions depend on, or "". Plain HTTP is for loopback only."""
     try:
         url = urlsplit(text)
-        host, _ = url.hostname or "", url.port
+        host, port = url.hostname or "", url.port
     except ValueError:
-        return "is not a URL"
-    if url.scheme not in ("http", "https") or not host:
-        return "is not an http(s) URL"
-    if url.username or url.password or url.query or url.fragment:
-        return "must not hold a user, a query or a fragment"
+        return f"`{text}` is not a URL"
+    if "@" in url.netloc or url.query or url.fragment:
+        return "the URL must not hold a user, a password, a query or a fragment"  # and none of them is shown
+    if url.scheme not in ("http", "https") or not _is_host(host) or port == 0 or not (text.isascii() and text.isprintable()):
+        return f"`{text}` is not an http(s) URL"
     if url.scheme == "http" and not Address(host, 0).is_loopback:
-        return "is plain HTTP to another machine; write https://"
+        return f"`{text}` is plain HTTP to another machine; write https://"
     return ""
 
 
+def _region(node: Node, key: str, mistakes: Mistakes) -> str:
+    text = text_of(node, f"`{key}`", mistakes)
+    if text and not _REGION.fullmatch(text):
+        mistakes.add(node.place, f"`{key}`: `{text}` is not a Region, for example eu-west-1")
+    return text
+
+
 def _count(node: Node, key: str, mistakes: Mistakes) -> int:
+    before = len(mistakes.errors)
     value = integer_of(node, f"`{key}`", mistakes)
-    if value < 1 and not mistakes.errors:
+    if value < 1 and len(mistakes.errors) == before:
         mistakes.add(node.place, f"`{key}` must be at least 1")
     return value
 
 
 def _seconds(node: Node, key: str, mistakes: Mistakes) -> float:
+    before = len(mistakes.errors)
     value = decimal_of(node, f"`{key}` (seconds)", mistakes)
-    if value <= 0 and not mistakes.errors:
+    if value <= 0 and len(mistakes.errors) == before:
         mistakes.add(node.place, f"`{key}` must be more than 0 seconds")
     return value
 
@@ -357,6 +418,8 @@ _READERS: dict[str, Callable[[Node, str, Mistakes], Any]] = {
     "count": _count,
     "delay": _delay,
     "level": _level,
+    "origin": _origin,
+    "region": _region,
     "seconds": _seconds,
     "text": lambda node, key, mistakes: text_of(node, f"`{key}`", mistakes),
     "texts": lambda node, key, mistakes: texts_of(node, f"`{key}`", mistakes),
@@ -378,9 +441,9 @@ def _issuers(node: Node, base: Path, mistakes: Mistakes) -> tuple[Issuer, ...]:
             continue
         issuer = _issuer(mapping, base, mistakes)
         for other in issuers:
-            if other.name == issuer.name:
+            if issuer.name and other.name == issuer.name:
                 mistakes.add(mapping.place_of("name"), f"issuer name `{issuer.name}` stands twice")
-            if other.issuer == issuer.issuer:
+            if issuer.issuer and other.issuer == issuer.issuer:
                 mistakes.add(mapping.place_of("issuer"), f"`{issuer.issuer}` is already issuer `{other.name}`")
         issuers.append(issuer)
     return tuple(issuers)
@@ -388,16 +451,12 @@ def _issuers(node: Node, base: Path, mistakes: Mistakes) -> tuple[Issuer, ...]:
 
 def _issuer(mapping: Mapping, base: Path, mistakes: Mistakes) -> Issuer:
     known_keys(mapping, tuple(dict.fromkeys(key.split(".")[0] for key, _, _ in ISSUER_KEYS)), "an issuer", mistakes)
-    for key in ("name", "issuer", "audience", "may_assert"):
-        if key not in mapping:
-            meaning = next(meaning for name, _, meaning in ISSUER_KEYS if name == key)
-            mistakes.add(mapping.place, f"issuer without `{key}`: {meaning}")
     issuer = text_of(mapping.get("issuer"), "`issuer`", mistakes)
     algorithms = texts_of(mapping.get("algorithms"), "`algorithms`", mistakes) or ("RS256",)
     for algorithm in algorithms:
         if algorithm not in ASYMMETRIC:
             mistakes.add(mapping.place_of("algorithms"), f"algorithm `{algorithm}` is not one of {', '.join(ASYMMETRIC)}")
-    return Issuer(
+    read = Issuer(
         name=text_of(mapping.get("name"), "`name`", mistakes),
         issuer=issuer,
         audiences=_audiences(mapping.get("audience"), mistakes),
@@ -406,14 +465,35 @@ def _issuer(mapping: Mapping, base: Path, mistakes: Mistakes) -> Issuer:
         claims=_claims(mapping.get("claims"), mistakes),
         may_assert=texts_of(mapping.get("may_assert"), "`may_assert`", mistakes),
         required_type=text_of(mapping.get("required_type"), "`required_type`", mistakes),
-        leeway=_optional_seconds(mapping, "leeway_seconds", 60.0, mistakes),
-        max_lifetime=_optional_seconds(mapping, "max_lifetime_seconds", 86400.0, mistakes),
+        leeway=_leeway(mapping.get("leeway_seconds"), mistakes),
+        max_lifetime=_lifetime(mapping.get("max_lifetime_seconds"), mistakes),
     )
+    _require(mapping, {"name": read.name, "issuer": issuer, "audience": read.audiences, "may_assert": read.may_assert}, mistakes)
+    return read
 
 
-def _optional_seconds(mapping: Mapping, key: str, default: float, mistakes: Mistakes) -> float:
-    node = mapping.get(key)
-    return default if node is None else _delay(node, key, mistakes)
+def _require(mapping: Mapping, values: dict[str, str | tuple[str, ...]], mistakes: Mistakes) -> None:
+    """Neither absent nor empty, nor with an empty entry. What is of another form has been told already."""
+    meanings = {key: meaning for key, _, meaning in ISSUER_KEYS}
+    for key, value in values.items():
+        node = mapping.get(key)
+        if node is None:
+            mistakes.add(mapping.place, f"issuer without `{key}`: {meanings[key]}")
+        elif (isinstance(node, Sequence) and not value) or (isinstance(node, Scalar) and node.quoted and not node.text):
+            mistakes.add(mapping.place_of(key), f"`{key}` is empty: {meanings[key]}")
+        elif isinstance(node, Sequence) and any(isinstance(item, Scalar) and item.quoted and not item.text for item in node):
+            mistakes.add(mapping.place_of(key), f"an entry of `{key}` is empty; remove it")
+
+
+def _leeway(node: Node | None, mistakes: Mistakes) -> float:
+    leeway = 60.0 if node is None else _delay(node, "leeway_seconds", mistakes)
+    if node is not None and leeway > _LONGEST_LEEWAY:
+        mistakes.add(node.place, f"`leeway_seconds` must be {_LONGEST_LEEWAY:g} at most: set the clocks instead")
+    return leeway
+
+
+def _lifetime(node: Node | None, mistakes: Mistakes) -> float:
+    return 86400.0 if node is None else _seconds(node, "max_lifetime_seconds", mistakes)
 
 
 def _audiences(node: Node | None, mistakes: Mistakes) -> tuple[str, ...]:
@@ -428,27 +508,33 @@ def _claims(node: Node | None, mistakes: Mistakes) -> dict[str, str]:
     if mapping is None:
         return dict(DEFAULT_CLAIMS)
     known_keys(mapping, CLAIM_NAMES, "`claims`", mistakes)
-    return {name: text_of(value, f"`claims.{name}`", mistakes) for name, value in mapping.entries.items()}
+    claims = {name: text_of(value, f"`claims.{name}`", mistakes) for name, value in mapping.entries.items()}
+    for name, claim in claims.items():
+        value = mapping.entries[name]
+        if not claim and isinstance(value, Scalar) and value.quoted:
+            mistakes.add(value.place, f"`claims.{name}` is empty; name a claim, or leave it out")
+    return claims
 
 
 def _key_source(issuer_mapping: Mapping, issuer: str, base: Path, mistakes: Mistakes) -> KeySource:
     keys = mapping_of(issuer_mapping.get("keys"), "`keys`", mistakes)
     place = issuer_mapping.place_of("keys")
-    if keys is None:
+    if keys is not None:
+        known_keys(keys, ("discovery", "jwks_url", "jwks_file", "ca_file"), "`keys`", mistakes)
+    ca_file = _file(keys.get("ca_file"), "`keys.ca_file`", base, mistakes) if keys is not None else ""
+    given = [kind for kind in ("discovery", "jwks_url", "jwks_file") if keys is not None and kind in keys]
+    if keys is None or not given:
         if issuer and (problem := problem_of_url(issuer)):
-            mistakes.add(place, f"issuer `{issuer}` {problem}, so its keys cannot be discovered: give `keys`")
-        return KeySource("discovery", issuer)
-    known_keys(keys, ("discovery", "jwks_url", "jwks_file", "ca_file"), "`keys`", mistakes)
-    ca_file = _file(keys.get("ca_file"), "`keys.ca_file`", base, mistakes)
-    given = [kind for kind in ("discovery", "jwks_url", "jwks_file") if kind in keys]
-    if len(given) != 1:
-        mistakes.add(place, "`keys` must hold exactly one of discovery, jwks_url, jwks_file")
+            mistakes.add(place, f"keys cannot be discovered at `issuer`: {problem}; or give `keys`")
         return KeySource("discovery", issuer, ca_file)
-    kind = given[0]
-    node = keys.entries[kind]
-    if kind == "jwks_file":
-        return KeySource("jwks_file", _file(node, "`keys.jwks_file`", base, mistakes), ca_file)
-    return KeySource("jwks_url" if kind == "jwks_url" else "discovery", _url(node, f"keys.{kind}", mistakes), ca_file)
+    if len(given) > 1:
+        mistakes.add(place, f"`keys` must hold one of discovery, jwks_url and jwks_file, and has {' and '.join(given)}")
+    kind, node = given[0], keys.entries[given[0]]
+    is_file = kind == "jwks_file"
+    location = _file(node, "`keys.jwks_file`", base, mistakes) if is_file else _url(node, f"keys.{kind}", mistakes)
+    if not location and isinstance(node, Scalar) and node.quoted:
+        mistakes.add(node.place, f"`keys.{kind}` is empty; name it, or leave it out")
+    return KeySource("jwks_file" if is_file else "jwks_url" if kind == "jwks_url" else "discovery", location, ca_file)
 
 
 def _file(node: Node | None, what: str, base: Path, mistakes: Mistakes) -> str:
@@ -463,24 +549,29 @@ def _file(node: Node | None, what: str, base: Path, mistakes: Mistakes) -> str:
 # ------------------------------------------------------------------------------------ values that must fit each other
 
 
-def _check_together(values: dict[str, Any], places: dict[str, Place], mistakes: Mistakes) -> None:
+def _check_together(values: dict[str, Any], reader: _Reader, nodes: Environment[str, Node]) -> None:
+    """What only several settings say; those with a mistake of their own are left out."""
+
+    def are_good(*fields: str) -> bool:
+        return reader.failed.isdisjoint(fields)
+
+    def add(key: str, message: str) -> None:
+        reader.mistakes.add(nodes[key].place if key in nodes else Place(reader.file, 0), message)
+
     listen, admin = values["listen"], values["admin_listen"]
     has_tls = bool(values["tls_certificate"])
-    if has_tls != bool(values["tls_key"]):
-        mistakes.add(places["tls.certificate"], "`tls` needs both `certificate` and `key`")
-    if not listen.is_loopback and not has_tls and not values["insecure_plaintext"]:
-        mistakes.add(
-            places["listen"],
+    if are_good("tls_certificate", "tls_key") and has_tls != bool(values["tls_key"]):
+        add("tls.certificate" if has_tls else "tls.key", "`tls` needs both `certificate` and `key`")
+    is_plaintext = not has_tls and not values["insecure_plaintext"]
+    if are_good("listen", "tls_certificate", "insecure_plaintext") and is_plaintext and not listen.is_loopback:
+        add(
+            "listen",
             f"`listen` on {listen.host} is reachable from other machines, and tokens are as good as passwords: "
             "give `tls.certificate` and `tls.key`, or accept it with `insecure_plaintext: true`",
         )
-    if listen == admin and listen.port:
-        mistakes.add(places["admin_listen"], "`admin_listen` must be another port than `listen`")
-    if not 900 <= values["aws_session_seconds"] <= 43200:
-        mistakes.add(places["aws.session_seconds"], "`aws.session_seconds` must lie between 900 and 43200")
-    if values["drain_delay_seconds"] < 0:
+    if are_good("listen", "admin_listen") and listen == admin and listen.port:
+        add("admin_listen", "`admin_listen` must be another port than `listen`")
+    if are_good("aws_session_seconds") and not 900 <= values["aws_session_seconds"] <= 43200:
+        add("aws.session_seconds", "`aws.session_seconds` must lie between 900 and 43200")
+    if values["drain_delay_seconds"] < 0 and are_good("listen"):
         values["drain_delay_seconds"] = 0.0 if listen.is_loopback else 5.0
-    if not values["policies"].exists():
-        mistakes.add(
-            places["policies"], f"`policies`: `{values['policies']}` does not exist; write a policy there or name its folder"
-        )

@@ -43,6 +43,7 @@ def supervise(plane: DataPlane, listener: socket.socket) -> int:
     """Run `plane.workers` processes until a signal; returns 0 after a drain, 3 when a worker could not start its app."""
     workers = Workers(plane, listener)
     former = {number: signal.signal(number, workers.stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    former[signal.SIGHUP] = signal.signal(signal.SIGHUP, workers.pass_on)
     try:
         return workers.run()
     finally:
@@ -59,6 +60,7 @@ class Workers:
         self._running: dict[int, tuple[SpawnProcess, float]] = {}  # sentinel -> process, when it was started
         self._is_starting = False
         self._is_stopping = False
+        self._has_replaced = False
         self._status = 0
 
     def run(self) -> int:
@@ -78,6 +80,12 @@ class Workers:
         if not self._is_starting:
             self._stop_workers()
 
+    def pass_on(self, number: int, frame: FrameType | None = None) -> None:  # noqa: ARG002 - a signal handler
+        """Give a signal on to every worker: SIGHUP, after which each opens its audit file anew."""
+        for process, _ in list(self._running.values()):
+            if process.pid is not None and process.is_alive():
+                os.kill(process.pid, number)
+
     def _stop_workers(self) -> None:
         self._listener.close()  # else callers would wait in the queue of a port that nobody serves
         for process, _ in list(self._running.values()):
@@ -96,18 +104,20 @@ class Workers:
         process.join()
         if self._is_stopping:
             return
-        if process.exitcode == STARTUP_FAILURE:
+        if process.exitcode == STARTUP_FAILURE and not self._has_replaced:
             self._status = STARTUP_FAILURE
             self.stop()
             return
         log.error("worker %s ended with status %s and is replaced", process.pid, process.exitcode)
         time.sleep(max(0.0, RESTART_SECONDS - (time.monotonic() - started)))
         if not self._is_stopping:
+            self._has_replaced = True  # from here on a worker that cannot start is no reason to stop those that serve
             self._start()
 
 
 def _work(plane: DataPlane, listener: socket.socket) -> None:
     """The main function of a worker process."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the app says what it means
     threading.Thread(target=_drain_without_parent, daemon=True).start()
     sys.exit(run_server(plane, listener))
 

@@ -59,6 +59,7 @@ def _needs_of(item: pytest.Item) -> set[str]:
     return marked.union(*(_FIXTURE_NEEDS.get(fixture, ()) for fixture in fixtures))
 
 
+@pytest.hookimpl(trylast=True)  # after -k and -m, so that only what was asked for counts
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what cannot run here, and remember it."""
     kept: list[pytest.Item] = []

@@ -20,7 +20,9 @@ _SHOWN = 12
 WHOLE = (
     "proxy/globs.py",
     "proxy/model.py",
+    "proxy/pipeline.py",
     "proxy/refusal.py",
+    "proxy/settings.py",
     "proxy/yaml_source.py",
     "proxy/identity/channels.py",
     "proxy/identity/token.py",

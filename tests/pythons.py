@@ -32,14 +32,16 @@ def find(version: str) -> str | None:
 def run(version: str, python: str) -> bool:
     """Make the environment unless it stands, and run the unit tests in it."""
     print(f"--- Python {version}", flush=True)
-    folder, lock = ROOT / ".venv" / f"python{version}", ROOT / "requirements" / "dev.txt"
+    is_this = version == f"{sys.version_info.major}.{sys.version_info.minor}"
+    folder = ROOT / ".venv" / ("dev" if is_this else f"python{version}")
+    lock = ROOT / "requirements" / "dev.txt"
     stamp = folder / ".ready"
-    if not stamp.exists() or stamp.stat().st_mtime < lock.stat().st_mtime:
+    if not stamp.exists() or stamp.read_bytes() != lock.read_bytes():
         subprocess.run([python, "-m", "venv", "--clear", folder], check=True)
         options = ["-qq", "--progress-bar", "off", "--disable-pip-version-check", "--require-hashes", "--no-deps"]
         subprocess.run([folder / "bin" / "python", "-m", "pip", "install", *options, "-r", lock], check=True)
         subprocess.run([folder / "bin" / "python", "-m", "pip", "check"], check=True)
-        stamp.touch()
+        shutil.copyfile(lock, stamp)
     return subprocess.run([folder / "bin" / "python", "-m", "pytest", "tests/unit"], cwd=ROOT, check=False).returncode == 0
 
 

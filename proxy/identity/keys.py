@@ -48,12 +48,15 @@ class IssuerKeys:
         *,
         clock: Callable[[], float] = time.monotonic,
         patience: float = FETCH_SECONDS,
+        on_fetch: Callable[[str, bool], None] = lambda issuer, is_good: None,  # noqa: ARG005 - for callers who do not count
     ) -> None:
+        """`on_fetch` is told the issuer's name, and whether its keys were had, after each attempt."""
         self.issuer = issuer
         self.generation = 0  # counts changes of the key set; caches of verified tokens depend on it
         self.failure = ""  # why the last refresh failed, "" if it did not
         self._http = http
         self._clock = clock
+        self._on_fetch = on_fetch
         self._patience = patience  # seconds that one document may take as a whole
         self._ttl = FILE_TTL if issuer.keys.kind == "jwks_file" else TTL
         self._set = KeySet((), 0)
@@ -145,6 +148,7 @@ class IssuerKeys:
             fresh = read_key_set(await self._published())
         except (OSError, ValueError, httpx.HTTPError, httpx.InvalidURL) as error:
             self._note_failure(str(error) or "no answer in time")
+            self._on_fetch(self.issuer.name, False)
             return
         if self.failure:
             _log.warning("keys of issuer %s are back", self.issuer.name)
@@ -153,6 +157,7 @@ class IssuerKeys:
         if fresh.keys != self._set.keys:
             self.generation += 1
         self._set = fresh
+        self._on_fetch(self.issuer.name, True)
 
     def _note_failure(self, failure: str) -> None:
         """Logged when the failure is new, not at every attempt."""

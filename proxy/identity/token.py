@@ -211,7 +211,8 @@ def _check_times(token: UnverifiedToken, issuer: Issuer, now: float) -> None:
     if not 0 < expires - issued <= issuer.max_lifetime:
         raise _bad_claim(
             f"the token lives {_span(expires - issued)} (`iat` to `exp`), "
-            f"issuer `{issuer.name}` allows up to {_span(issuer.max_lifetime)}; ask for a shorter one, or raise `max_lifetime`"
+            f"issuer `{issuer.name}` allows up to {_span(issuer.max_lifetime)}; ask for a shorter one, "
+            "or raise `max_lifetime_seconds`"
         )
     if now >= expires + issuer.leeway:
         raise Unauthenticated(Reason.TOKEN_EXPIRED, _expired(now - expires))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 from proxy.identity.keys import IssuerKeys, http_client
 from proxy.identity.token import Issuer, check, check_claims, issuer_of, read_token
@@ -69,14 +69,20 @@ class TokenVerifier:
         issuers: tuple[Issuer, ...],
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        on_fetch: Callable[[str, Literal["ok", "failed"], float], None] | None = None,
     ) -> None:
+        """`on_fetch` is told issuer, result and wall time of each attempt to get keys."""
         for values in ({issuer.name for issuer in issuers}, {issuer.issuer for issuer in issuers}):
             if len(values) != len(issuers):
                 raise ValueError("two issuers have the same name or issuer string")
         self._issuers = issuers
         self._clock = clock
         self._clients: dict[str, httpx.AsyncClient] = {}
-        self._keys = {issuer.name: IssuerKeys(issuer, self._client(issuer.keys.ca_file), clock=monotonic) for issuer in issuers}
+        self._on_fetch = on_fetch
+        self._keys = {
+            issuer.name: IssuerKeys(issuer, self._client(issuer.keys.ca_file), clock=monotonic, on_fetch=self._fetched)
+            for issuer in issuers
+        }
         self._verified: dict[bytes, _Verified] = {}
         self._refused: dict[bytes, _Refused] = {}
         self._refresher: asyncio.Task[None] | None = None
@@ -87,6 +93,10 @@ class TokenVerifier:
         if ca_file not in self._clients:
             self._clients[ca_file] = http_client(ca_file)
         return self._clients[ca_file]
+
+    def _fetched(self, issuer: str, is_good: bool) -> None:
+        if self._on_fetch is not None:
+            self._on_fetch(issuer, "ok" if is_good else "failed", self._clock())
 
     def known(self, token: bytes, now: float) -> Subject | None:
         """The Subject of a token that was verified before and still is; None if `verify` must be asked."""

@@ -68,7 +68,7 @@ def decision_line(exchange: Exchange, time: str, seq: int, worker: str) -> bytes
 
 
 def outcome_line(exchange: Exchange, time: str, seq: int, worker: str) -> bytes:
-    """How it ended, joined by `id`; `sent` is `unknown` where nobody can say whether AWS did it."""
+    """How it ended, joined by `id`; `sent` is `unknown` where AWS did not answer, so that nobody can say whether it did it."""
     ending = exchange.ending or _BROKEN
     summary = exchange.summary
     return _line(
@@ -81,7 +81,7 @@ def outcome_line(exchange: Exchange, time: str, seq: int, worker: str) -> bytes:
             "ending": ending,
             "status": exchange.status,
             "reason": exchange.reason,
-            "sent": "no" if not exchange.sent else "yes" if ending is _SERVED else "unknown",
+            "sent": "no" if not exchange.sent else "yes" if ending is _SERVED or summary.error else "unknown",
             "error": summary.error,
             "aws_request_id": exchange.aws_request_id,
             "throttles": [(throttle.reason, throttle.table) for throttle in summary.throttles],

@@ -41,7 +41,10 @@ def policies_of(texts: dict[str, str], environment: str, region: str) -> Policie
 
 
 def policy_texts(directory: Path) -> dict[str, str]:
-    """Name, as given, to text of each `*.yaml` and `*.yml`. Raises PolicyError where there is none, or one cannot be read."""
+    """Name to text of each `*.yaml` and `*.yml`. Raises PolicyError where there is none, or one cannot be read.
+
+    A relative path is the name as given; of an absolute one only folder and file stay, for names end in task logs.
+    """
     if not directory.exists():
         raise PolicyError([f"{directory}: does not exist; set `policies` to a directory with at least one .yaml file"])
     texts: dict[str, str] = {}
@@ -49,7 +52,7 @@ def policy_texts(directory: Path) -> dict[str, str]:
     for path in _policy_files(directory):
         try:
             with path.open("rb") as file:
-                texts[str(path)] = file.read(4 * MAX_BYTES).decode("utf-8")
+                texts[_name_of(path)] = file.read(4 * MAX_BYTES).decode("utf-8")
         except UnicodeDecodeError:
             lines.append(f"{path}: is not UTF-8; save it as UTF-8")
         except OSError as error:
@@ -61,6 +64,10 @@ def policy_texts(directory: Path) -> dict[str, str]:
             [f"{directory}: holds no policy file; write one, for example {directory}/orders.yaml with tables: and dags:"]
         )
     return texts
+
+
+def _name_of(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}" if path.is_absolute() else str(path)
 
 
 def _policy_files(directory: Path) -> list[Path]:

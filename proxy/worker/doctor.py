@@ -1,7 +1,7 @@
 """`dynamodb-proxy doctor` on a worker: what would boto3 do here, and how far does its request come?
 
-First the worker's own traps (variables, `~/.aws`, HTTP_PROXY), then the token by itself, then one real and harmless request through
-the gateway, whose refusal names the link. Standard library only; prints no token.
+First the worker's own traps (variables, `~/.aws`, HTTP_PROXY), then the token by itself, then one real and harmless request
+through the gateway, whose refusal names the link. Standard library only; prints no token.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ import base64
 import configparser
 import http.client
 import json
+import math
 import os
+import re
 import ssl
 import time
-import urllib.request
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from proxy.worker.chain import PROBES, Finding, judge_answer, print_findings, probe
 
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 SKEW_SECONDS = 60
+_COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
 ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL")
+# What a gateway says of a table that was invented: the chain holds up to there.
+_REFUSED_TABLE = ("no_rule", "denied_by_rule", "outside_boundary")
 # Where the AWS SDKs look for a token, with the words for it.
 TOKEN_FILE_VARIABLES = ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE")
 
@@ -54,6 +58,9 @@ def walk(options: argparse.Namespace, environment: Mapping[str, str]) -> Iterato
             "no endpoint: boto3 would go straight to AWS",
             "set AWS_ENDPOINT_URL_DYNAMODB to the gateway's address",
         )
+        return
+    if problem := problem_of_endpoint(endpoint):
+        yield Finding("worker", "broken", f"{where}: {problem}", "write the gateway's address, for example http://127.0.0.1:8080")
         return
     yield from traps(endpoint, environment, explicit_token=options.token_file is not None)
     yield Finding("worker", "ok", f"DynamoDB calls go to {endpoint} ({where})")
@@ -83,6 +90,20 @@ def find_endpoint(given: str | None, environment: Mapping[str, str]) -> tuple[st
     return "", ""
 
 
+def problem_of_endpoint(endpoint: str) -> str:
+    """Why boto3 could not call this URL, or ""."""
+    try:
+        url = urlsplit(endpoint)
+        is_good = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        is_good = False
+    if not is_good:
+        return f"'{endpoint}' is not an http(s) URL"
+    if url.path not in ("", "/") or url.query:
+        return f"'{endpoint}' has a path; the gateway serves '/' only"
+    return ""
+
+
 def connections(environment: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Airflow's AWS connections that are given by variables in JSON form: (variable, extra)."""
     for name, value in sorted(environment.items()):
@@ -104,17 +125,32 @@ def traps(endpoint: str, environment: Mapping[str, str], *, explicit_token: bool
             "worker", "broken", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=true: boto3 ignores the endpoint variable", "unset it"
         )
     url = urlsplit(endpoint)
-    proxies = urllib.request.getproxies_environment()
-    proxy = proxies.get(url.scheme)
-    if proxy and not urllib.request.proxy_bypass_environment(url.hostname or "", proxies):
+    host, port = url.hostname or "", url.port
+    if variable_of(f"{url.scheme}_proxy", environment) and not bypasses_proxy(host, port, variable_of("no_proxy", environment)):
         yield Finding(
             "worker",
             "broken",
-            f"{url.scheme.upper()}_PROXY is set and NO_PROXY does not hold {url.hostname}: requests go to that proxy, not to the gateway",
-            f"add {url.hostname} to NO_PROXY",
+            f"{url.scheme.upper()}_PROXY is set and NO_PROXY does not hold {host}: requests go to that proxy, not to the gateway",
+            f"add {host} to NO_PROXY",
         )
     if not explicit_token and not environment.get("AWS_ACCESS_KEY_ID"):
         yield from stale_profile(environment)
+
+
+def variable_of(name: str, environment: Mapping[str, str]) -> str:
+    """A proxy variable as Python reads it: the lower-case spelling wins, also when it is empty."""
+    return environment[name] if name in environment else environment.get(name.upper(), "")
+
+
+def bypasses_proxy(host: str, port: int | None, no_proxy: str) -> bool:
+    """Whether NO_PROXY keeps requests to the host from the proxy, by the rules of Python's urllib, which botocore follows."""
+    if no_proxy == "*":
+        return True
+    for entry in filter(None, (part.strip().lower().lstrip(".") for part in no_proxy.split(","))):
+        for name in (host.lower(), f"{host.lower()}:{port}"):
+            if name == entry or name.endswith("." + entry):
+                return True
+    return False
 
 
 def stale_profile(environment: Mapping[str, str]) -> Iterator[Finding]:
@@ -136,11 +172,16 @@ def stale_profile(environment: Mapping[str, str]) -> Iterator[Finding]:
             for key in ("aws_access_key_id", "credential_process", "role_arn", "sso_session")
             if parsed.has_option(section, key)
         ]
-        if held and not (parsed.has_option(section, "services") or parsed.has_option(section, "endpoint_url")):
+        is_gateways = parsed.get(section, "aws_session_token", fallback="").count(".") == 2  # a JWT, no session of AWS
+        if (
+            held
+            and not is_gateways
+            and not (parsed.has_option(section, "services") or parsed.has_option(section, "endpoint_url"))
+        ):
             yield Finding(
                 "worker",
                 "broken",
-                f"{path} [{section}] holds {held[0]}: it wins over the gateway's token, so requests are signed with something else",
+                f"{path} [{section}] holds {held[0]}: it wins over the gateway's token, so requests are signed with that",
                 f"remove {held[0]} there, or point AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE at empty files",
             )
 
@@ -191,23 +232,23 @@ def examine_token(source: TokenSource, now: float) -> Iterator[Finding]:
             "token", "broken", f"{source.where} holds a line break or white space", 'write it without: printf %s "$TOKEN" > file'
         )
     claims = claims_of(text)
-    if claims is None:
+    if claims is None or not _COMPACT.fullmatch(text):
         yield Finding(
             "token", "broken", f"{source.where} is not a JWT (three parts, separated by dots)", "give the worker's OIDC token"
         )
         return
     expires = claims.get("exp")
     facts = f"issuer {claims.get('iss')!r}, audience {claims.get('aud')!r}, subject {claims.get('sub')!r}"
-    if isinstance(expires, (int, float)) and expires < now:
-        ago = int(now - expires)
+    left = expires - now if isinstance(expires, (int, float)) and math.isfinite(expires) else None
+    if left is not None and left < 0:
         yield Finding(
             "token",
             "broken",
-            f"{source.where}: expired {ago} s ago; {facts}",
+            f"{source.where}: expired {-left:.0f} s ago; {facts}",
             "get a new one; if it is new, look at this machine's clock",
         )
-    left = f", {int(expires - now)} s left" if isinstance(expires, (int, float)) else ""
-    yield Finding("token", "note", f"{source.where}: {facts}{left}")
+    remaining = f", {left:.0f} s left" if left is not None else ""
+    yield Finding("token", "note", f"{source.where}: {facts}{remaining}")
 
 
 def claims_of(token: str) -> dict[str, Any] | None:
@@ -215,7 +256,7 @@ def claims_of(token: str) -> dict[str, Any] | None:
     parts = token.split(".")
     try:
         payload = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))) if len(parts) == 3 else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return payload if isinstance(payload, dict) else None
 
@@ -236,7 +277,7 @@ def ask_gateway(endpoint: str, token: str, options: argparse.Namespace) -> Itera
         "X-Amz-Target": f"DynamoDB_20120810.{operation}",
     }
     if options.dag:
-        headers["X-Airflow-Dag-Id"] = options.dag
+        headers["X-Airflow-Dag-Id"] = quote(options.dag, safe="")
     try:
         status, answer_headers, body = exchange(endpoint, headers, probe(operation, table))
     except (OSError, http.client.HTTPException, ValueError) as error:
@@ -257,8 +298,8 @@ def ask_gateway(endpoint: str, token: str, options: argparse.Namespace) -> Itera
             )
             return
         error_name = message = ""
-    if reason == "no_rule" and not options.table:
-        yield from judge_answer(status, reason, error_name, message, table)[:-1]
+    if not options.table and (reason in _REFUSED_TABLE or error_name == "ResourceNotFoundException"):
+        yield from (finding for finding in judge_answer(status, "no_rule", error_name, message, table) if finding.state == "ok")
         yield Finding("policy", "note", "name a table with --table to walk on to policy, role and table")
         return
     yield from judge_answer(status, reason, error_name, message, table)

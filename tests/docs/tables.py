@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 from proxy.__main__ import parser
 from proxy.observe.metrics import METRICS
-from proxy.settings import ISSUER_KEYS, REQUIRED, SETTINGS
-
 from proxy.refusal import ANSWERS
+from proxy.settings import ISSUER_KEYS, REQUIRED, SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

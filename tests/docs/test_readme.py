@@ -30,7 +30,8 @@ def test_the_tables_are_those_of_the_code(readme: str) -> None:
 
 def test_every_make_target_that_the_readme_names_exists(readme: str) -> None:
     """A reader pastes these."""
-    targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    makefiles = (ROOT / "Makefile", *(ROOT / "tests").glob("*/*.mk"))
+    targets = {name for file in makefiles for name in re.findall(r"^([a-z][a-z-]*):", file.read_text(), re.MULTILINE)}
     assert set(re.findall(r"`?\bmake ([a-z][a-z-]*)`", readme)) <= targets
 
 

