@@ -100,7 +100,7 @@ async def _walk(gateway: Gateway, options: argparse.Namespace) -> AsyncGenerator
         yield Finding("policy", "broken", f"doctor cannot try {options.operation}", f"use one of {', '.join(PROBES)}")
         return
     operation = read_operation(f"DynamoDB_20120810.{options.operation}".encode(), probe(options.operation, options.table))
-    decision = gateway.current.decide(identity, operation)
+    decision = gateway.current.decide(identity, operation, time.time())
     principal = decision.granted_role()
     yield Finding("policy", "ok", f"{options.operation} on '{options.table}' is allowed by {decision.rule}")
     caller = await gateway.sts.caller_identity()

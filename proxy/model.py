@@ -262,6 +262,7 @@ class Exchange:
     operation: Operation | None = None
     operation_name: str = ""  # as asked for, bounded to names that the gateway knows
     reason: Reason | None = None
+    would_deny: Reason | None = None  # of a request that was only observed: why it would have been refused
     message: str = ""
     rule: str = ""  # file:line of the rule that decided
     role_arn: str = ""

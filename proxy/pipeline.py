@@ -161,8 +161,9 @@ class Pipeline:
             operation = exchange.operation = read_operation(head.headers.get(b"x-amz-target", b""), body, self._max_json_members)
 
             # May they?
-            decision = policies.decide(identity, operation)
+            decision = policies.decide(identity, operation, self._clock())
             exchange.reason, exchange.message, exchange.rule = decision.reason, decision.message, decision.rule
+            exchange.would_deny = decision.would_deny
             principal = decision.granted_role()
             exchange.role_arn = principal.role_arn
 

@@ -17,9 +17,10 @@ _DYNAMODB = "com.amazonaws.dynamodb.v20120810#"
 
 
 class Reason(StrEnum):
-    """Every reason that a decision can have. `ALLOWED` is the only one that lets a request through."""
+    """Every reason that a decision can have. `ALLOWED` and `OBSERVED` are the only ones that let a request through."""
 
     ALLOWED = "allowed"
+    OBSERVED = "observed"  # the policy says no, and is told so, but only watches yet (platform.yaml, `mode: observe`)
     # the edge
     MALFORMED_REQUEST = "malformed_request"
     UNSUPPORTED_ROUTE = "unsupported_route"
@@ -53,6 +54,9 @@ class Reason(StrEnum):
     UNKNOWN_DAG = "unknown_dag"
     NO_RULE = "no_rule"
     DENIED_BY_RULE = "denied_by_rule"
+    OUTSIDE_KEYS = "outside_keys"
+    OUTSIDE_ATTRIBUTES = "outside_attributes"
+    REQUIREMENT_NOT_MET = "requirement_not_met"
     OUTSIDE_BOUNDARY = "outside_boundary"
     FOREIGN_TABLE = "foreign_table"
     # as whom, signed how, sent where
@@ -115,6 +119,11 @@ ANSWERS: dict[Reason, Answer] = {
     Reason.UNKNOWN_DAG: Answer(400, _DENIED, "no policy file names this DAG"),
     Reason.NO_RULE: Answer(400, _DENIED, "no `allow` rule covers action, table and index"),
     Reason.DENIED_BY_RULE: Answer(400, _DENIED, "a `deny` rule covers it"),
+    Reason.OUTSIDE_KEYS: Answer(400, _DENIED, "a rule allows it for other partition keys, or the request does not prove which"),
+    Reason.OUTSIDE_ATTRIBUTES: Answer(
+        400, _DENIED, "a rule allows it for other attributes than the request names or brings back"
+    ),
+    Reason.REQUIREMENT_NOT_MET: Answer(400, _DENIED, "a `require` rule asks for a shape that the request has not"),
     Reason.OUTSIDE_BOUNDARY: Answer(400, _DENIED, "a rule allows it, but the team's boundary does not reach that far"),
     Reason.FOREIGN_TABLE: Answer(400, _DENIED, "a table of another account or Region"),
     Reason.ROLE_NOT_ASSUMABLE: Answer(400, _DENIED, "AWS does not let the gateway assume the DAG's role"),

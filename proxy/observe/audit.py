@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _FLUSH_SECONDS: Final = 0.1
 _RETRY_SECONDS: Final = 1.0
 _FLUSH_RECORDS: Final = 64
+_OBSERVED: Final = Reason.OBSERVED
 _ALLOWED: Final = Reason.ALLOWED  # named here, for looking up a member of an enum is slow (Python 3.11)
 
 
@@ -83,7 +84,7 @@ class AuditLog:
         if exchange.decided:
             return
         operation = exchange.operation
-        is_allowed = exchange.reason is _ALLOWED
+        is_allowed = exchange.reason is _ALLOWED or exchange.reason is _OBSERVED
         if is_allowed and operation is not None and operation.is_write:
             self._put("decision", decision_line(exchange, self._time(), self._next_seq(), self.worker))
             if not self._flush():

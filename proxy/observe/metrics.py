@@ -26,6 +26,7 @@ NONE: Final = "none"  # label of what a request does not have: a DAG before its 
 OTHER: Final = "other"  # label of what the policy does not name
 
 _SERIES_BYTES: Final = 700_000  # label series of one scrape; with histograms and headings `/metrics` stays below 1 MB
+_OBSERVED: Final = Reason.OBSERVED
 _ALLOWED: Final = Reason.ALLOWED  # here, for looking up a member of an enum is slow (Python 3.11)
 _BROKEN: Final = Ending.BROKEN
 _BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -46,6 +47,8 @@ METRICS: Final = (
     Metric(_P + "requests_total", "counter", ("dag", "table", "operation", "ending", "status"),
            "requests by how they ended; status is that of the answer, `none` where nobody was left to answer"),
     Metric(_P + "refusals_total", "counter", ("dag", "reason"), "answers that are the gateway's own, not DynamoDB's"),
+    Metric(_P + "observed_denials_total", "counter", ("dag", "reason"),
+           "requests let through although the policy says no (`mode: observe`), by why it says so"),
     Metric(_P + "gateway_seconds", "histogram", ("operation",), "time that the gateway itself spent on a request"),
     Metric(_P + "upstream_seconds", "histogram", ("operation",), "time spent waiting for DynamoDB"),
     Metric(_P + "sdk_calls_total", "counter", ("dag", "operation"), "SDK calls: first attempts"),
@@ -145,8 +148,10 @@ class Metrics:
         if exchange.sent:
             row.upstream(exchange.upstream_seconds)
         reason = exchange.reason
-        if reason is not None and reason is not _ALLOWED:
+        if reason is not None and reason is not _ALLOWED and reason is not _OBSERVED:
             self._bounded("refusals_total", dag, reason.value).inc()
+        if exchange.would_deny is not None:
+            self._bounded("observed_denials_total", dag, exchange.would_deny.value).inc()
         if exchange.summary.throttles or exchange.summary.unprocessed:
             self._record_pressure(exchange, labels, dag, table, name)
 

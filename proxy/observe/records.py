@@ -35,6 +35,7 @@ _TOKEN: Final = re.compile(rb"eyJ[A-Za-z0-9_-]{12,}(?:\.[A-Za-z0-9_-]*)*")  # a 
 
 # named here, for looking up a member of an enum is slow (Python 3.11)
 _ALLOWED: Final = Reason.ALLOWED
+_OBSERVED: Final = Reason.OBSERVED
 _BROKEN: Final = Ending.BROKEN
 _SERVED: Final = Ending.SERVED
 
@@ -54,8 +55,9 @@ def decision_line(exchange: Exchange, time: str, seq: int, worker: str) -> bytes
             **_who(exchange),
             "operation": exchange.operation_name or (operation.name if operation else ""),
             "touches": _touches(operation) if operation else [],
-            "decision": "none" if reason is None else "allow" if reason is _ALLOWED else "deny",
+            "decision": "none" if reason is None else "allow" if reason is _ALLOWED or reason is _OBSERVED else "deny",
             "reason": reason,
+            "would_deny": exchange.would_deny,
             "rule": exchange.rule,
             "role_arn": exchange.role_arn,
             "policy_digest": exchange.policy_digest,
@@ -171,7 +173,7 @@ def _touches(operation: Operation) -> list[tuple[str, str, str, int]]:
     """What an operation touches as (action, table, index, count), equal ones of a batch together."""
     touches = operation.touches
     if len(touches) == 1:
-        action, table, index, _ = touches[0]
+        action, table, index = touches[0][:3]
         return [(action, _table(table), index, 1)]
     counted = Counter((touch.action, touch.table, touch.index) for touch in touches)
     return [(action, _table(table), index, count) for (action, table, index), count in counted.items()]

@@ -8,21 +8,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from proxy.model import Evidence, Identity, Operation, Subject, TableReference, Touch
 from proxy.policy.declared import EnvironmentDeclaration
 from proxy.policy.document import read_document
 from proxy.policy.patterns import stays_within
 from proxy.policy.resolve import Resolution
-from proxy.policy.vocabulary import WRITE
+from proxy.policy.trial import identity_of, operation_of
 from proxy.refusal import Reason
 from proxy.yaml_source import Mistakes, Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from proxy.policy.cases import DagRules
     from proxy.policy.declared import TeamFile, TestDeclaration
     from proxy.policy.document import Document
-    from proxy.policy.rules import DagRules, Decision, Policies
+    from proxy.policy.rules import Decision, Policies
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Outcome:
 
     @property
     def is_passed(self) -> bool:
-        """True if the decision is the expected one."""
+        """True if the decision is the expected one; what is only observed counts as denied, for so it will be."""
         return (self.decision.reason is Reason.ALLOWED) == self.expect_allow
 
     def line(self) -> str:
@@ -68,10 +68,11 @@ class Report:
         return self.mistakes.lines() + [outcome.line() for outcome in self.outcomes if not outcome.is_passed]
 
 
-def check_policies(files: Mapping[str, str], region: str = "us-east-1") -> Report:
+def check_policies(files: Mapping[str, str], region: str = "us-east-1", now: float = 0.0) -> Report:
     """Read the files and judge them in each environment of platform.yaml, or once where there are none.
 
-    `region` stands in where no environment names one; no test depends on it.
+    `region` stands in where no environment names one; no test depends on it. `now` tells which grants have ended; tests
+    are judged as if none had, unless they say `at`.
     """
     mistakes = Mistakes()
     document = read_document(files, mistakes)
@@ -87,12 +88,23 @@ def check_policies(files: Mapping[str, str], region: str = "us-east-1") -> Repor
             if not seen.errors:
                 outcomes += _outcomes(document, resolution, policies)
             _merge(seen, mistakes)
+        _check_ends(document, now, mistakes)
     return Report(mistakes, tuple(outcomes) if not mistakes.errors else ())
 
 
 def _merge(seen: Mistakes, mistakes: Mistakes) -> None:
     mistakes.errors += [error for error in dict.fromkeys(seen.errors) if error not in mistakes.errors]
     mistakes.warnings += [warning for warning in dict.fromkeys(seen.warnings) if warning not in mistakes.warnings]
+
+
+def _check_ends(document: Document, now: float, mistakes: Mistakes) -> None:
+    """What has ended gives nothing any more, and only keeps readers guessing."""
+    platform = document.platform
+    for grant in platform.grants:
+        if 0 < grant.until <= now:
+            mistakes.warn(grant.place, f"the grant for `{grant.dag.text}` ({grant.reason}) has ended; take it out")
+    if platform.unmapped is not None and 0 < platform.unmapped.until <= now:
+        mistakes.warn(platform.unmapped.place, "`unmapped` has ended; take it out")
 
 
 def _check_boundaries(policies: Policies, document: Document, mistakes: Mistakes) -> None:
@@ -121,6 +133,7 @@ def _places(document: Document) -> dict[str, Place]:
     for file in document.teams:
         for dag in (*file.dags, *((file.defaults,) if file.defaults else ())):
             found += [dag.place, *(rule.place for rule in dag.allow)]
+    found += [rule.place for grant in document.platform.grants for rule in grant.allow]
     return {str(place): place for place in found}
 
 
@@ -129,7 +142,7 @@ def _check_tests(document: Document, resolution: Resolution, policies: Policies)
     for file in document.teams:
         for test in file.tests:
             if test.environment is not None:
-                resolution.check_environment(test.environment)
+                resolution.names.check_environment(test.environment)
             if test.dag and not policies.has_dag(test.dag):
                 resolution.mistakes.add(test.place, f"no file defines DAG `{test.dag}`; correct the name, or add it under dags:")
 
@@ -142,9 +155,7 @@ def _outcomes(document: Document, resolution: Resolution, policies: Policies) ->
 
 
 def _outcome(test: TestDeclaration, file: TeamFile, resolution: Resolution, policies: Policies) -> Outcome:
-    subject = Subject("tests", "tests", {}, ("*",), 0.0, "")
-    identity = Identity(subject, test.dag, Evidence.VERIFIED, "claim", "", task_id=test.task)
-    table = TableReference(resolution.tables_of(file)[test.table])
-    operation = Operation(test.call, "", test.call in WRITE, (Touch(test.call, table, test.index),), b"")
-    decision = policies.decide(identity, operation)
+    real = resolution.names.tables_of(file)[test.table] if test.table else ""
+    operation = operation_of(test, file.tables.get(test.table), real)
+    decision = policies.decide(identity_of(test), operation, test.at or 0.0)
     return Outcome(test.place, policies.environment, test.dag, test.call, test.table, test.expect_allow, decision)

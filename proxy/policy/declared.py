@@ -34,9 +34,15 @@ class Varied:
 
 @dataclass(frozen=True, slots=True)
 class KeySchema:
-    """Key attributes in order, partition key first: `(("pk", "S"), ("sk", "N"))`."""
+    """Key attributes in order, each with its type: `((("pk", "S"),), (("sk", "N"),))`. Several lead only an index."""
 
-    attributes: tuple[tuple[str, str], ...]
+    partition: tuple[tuple[str, str], ...]
+    sort: tuple[tuple[str, str], ...]
+
+    @property
+    def leading(self) -> tuple[str, str]:
+        """The first partition key attribute, whose values IAM calls leading keys, and its type."""
+        return self.partition[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +57,16 @@ class TableDeclaration:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyDeclaration:
+    """One text of `keys`, placeholders not yet filled in."""
+
+    is_prefix: bool
+    word: Word
+
+
+@dataclass(frozen=True, slots=True)
 class RuleDeclaration:
-    """One entry of an `allow` or `deny` list. `actions` is None for every action there is, known here or not (deny only)."""
+    """One entry of an `allow`, `deny` or `require` list. `actions` is None for every action there is (never in allow)."""
 
     place: Place
     written: tuple[str, ...]  # the actions as written, for messages
@@ -61,6 +75,41 @@ class RuleDeclaration:
     indexes: tuple[str, ...] | None
     tasks: tuple[str, ...] | None
     environments: tuple[Word, ...] | None
+    keys: tuple[KeyDeclaration, ...] | None = None
+    attributes: tuple[Word, ...] | None = None
+    denies: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RequirementDeclaration:
+    """One entry of `require`: which requests (read as a deny rule's), and their shape; 0 and False ask for nothing."""
+
+    rule: RuleDeclaration
+    max_limit: int
+    max_segments: int
+    condition: bool
+    client_token: bool
+    evidence: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GrantDeclaration:
+    """One entry of `grants`: allow rules for one DAG that end by themselves. Tables are those of the DAG's file."""
+
+    place: Place
+    dag: Word
+    allow: tuple[RuleDeclaration, ...]
+    until: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnmappedDeclaration:
+    """`unmapped`: as whom DAGs that no file names are let through, and until when."""
+
+    place: Place
+    role: Varied | None
+    until: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +126,28 @@ class DagDeclaration:
 
 @dataclass(frozen=True, slots=True)
 class TestDeclaration:
-    """One entry of `tests:`: what must be allowed or denied."""
+    """One entry of `tests:`: who asks for what, what the request would prove, and whether it must be allowed."""
 
     place: Place
     dag: str
     call: str
-    table: str  # logical name
+    table: str  # logical name; empty for what is done without a table
     index: str
     task: str
     environment: Word | None
     expect_allow: bool
+    key: str | None = None  # of the partition key; None: the request proves none
+    attributes: tuple[str, ...] | None = None  # what is named and, of a read, comes back; None: a read brings all
+    returns: str = ""  # ReturnValues
+    run: str = ""
+    claims: Mapping[str, str] = field(default_factory=dict)
+    is_verified: bool = True
+    limit: int | None = None
+    segments: int = 1
+    has_condition: bool = False
+    is_new: bool = False  # a condition proves that there is no item yet
+    has_client_token: bool = False
+    at: float | None = None  # when; None: while nothing has ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +171,7 @@ class EnvironmentDeclaration:
     account: str
     region: str
     partition: str
+    observes: bool = False  # `mode: observe`
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,3 +197,6 @@ class PlatformFile:
     teams: Mapping[str, TeamDeclaration] = field(default_factory=dict)
     workloads: tuple[Workload, ...] = ()
     deny: tuple[RuleDeclaration, ...] = ()
+    require: tuple[RequirementDeclaration, ...] = ()
+    grants: tuple[GrantDeclaration, ...] = ()
+    unmapped: UnmappedDeclaration | None = None

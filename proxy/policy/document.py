@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from proxy.policy.declared import DagDeclaration, PlatformFile, TableDeclaration, TeamFile, TestDeclaration, Varied, Word
+from proxy.policy.declared import DagDeclaration, PlatformFile, TableDeclaration, TeamFile, Varied, Word
+from proxy.policy.declared_tests import declared_test
 from proxy.policy.fields import (
     check_fields,
     entries_of,
     key_schema_of,
     list_of,
-    rules_of,
     section_of,
     string_of,
     varied_of,
@@ -26,22 +26,14 @@ from proxy.policy.fields import (
 from proxy.policy.patterns import DAG_PATTERN, LOGICAL_NAME
 from proxy.policy.platform import read_platform
 from proxy.policy.resolve import resolve
-from proxy.policy.vocabulary import (
-    ACTIONS,
-    DAG_FIELDS,
-    DEFAULTS_FIELDS,
-    PLATFORM_FILES,
-    PLATFORM_SECTIONS,
-    TEAM_SECTIONS,
-    TEST_FIELDS,
-    unknown_action,
-)
+from proxy.policy.rule_fields import rules_of
+from proxy.policy.tables import check_rule_tables, no_table
+from proxy.policy.vocabulary import DAG_FIELDS, DEFAULTS_FIELDS, PLATFORM_FILES, PLATFORM_SECTIONS, TEAM_SECTIONS
 from proxy.yaml_source import Mapping, Mistakes, Node, Place, Scalar, mapping_of, read_yaml
 
 if TYPE_CHECKING:
     import collections.abc as abc
 
-    from proxy.policy.declared import RuleDeclaration
     from proxy.policy.rules import Policies
 
 _WHAT_TO_WRITE = "write tables: and dags: with at least one rule, as in policies/orders.yaml"
@@ -131,7 +123,10 @@ def _read_team(top: Mapping, name: str, mistakes: Mistakes) -> TeamFile:
             _declared_dag(pattern, key, node, tables, mistakes)
             for pattern, key, node in entries_of(top.get("dags"), "`dags`", mistakes)
         ),
-        tests=tuple(_test(node, tables, mistakes) for node in list_of(top.get("tests"), "`tests`", mistakes)),
+        tests=tuple(
+            declared_test(node, tables, lambda name: no_table(name, tables), mistakes)
+            for node in list_of(top.get("tests"), "`tests`", mistakes)
+        ),
     )
 
 
@@ -144,7 +139,7 @@ def _tables(node: Node | None, mistakes: Mistakes) -> dict[str, TableDeclaration
         if not is_plain:
             mistakes.add(key.place, f"`{logical}`: rules need a plain name (A-Z a-z 0-9 _ . -); give the real table with name:")
         indexes = {
-            name: key_schema_of(schema, f"the key of index `{name}`", mistakes)
+            name: key_schema_of(schema, f"the key of index `{name}`", mistakes, is_index=True)
             for name, _, schema in entries_of(fields.get("indexes"), f"`indexes` of table `{logical}`", mistakes)
         }
         real = varied_of(fields.get("name"), f"the name of table `{logical}`", mistakes) or Varied(
@@ -169,7 +164,7 @@ def _dag(pattern: str, fields: Mapping, place: Place, tables: dict[str, TableDec
     allow = rules_of(fields.get("allow"), "allow", mistakes, denies=False)
     deny = rules_of(fields.get("deny"), "deny", mistakes, denies=True)
     for rule in (*allow, *deny):
-        _check_tables(rule, tables, mistakes)
+        check_rule_tables(rule, tables, mistakes)
     return DagDeclaration(
         pattern=pattern,
         place=place,
@@ -177,56 +172,4 @@ def _dag(pattern: str, fields: Mapping, place: Place, tables: dict[str, TableDec
         environments=words_of(fields.get("environments"), "`environments`", mistakes) if "environments" in fields else None,
         allow=allow,
         deny=deny,
-    )
-
-
-def _check_tables(rule: RuleDeclaration, tables: dict[str, TableDeclaration], mistakes: Mistakes) -> None:
-    for word in rule.tables:
-        if word.text not in tables:
-            mistakes.add(word.place, _no_table(word.text, tables))
-            continue
-        for index in rule.indexes or ():
-            if index not in tables[word.text].indexes:
-                known = ", ".join(tables[word.text].indexes) or "none"
-                mistakes.add(
-                    rule.place,
-                    f"table `{word.text}` declares no index `{index}` (declared: {known}); add it under indexes: there",
-                )
-
-
-def _no_table(name: str, tables: dict[str, TableDeclaration]) -> str:
-    import difflib  # only where a mistake is made
-
-    if "*" in name or "?" in name or "<" in name:
-        return f"`{name}`: rules name the tables of their file one by one; globs and placeholders are for name: and platform.yaml"
-    near = difflib.get_close_matches(name, tables, 1)
-    hint = f"did you mean `{near[0]}`?" if near else "declare it under tables: in this file"
-    return f"this file declares no table `{name}`; {hint}"
-
-
-def _test(node: Node, tables: dict[str, TableDeclaration], mistakes: Mistakes) -> TestDeclaration:
-    fields = section_of(node, "a test", mistakes)
-    check_fields(fields, TEST_FIELDS, "a test", mistakes)
-    for field in ("dag", "call", "table", "expect"):
-        if field not in fields:
-            mistakes.add(fields.place, f"the test has no `{field}`; it must say dag, call, table and expect")
-    text = {field: string_of(fields.get(field), f"`{field}` of a test", mistakes) for field in TEST_FIELDS}
-    if text["call"] and text["call"] not in ACTIONS:
-        mistakes.add(fields.place, f"`call` of a test: {unknown_action(text['call'])}")
-    if text["table"] and text["table"] not in tables:
-        mistakes.add(fields.place, f"`table` of a test: {_no_table(text['table'], tables)}")
-    elif text["index"] and text["table"] and text["index"] not in tables[text["table"]].indexes:
-        mistakes.add(fields.place, f"`index` of a test: table `{text['table']}` declares no index `{text['index']}`")
-    if text["expect"] not in ("allow", "deny", ""):
-        mistakes.add(fields.place, f"`expect` of a test is allow or deny, not `{text['expect']}`")
-    environment = Word(text["environment"], fields.place_of("environment")) if text["environment"] else None
-    return TestDeclaration(
-        fields.place,
-        text["dag"],
-        text["call"],
-        text["table"],
-        text["index"],
-        text["task"],
-        environment,
-        text["expect"] == "allow",
     )

@@ -1,4 +1,4 @@
-"""Readers of the pieces that team files and platform.yaml share: rules, names, roles, key schemas.
+"""Readers of the pieces that team files and platform.yaml share: names, roles, key schemas, moments.
 
 Each reader returns what it could read and records what it could not; `""` and `()` mean that a mistake is recorded.
 """
@@ -6,17 +6,20 @@ Each reader returns what it could read and records what it could not; `""` and `
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from proxy.policy.declared import KeySchema, RuleDeclaration, Varied, Word
-from proxy.policy.patterns import TABLE_GLOB
-from proxy.policy.vocabulary import ACTIONS, GROUPS, INDEX_ACTIONS, LATER, READ, RULE_FIELDS, later, unknown_action
+from proxy.policy.declared import KeySchema, Varied, Word
+from proxy.policy.vocabulary import LATER, later
 from proxy.yaml_source import Mapping, Mistakes, Node, Place, Scalar, Sequence, known_keys, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_ATTRIBUTE = re.compile(r"\s*([^(),\s][^(),]{0,254}?)\s*\(([SNB])\)\s*")
+_ATTRIBUTE = re.compile(r"\s*([^(),;\s][^(),;]{0,254}?)\s*\(([SNB])\)\s*")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(?::[0-9]{2})?(?:Z|[+-][0-9]{2}:[0-9]{2})", re.ASCII)
+_MOST_OF_A_KEY = 4  # partition and sort key attributes of a global index, each (developer guide, "multi-attribute keys")
 
 
 def section_of(node: Node | None, what: str, mistakes: Mistakes) -> Mapping:
@@ -100,79 +103,59 @@ def varied_of(node: Node | None, what: str, mistakes: Mistakes) -> Varied | None
     return Varied(node.place, by_environment=values)
 
 
-def key_schema_of(node: Node | None, what: str, mistakes: Mistakes) -> KeySchema | None:
-    """`"pk (S), sk (N)"`: partition key, then sort key, each with its type S, N or B."""
+def key_schema_of(node: Node | None, what: str, mistakes: Mistakes, *, is_index: bool = False) -> KeySchema | None:
+    """`"pk (S), sk (N)"`: partition key, then sort key, each with its type S, N or B.
+
+    A global index may have up to four of each, parted by a semicolon: `"tenant (S), region (S); created_at (N)"`.
+    """
     text = string_of(node, what, mistakes)
     if not text or node is None:
         return None
-    found = [_ATTRIBUTE.fullmatch(piece) for piece in text.split(",")]
-    attributes = tuple((match[1], match[2]) for match in found if match)
-    if len(attributes) < len(found) or len(attributes) > 2:
-        mistakes.add(node.place, f'{what}: write the partition key, then the sort key if there is one: "pk (S), sk (N)"')
+    partition, sort = _key_parts(text)
+    attributes = (*partition, *sort)
+    most = _MOST_OF_A_KEY if is_index else 1
+    if None in attributes or not 1 <= len(partition) <= most or len(sort) > most:
+        hint = '"pk (S), sk (N)"' + (
+            '; of several attributes each: "a (S), b (S); c (N)"' if is_index and len(attributes) > 2 else ""
+        )
+        mistakes.add(node.place, f"{what}: write the partition key, then the sort key if there is one: {hint}")
         return None
-    if len({name for name, _ in attributes}) < len(attributes):
-        mistakes.add(node.place, f"{what} names `{attributes[0][0]}` twice")
+    known = [found for found in attributes if found is not None]
+    twice = next((name for at, (name, _) in enumerate(known) if name in {other for other, _ in known[:at]}), "")
+    if twice:
+        mistakes.add(node.place, f"{what} names `{twice}` twice")
         return None
-    return KeySchema(attributes)
+    return KeySchema(tuple(known[: len(partition)]), tuple(known[len(partition) :]))
 
 
-def rules_of(node: Node | None, what: str, mistakes: Mistakes, *, denies: bool) -> tuple[RuleDeclaration, ...]:
-    """The rules of one `allow` or `deny` list, in order."""
-    if isinstance(node, Sequence) and not node.items:
-        return ()
-    return tuple(
-        _rule(item, what, mistakes, denies=denies)
-        for item in list_of(node, f"`{what}`", mistakes)
-        if isinstance(item, Mapping) or _not_a_rule(item, what, mistakes)
-    )
+_KeyPart = list[tuple[str, str] | None]
 
 
-def _not_a_rule(item: Node, what: str, mistakes: Mistakes) -> bool:
-    mistakes.add(item.place, f"a rule in `{what}` must read {{actions: [...], tables: [...]}}")
-    return False
+def _key_parts(text: str) -> tuple[_KeyPart, _KeyPart]:
+    """Partition and sort key attributes; None for what is none."""
+    first, semicolon, second = text.partition(";")
+    before = _attributes_in(first)
+    if not semicolon:
+        return (before[:1], before[1:])
+    return before, _attributes_in(second) if second.strip() else []
 
 
-def _rule(node: Node, what: str, mistakes: Mistakes, *, denies: bool) -> RuleDeclaration:
-    rule = section_of(node, "a rule", mistakes)
-    check_fields(rule, RULE_FIELDS, f"a rule in `{what}`", mistakes)
-    for field in ("actions", "tables"):
-        if field not in rule:
-            mistakes.add(rule.place, f"the rule has no `{field}`; add {field}: [...]")
-    written = words_of(rule.get("actions"), "`actions`", mistakes)
-    has_indexes = "indexes" in rule
-    actions = _actions(written, mistakes, has_indexes=has_indexes, denies=denies, place=rule.place)
-    return RuleDeclaration(
-        place=rule.place,
-        written=tuple(word.text for word in written),
-        actions=actions,
-        tables=words_of(rule.get("tables"), "`tables`", mistakes),
-        indexes=globs_of(rule.get("indexes"), "`indexes`", TABLE_GLOB, mistakes),
-        tasks=globs_of(rule.get("tasks"), "`tasks`", _TASK_GLOB, mistakes),
-        environments=words_of(rule.get("environments"), "`environments`", mistakes) if "environments" in rule else None,
-    )
+def _attributes_in(text: str) -> _KeyPart:
+    found = (_ATTRIBUTE.fullmatch(piece) for piece in text.split(","))
+    return [(match[1], match[2]) if match else None for match in found]
 
 
-_TASK_GLOB = re.compile(r"!?[\w.*?-]{1,250}")
-
-
-def _actions(
-    written: tuple[Word, ...], mistakes: Mistakes, *, has_indexes: bool, denies: bool, place: Place
-) -> frozenset[str] | None:
-    """The item-level actions that `written` stands for."""
-    if denies and any(word.text == "*" for word in written):
-        return None
-    actions: set[str] = set()
-    for word in written:
-        if word.text in GROUPS:
-            actions |= GROUPS[word.text]
-        elif word.text not in ACTIONS:
-            mistakes.add(word.place, unknown_action(word.text))
-        elif has_indexes and word.text not in INDEX_ACTIONS:
-            mistakes.add(word.place, f"{word.text} never reaches an index; write it in a rule of its own, without `indexes`")
-        else:
-            actions.add(word.text)
-    if has_indexes and actions and not actions & INDEX_ACTIONS:
-        mistakes.add(place, "no action of the rule reaches an index; write Query or Scan, or leave `indexes` out")
-    if denies and actions >= READ and "Scan" not in actions:
-        mistakes.warn(place, "`read` does not hold Scan, so this rule does not deny scanning; write [read, Scan] if it should")
-    return frozenset(actions & INDEX_ACTIONS if has_indexes else actions)
+def moment_of(node: Node | None, what: str, mistakes: Mistakes) -> float:
+    """Seconds since the epoch at which something ends: `"2026-11-30T18:00Z"`; `"2026-11-30"` is the end of that day in UTC."""
+    text = string_of(node, what, mistakes)
+    if not text or node is None:
+        return 0.0
+    try:
+        if _DAY.fullmatch(text):
+            return (datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=1)).timestamp()
+        if _MOMENT.fullmatch(text):
+            return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
+        pass
+    mistakes.add(node.place, f'{what}: write a day or a moment with its zone, for example "2027-01-31" or "2027-01-31T18:00Z"')
+    return 0.0

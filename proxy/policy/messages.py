@@ -10,14 +10,15 @@ import difflib
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from proxy.actions import READ, WRITE
 from proxy.model import Evidence
-from proxy.policy.vocabulary import READ, WRITE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from proxy.model import Identity, Operation, Touch
-    from proxy.policy.rules import Boundary, DagRules, Home, Rule
+    from proxy.policy.cases import Boundary, DagRules, Home
+    from proxy.policy.coverage import Asked, Rule
 
 _LONGEST = 120  # characters shown of a name that a request chose
 _MOST_COMPARED = 32  # names that are compared to find a near one: denials must stay cheap
@@ -84,15 +85,10 @@ def foreign_table(dag_id: str, rules: DagRules, operation: Operation, touch: Tou
     table = touch.table
     theirs = f"{shown(table.partition)} {shown(table.region)} {shown(table.account)}"
     return (
-        f"{_may_not(dag_id, operation, touch)}: the ARN is of {theirs}, and the DAG's own tables are in "
-        f"'{partition}' '{region}' '{account}' ({rules.place}); write the bare table name for one of them{_end(operation, touch)}"
+        f"{may_not(dag_id, operation, touch)}: the ARN is of {theirs}, and the DAG's own tables are in "
+        f"'{partition}' '{region}' '{account}' ({rules.place}); write the bare table name for one of them{ending(operation, touch)}"
         f"; {rules.owner}"
     )
-
-
-def denied_by_rule(dag_id: str, rule: Rule, operation: Operation, touch: Touch) -> str:
-    """A deny rule covers it; no allow rule can change that."""
-    return f"{_may_not(dag_id, operation, touch)}: denied by {rule.place} ({_has(rule)}){_end(operation, touch)}; {rule.owner}"
 
 
 def table_outside(dag_id: str, rules: DagRules, rule: Rule, operation: Operation, touch: Touch) -> str:
@@ -101,31 +97,34 @@ def table_outside(dag_id: str, rules: DagRules, rule: Rule, operation: Operation
     limit = f"the boundary of team {boundary.team} ({boundary.place})" if boundary else "the boundary"
     ask = boundary.owner if boundary else rules.owner
     return (
-        f"{_may_not(dag_id, operation, touch)}: {rule.place} allows it, but {limit} has no such table"
-        f"{_end(operation, touch)}; {ask}"
+        f"{may_not(dag_id, operation, touch)}: {rule.place} allows it, but {limit} has no such table"
+        f"{ending(operation, touch)}; {ask}"
     )
 
 
-def no_rule(identity: Identity, rules: DagRules, operation: Operation, touch: Touch, environment: str) -> tuple[str, str]:
+def no_rule(asked: Asked, rules: DagRules, operation: Operation, environment: str) -> tuple[str, str]:
     """Place of the nearest allow rule (of the DAG where it has none), and the sentence."""
-    start = _may_not(identity.dag_id, operation, touch)
-    end = f"{_end(operation, touch)}; {rules.owner}"
+    touch = asked.touch
+    start = may_not(asked.identity.dag_id, operation, touch)
+    end = f"{ending(operation, touch)}; {rules.owner}"
     if not rules.allow:
         return rules.place, f"{start}: the dag has no allow rule; add one at {rules.place}{end}"
-    nearest = max(rules.allow, key=lambda rule: _closeness(rule, touch, identity.task_id))
+    nearest = max(rules.allow, key=lambda rule: _closeness(rule, asked))
     if not any(rule.tables.match(touch.table.name) for rule in rules.allow):
         nearest = _nearest_by_name(rules.allow, touch)
-    cause = _missing(rules, nearest, touch, identity.task_id, environment)
+    cause = _missing(rules, nearest, asked, environment)
     names_table = nearest.tables.match(touch.table.name)
-    has = _has(nearest, with_tables=not names_table)
-    return nearest.place, f"{start}: {cause}; nearest is {nearest.place} ({has}){end}"
+    return nearest.place, f"{start}: {cause}; nearest is {nearest.place} ({has(nearest, with_tables=not names_table)}){end}"
 
 
 # ------------------------------------------------------------------------------------- pieces of a sentence
 
 
-def _may_not(dag_id: str, operation: Operation, touch: Touch) -> str:
-    what = f"dag {shown(dag_id)} may not {operation.name} on {shown(touch.table.name)}"
+def may_not(dag_id: str, operation: Operation, touch: Touch) -> str:
+    """The start of the sentence: who may not do what."""
+    what = f"dag {shown(dag_id)} may not {operation.name}"
+    if touch.table.name:
+        what += f" on {shown(touch.table.name)}"
     if touch.index:
         what += f" index {shown(touch.index)}"
     if touch.position:
@@ -133,17 +132,20 @@ def _may_not(dag_id: str, operation: Operation, touch: Touch) -> str:
     return what
 
 
-def _end(operation: Operation, touch: Touch) -> str:
+def ending(operation: Operation, touch: Touch) -> str:
+    """What became of the other members of a batch or transaction."""
     return "; nothing was written" if operation.is_write and touch.position else ""
 
 
-def _closeness(rule: Rule, touch: Touch, task_id: str) -> tuple[bool, ...]:
+def _closeness(rule: Rule, asked: Asked) -> tuple[bool, ...]:
+    touch = asked.touch
     return (
         rule.tables.match(touch.table.name),
         rule.names_action(touch.action),
         rule.grants_index(touch.index),
         rule.is_active,
-        rule.grants_task(task_id),
+        rule.grants_task(asked.identity.task_id),
+        asked.now < rule.until,
     )
 
 
@@ -159,9 +161,12 @@ def _nearest_by_name(allow: Iterable[Rule], touch: Touch) -> Rule:
     )
 
 
-def _missing(rules: DagRules, nearest: Rule, touch: Touch, task_id: str, environment: str) -> str:
+def _missing(rules: DagRules, nearest: Rule, asked: Asked, environment: str) -> str:
     """What the nearest rule lacks first, in the order in which `_closeness` weighs it."""
+    touch, task_id = asked.touch, asked.identity.task_id
     on_table = [rule for rule in rules.allow if rule.tables.match(touch.table.name)]
+    if not touch.table.name:
+        return f"no allow rule has {touch.action}"
     if not on_table:
         return "no allow rule names this table"
     if not nearest.names_action(touch.action):
@@ -170,6 +175,8 @@ def _missing(rules: DagRules, nearest: Rule, touch: Touch, task_id: str, environ
         return f"no allow rule has index {shown(touch.index)}" if touch.index else "no allow rule has the table itself"
     if not nearest.is_active:
         return f"the rule for it is not for {environment}"
+    if nearest.grants_task(task_id):
+        return "the grant for it has ended"
     return (
         f"the rule for it is for some tasks only, and this is {shown(task_id)}"
         if task_id
@@ -185,13 +192,17 @@ def _word(action: str, on_table: Iterable[Rule]) -> str:
     return action
 
 
-def _has(rule: Rule, *, with_tables: bool = True) -> str:
+def has(rule: Rule, *, with_tables: bool = True) -> str:
     """What a rule has, as written, for the brackets behind its place."""
     text = rule.has
     if with_tables:
         text += " on " + ", ".join(rule.tables.patterns[:3])
     if rule.indexes is not None:
         text += " index " + ", ".join(rule.indexes.patterns[:3])
+    if rule.keys is not None:
+        text += " keys " + ", ".join(pattern.written() for pattern in rule.keys.patterns[:3])
+    if rule.attributes is not None:
+        text += " attributes " + ", ".join(sorted(rule.attributes)[:3])
     if rule.tasks is not None:
         text += " for tasks " + ", ".join(rule.tasks.patterns[:3])
     if rule.environments:

@@ -1,6 +1,7 @@
 """platform.yaml: where the environments live, the most that each team can grant, who may speak for which DAGs.
 
-Sections: environments, teams, workloads, deny, contact. Each entry is closed: what is not said here nobody else can say.
+Sections: environments, teams, workloads, deny, require, grants, unmapped, contact. Each entry is closed: what is not said
+here nobody else can say. What is let through or given against the rules has an end in time, or does not load.
 """
 
 from __future__ import annotations
@@ -8,10 +9,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxy.model import Workload
-from proxy.policy.declared import EnvironmentDeclaration, PlatformFile, TeamDeclaration
-from proxy.policy.fields import check_fields, entries_of, globs_of, rules_of, section_of, string_of, varied_of, words_of
+from proxy.policy.declared import (
+    EnvironmentDeclaration,
+    GrantDeclaration,
+    PlatformFile,
+    TeamDeclaration,
+    UnmappedDeclaration,
+    Word,
+)
+from proxy.policy.fields import (
+    check_fields,
+    entries_of,
+    globs_of,
+    list_of,
+    moment_of,
+    section_of,
+    string_of,
+    varied_of,
+    words_of,
+)
 from proxy.policy.patterns import ACCOUNT, DAG_GLOB, PARTITION, REGION
-from proxy.policy.vocabulary import SOURCES
+from proxy.policy.rule_fields import requirements_of, rules_of
+from proxy.policy.vocabulary import GRANT_FIELDS, SOURCES, UNMAPPED_FIELDS
+from proxy.yaml_source import Sequence
 
 if TYPE_CHECKING:
     import re
@@ -37,13 +57,16 @@ def read_platform(top: Mapping, name: str, mistakes: Mistakes) -> PlatformFile:
         teams=teams,
         workloads=workloads,
         deny=rules_of(top.get("deny"), "deny", mistakes, denies=True),
+        require=requirements_of(top.get("require"), mistakes),
+        grants=_grants(top.get("grants"), mistakes),
+        unmapped=_unmapped(top, mistakes) if "unmapped" in top else None,
     )
 
 
 def _environment(name: str, node: Node, mistakes: Mistakes) -> EnvironmentDeclaration:
     what = f"environment `{name}`"
     fields = section_of(node, what, mistakes)
-    check_fields(fields, ("account", "region", "partition"), what, mistakes)
+    check_fields(fields, ("account", "region", "partition", "mode"), what, mistakes)
     account = _matching(
         fields, "account", ACCOUNT, f'{what}: account is 12 digits in quotes, for example "111122223333"', mistakes
     )
@@ -51,7 +74,10 @@ def _environment(name: str, node: Node, mistakes: Mistakes) -> EnvironmentDeclar
     partition = "aws"
     if "partition" in fields:
         partition = _matching(fields, "partition", PARTITION, f"{what}: partition is aws, aws-cn or aws-us-gov", mistakes)
-    return EnvironmentDeclaration(name, account, region, partition)
+    mode = string_of(fields.get("mode"), "`mode`", mistakes)
+    if mode not in ("", "enforce", "observe"):
+        mistakes.add(fields.place_of("mode"), f"{what}: mode is enforce or observe, not `{mode}`")
+    return EnvironmentDeclaration(name, account, region, partition, mode == "observe")
 
 
 def _matching(fields: Mapping, field: str, legal: re.Pattern[str], hint: str, mistakes: Mistakes) -> str:
@@ -76,6 +102,43 @@ def _team(name: str, key: Scalar, node: Node, mistakes: Mistakes) -> TeamDeclara
         tables=words_of(fields.get("tables"), f"`tables` of {what}", mistakes),
         role=varied_of(fields.get("role"), f"`role` of {what}", mistakes),
         contact=string_of(fields.get("contact"), f"`contact` of {what}", mistakes),
+    )
+
+
+def _grants(node: Node | None, mistakes: Mistakes) -> tuple[GrantDeclaration, ...]:
+    if isinstance(node, Sequence) and not node.items:
+        return ()
+    return tuple(_grant(section_of(item, "a grant", mistakes), mistakes) for item in list_of(node, "`grants`", mistakes))
+
+
+def _grant(fields: Mapping, mistakes: Mistakes) -> GrantDeclaration:
+    check_fields(fields, GRANT_FIELDS, "a grant", mistakes)
+    for field in GRANT_FIELDS:
+        if field not in fields:
+            mistakes.add(fields.place, f"the grant has no `{field}`; it must say dag, allow, until and reason")
+    return GrantDeclaration(
+        place=fields.place,
+        dag=Word(string_of(fields.get("dag"), "`dag` of a grant", mistakes), fields.place_of("dag")),
+        allow=rules_of(fields.get("allow"), "allow", mistakes, denies=False),
+        until=moment_of(fields.get("until"), "`until` of a grant", mistakes),
+        reason=string_of(fields.get("reason"), "`reason` of a grant", mistakes),
+    )
+
+
+def _unmapped(top: Mapping, mistakes: Mistakes) -> UnmappedDeclaration:
+    fields = section_of(top.get("unmapped"), "`unmapped`", mistakes)
+    check_fields(fields, UNMAPPED_FIELDS, "`unmapped`", mistakes)
+    place = top.place_of("unmapped")
+    for field in UNMAPPED_FIELDS:
+        if field not in fields:
+            mistakes.add(place, f"`unmapped` has no `{field}`; it must say role, mode: observe, and until when")
+    mode = string_of(fields.get("mode"), "`mode` of `unmapped`", mistakes)
+    if mode not in ("", "observe"):
+        mistakes.add(fields.place_of("mode"), f"`mode` of `unmapped` is observe, not `{mode}`; leave `unmapped` out to refuse")
+    return UnmappedDeclaration(
+        place=place,
+        role=varied_of(fields.get("role"), "`role` of `unmapped`", mistakes),
+        until=moment_of(fields.get("until"), "`until` of `unmapped`", mistakes),
     )
 
 

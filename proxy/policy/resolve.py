@@ -1,25 +1,42 @@
-"""What the files say, for one environment: placeholders filled in, real table names, roles, boundaries, one rule list a DAG.
+"""What the files say, for one environment: rules with real tables, boundaries, grants, one list of rules a DAG.
 
-What cannot be resolved is a mistake with a place; nothing falls through to another environment or to a default role.
+What cannot be resolved is a mistake with a place (`names` fills in what differs by environment).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.globs import Globs, is_glob
-from proxy.policy.declared import EnvironmentDeclaration, Varied, Word
-from proxy.policy.patterns import PLACEHOLDER, ROLE_ARN, ROLE_NAME, TABLE_GLOB, TABLE_NAME, can_meet
-from proxy.policy.rules import Boundary, DagRules, Home, Policies, Rule
+from proxy.policy.cases import Boundary, DagRules, Home, Unmapped
+from proxy.policy.coverage import Requirement, Rule
+from proxy.policy.declared import EnvironmentDeclaration
+from proxy.policy.keys import KeyAttribute, KeyLimit, KeyPattern, TableKeys
+from proxy.policy.names import Names
+from proxy.policy.patterns import PLACEHOLDER, can_meet
+from proxy.policy.rules import Policies
+from proxy.policy.tables import check_rule_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterator, Mapping
 
-    from proxy.policy.declared import DagDeclaration, PlatformFile, RuleDeclaration, TeamDeclaration, TeamFile
+    from proxy.policy.declared import (
+        DagDeclaration,
+        GrantDeclaration,
+        KeyDeclaration,
+        KeySchema,
+        PlatformFile,
+        RequirementDeclaration,
+        RuleDeclaration,
+        TableDeclaration,
+        TeamDeclaration,
+        TeamFile,
+        UnmappedDeclaration,
+        Word,
+    )
     from proxy.policy.document import Document
-    from proxy.yaml_source import Mistakes, Place
-
-_PER_REQUEST = ("dag_id", "task_id", "run_id")
+    from proxy.yaml_source import Mistakes
 
 
 def resolve(document: Document, environment: str, region: str, mistakes: Mistakes) -> Policies:
@@ -49,6 +66,15 @@ def owner_of(contact: str, file: str) -> str:
     return f"owner {contact}" if contact else f"ask the owners of {file}"
 
 
+class _Defined(NamedTuple):
+    """A DAG with what its file declares."""
+
+    dag: DagDeclaration
+    rules: DagRules
+    file: TeamFile
+    real: Mapping[str, str]  # logical table name -> real one
+
+
 class Resolution:
     """One environment, and what is wrong with the files in its light."""
 
@@ -56,45 +82,54 @@ class Resolution:
         self.platform = platform
         self.environment = environment
         self.mistakes = mistakes
+        self.names = Names(platform, environment, mistakes)
         self.owner = owner_of(platform.contact, platform.file)
+        self._deny = tuple(self._platform_rule(rule, "a platform-wide deny") for rule in platform.deny)
+        self._require = tuple(self._requirement(requirement) for requirement in platform.require)
 
     def policies(self, document: Document) -> Policies:
         """Everything together."""
         platform = self.platform
         boundaries = {name: self._boundary(team) for name, team in platform.teams.items()}
-        deny = tuple(self._platform_rule(rule) for rule in platform.deny)
-        declared: dict[str, tuple[DagDeclaration, DagRules]] = {}
+        defined: dict[str, _Defined] = {}
         tables: set[str] = set()
+        seen: dict[str, TableDeclaration] = {}
         homes = []
         for file in document.teams:
             self._check_team(file)
-            real = self.tables_of(file)
+            real = self.names.tables_of(file)
             tables.update(real.values())
+            self._check_keys(file, real, seen)
             boundary = boundaries.get(file.team.text) if file.team else None
             homes.append(Home(file.file, boundary.dags if boundary else None, self._owner(file)))
-            for dag, rules in self._dags(file, real, boundary, deny):
-                self._define(dag, rules, declared)
+            for dag, rules in self._dags(file, real, boundary):
+                self._define(_Defined(dag, rules, file, real), defined)
         covered = {file.team.text for file in document.teams if file.team}
         homes += [self._missing_home(team, boundaries[name]) for name, team in platform.teams.items() if name not in covered]
-        self._check_globs([dag for dag, _ in declared.values() if is_glob(dag.pattern)])
+        self._check_globs([found.dag for pattern, found in defined.items() if is_glob(pattern)])
+        for grant in platform.grants:
+            self._grant(grant, defined)
         return Policies(
             digest=document.digest,
             environment=self.environment.name,
             workloads=platform.workloads,
-            dags={pattern: rules for pattern, (_, rules) in declared.items() if not is_glob(pattern)},
-            globs=tuple((Globs((pattern,)), rules) for pattern, (_, rules) in declared.items() if is_glob(pattern)),
+            dags={pattern: found.rules for pattern, found in defined.items() if not is_glob(pattern)},
+            globs=tuple((Globs((pattern,)), found.rules) for pattern, found in defined.items() if is_glob(pattern)),
             tables=frozenset(tables),
             homes=tuple(homes),
+            observes=self.environment.observes,
+            unmapped=self._unmapped(platform.unmapped) if platform.unmapped else None,
         )
 
     # --------------------------------------------------------------------------------------- DAGs
 
-    def _define(self, dag: DagDeclaration, rules: DagRules, declared: dict[str, tuple[DagDeclaration, DagRules]]) -> None:
-        if dag.pattern in declared:
-            first = declared[dag.pattern][0].place
-            self.mistakes.add(dag.place, f"DAG `{dag.pattern}` is defined at {first} already; keep one of the two")
+    def _define(self, found: _Defined, defined: dict[str, _Defined]) -> None:
+        pattern, place = found.dag.pattern, found.dag.place
+        if pattern in defined:
+            first = defined[pattern].dag.place
+            self.mistakes.add(place, f"DAG `{pattern}` is defined at {first} already; keep one of the two")
             return
-        declared[dag.pattern] = (dag, rules)
+        defined[pattern] = found
 
     def _check_globs(self, dags: list[DagDeclaration]) -> None:
         for at, later in enumerate(dags):
@@ -126,104 +161,118 @@ class Resolution:
         return Home(f"a new file with team: {team.name}", boundary.dags, owner_of(team.contact, self.platform.file))
 
     def _dags(
-        self, file: TeamFile, real: Mapping[str, str], boundary: Boundary | None, platform_deny: tuple[Rule, ...]
-    ) -> Iterable[tuple[DagDeclaration, DagRules]]:
-        owner = self._owner(file)
-        defaults_allow = self._rules(file.defaults.allow, real, owner) if file.defaults else ()
-        defaults_deny = self._rules(file.defaults.deny, real, owner) if file.defaults else ()
+        self, file: TeamFile, real: Mapping[str, str], boundary: Boundary | None
+    ) -> Iterator[tuple[DagDeclaration, DagRules]]:
+        maker = _RuleMaker(self, file, real)
+        defaults_allow = maker.rules(file.defaults.allow) if file.defaults else ()
+        defaults_deny = maker.rules(file.defaults.deny) if file.defaults else ()
+        keys = _keys_of(file, real)
         for dag in file.dags:
-            partition, account, role_arn = self._role(dag, file)
+            partition, account, role_arn = self.names.role_of(dag, file)
             active, environments = self._environments(dag.environments)
-            yield (
-                dag,
-                DagRules(
-                    pattern=dag.pattern,
-                    place=str(dag.place),
-                    role_arn=role_arn,
-                    home=(partition, self.environment.region, account),
-                    allow=(*self._rules(dag.allow, real, owner), *defaults_allow),
-                    deny=(*self._rules(dag.deny, real, owner), *defaults_deny, *platform_deny),
-                    boundary=boundary,
-                    owner=owner,
-                    environments=environments,
-                    is_active=active,
-                ),
+            rules = DagRules(
+                pattern=dag.pattern,
+                place=str(dag.place),
+                role_arn=role_arn,
+                home=(partition, self.environment.region, account),
+                allow=(*maker.rules(dag.allow), *defaults_allow),
+                deny=(*maker.rules(dag.deny), *defaults_deny, *self._deny),
+                boundary=boundary,
+                owner=maker.owner,
+                environments=environments,
+                is_active=active,
+                require=self._require,
+                keys=keys,
             )
+            self._check_dag_id(dag, rules)
+            yield dag, rules
+
+    def _check_dag_id(self, dag: DagDeclaration, rules: DagRules) -> None:
+        """The DAG's own id must not hold what ends <dag_id> in a key of its rules: such a rule would never hold."""
+        if is_glob(dag.pattern):
+            return
+        for rule in (*rules.allow, *rules.deny):
+            for pattern in rule.keys.patterns if rule.keys else ():
+                for at in range(1, len(pattern.pieces), 2):
+                    end = pattern.pieces[at + 1][:1]
+                    if pattern.pieces[at] == "dag_id" and end and end in dag.pattern:
+                        self.mistakes.add(
+                            dag.place,
+                            f"DAG `{dag.pattern}` holds `{end}`, which ends <dag_id> in `{pattern.written()}` ({rule.place}); "
+                            "write a sign there that no DAG id holds, for example #",
+                        )
 
     def _environments(self, words: tuple[Word, ...] | None) -> tuple[bool, tuple[str, ...]]:
         """Whether a restriction leaves this environment in, and the restriction."""
         if words is None:
             return True, ()
         for word in words:
-            self.check_environment(word)
+            self.names.check_environment(word)
         names = tuple(word.text for word in words)
         return self.environment.name in names, names
 
-    def check_environment(self, word: Word) -> None:
-        """Record a name that is no environment of platform.yaml."""
-        if word.text not in self.platform.environments:
-            known = ", ".join(self.platform.environments) or "none; add environments: to platform.yaml"
-            self.mistakes.add(word.place, f"there is no environment `{word.text}`; known: {known}")
+    # ------------------------------------------------------------------------------- grants and unmapped
 
-    # ---------------------------------------------------------------------------------------- roles
-
-    def _role(self, dag: DagDeclaration, file: TeamFile) -> tuple[str, str, str]:
-        """Partition, account and ARN of the DAG's role: its own, else its file's default, else its team's."""
-        team = self.platform.teams.get(file.team.text) if file.team else None
-        own = dag.role or (file.defaults.role if file.defaults else None)
-        role = own or (team.role if team else None)
-        if role is None:
-            if team is None and (file.team or self.platform.teams):  # the team's mistake is recorded, its role unknown
-                return "", "", ""
-            self.mistakes.add(
-                dag.place,
-                f"DAG `{dag.pattern}` has no role; write role: under it, under defaults:, or for its team in platform.yaml",
-            )
-            return "", "", ""
-        text = self._text(role, "`role`", team.name if team else "")
-        if not text:
-            return "", "", ""
-        match = ROLE_ARN.fullmatch(text)
-        if match:
-            if own:
-                self._check_account(match[2], role.place)
-            return match[1], match[2], text
-        return self._named_role(text, role.place)
-
-    def _named_role(self, name: str, place: Place) -> tuple[str, str, str]:
-        environment = self.environment
-        if name.startswith("arn:") or not ROLE_NAME.fullmatch(name):
-            self.mistakes.add(place, f"`{name}` is neither a role's ARN (arn:aws:iam::111122223333:role/NAME) nor a role's name")
-        elif not environment.account:
-            self.mistakes.add(
-                place, f"role `{name}` has no account; write its ARN, or give the account under environments: in platform.yaml"
-            )
-        else:
-            arn = f"arn:{environment.partition}:iam::{environment.account}:role/{name}"
-            return environment.partition, environment.account, arn
-        return "", "", ""
-
-    def _check_account(self, account: str, place: Place) -> None:
-        """A role in another account moves what `own table` means; with teams only the platform team may do that."""
-        if not self.environment.account or account == self.environment.account:
+    def _grant(self, grant: GrantDeclaration, defined: dict[str, _Defined]) -> None:
+        """Add a grant's rules to its DAG, to be over at their time. Its tables are those of the DAG's file."""
+        found = defined.get(grant.dag.text) or self._globbed(grant.dag.text, defined)
+        if found is None:
+            if grant.dag.text:
+                self.mistakes.add(
+                    grant.dag.place,
+                    f"no file defines DAG `{grant.dag.text}`; correct the name, or add it under dags: there first",
+                )
             return
-        message = f"the role is of account {account}, and environment {self.environment.name} is of {self.environment.account}"
-        if self.platform.teams:
-            self.mistakes.add(place, f"{message}; write the role's name only, or have the platform team set it under teams:")
-        else:
-            self.mistakes.warn(place, message)
+        for rule in grant.allow:
+            check_rule_tables(rule, found.file.tables, self.mistakes)
+        maker = _RuleMaker(self, found.file, found.real)
+        allow = (*found.rules.allow, *(replace(rule, until=grant.until) for rule in maker.rules(grant.allow)))
+        rules = replace(found.rules, pattern=grant.dag.text, allow=allow)
+        self._check_dag_id(replace(found.dag, pattern=grant.dag.text), rules)
+        defined[grant.dag.text] = found._replace(rules=rules)
+
+    def _globbed(self, dag_id: str, defined: dict[str, _Defined]) -> _Defined | None:
+        """What the glob that names this DAG gives it."""
+        if is_glob(dag_id):
+            return None
+        matching = [found for pattern, found in defined.items() if is_glob(pattern) and Globs((pattern,)).match(dag_id)]
+        return matching[0] if matching else None
+
+    def _unmapped(self, unmapped: UnmappedDeclaration) -> Unmapped | None:
+        if unmapped.role is None:
+            return None
+        partition, account, role_arn = self.names.role(unmapped.role, "")
+        rules = DagRules(
+            pattern="*",
+            place=str(unmapped.place),
+            role_arn=role_arn,
+            home=(partition, self.environment.region, account),
+            allow=(),
+            deny=self._deny,
+            boundary=None,
+            owner=self.owner,
+            environments=(),
+            is_active=True,
+        )
+        return Unmapped(rules, unmapped.until)
 
     # ------------------------------------------------------------------------------------- rules
 
-    def _rules(self, rules: tuple[RuleDeclaration, ...], real: Mapping[str, str], owner: str) -> tuple[Rule, ...]:
-        return tuple(
-            self._rule(rule, tuple(dict.fromkeys(real.get(word.text, "") for word in rule.tables)), owner) for rule in rules
+    def _platform_rule(self, rule: RuleDeclaration, what: str) -> Rule:
+        return self.rule(rule, self.names.globs(rule.tables, f"`tables` of {what}", ""), self.owner, "")
+
+    def _requirement(self, requirement: RequirementDeclaration) -> Requirement:
+        return Requirement(
+            self._platform_rule(requirement.rule, "`require`"),
+            requirement.max_limit,
+            requirement.max_segments,
+            requirement.condition,
+            requirement.client_token,
+            requirement.evidence,
         )
 
-    def _platform_rule(self, rule: RuleDeclaration) -> Rule:
-        return self._rule(rule, self._globs(rule.tables, "`tables` of a platform-wide deny", ""), self.owner)
-
-    def _rule(self, rule: RuleDeclaration, tables: tuple[str, ...], owner: str) -> Rule:
+    def rule(self, rule: RuleDeclaration, tables: tuple[str, ...], owner: str, team: str) -> Rule:
+        """One rule with real tables."""
         active, environments = self._environments(rule.environments)
         return Rule(
             place=str(rule.place),
@@ -235,77 +284,57 @@ class Resolution:
             environments=environments,
             is_active=active,
             owner=owner,
+            keys=None if rule.keys is None else KeyLimit(tuple(self._pattern(key, team) for key in rule.keys)),
+            attributes=None if rule.attributes is None else frozenset(word.text for word in rule.attributes),
         )
 
+    def _pattern(self, key: KeyDeclaration, team: str) -> KeyPattern:
+        return KeyPattern(key.is_prefix, tuple(PLACEHOLDER.split(self.names.filled(key.word, "`keys`", team, keep=True))))
+
     def _boundary(self, team: TeamDeclaration) -> Boundary:
-        tables = self._globs(team.tables, f"`tables` of team `{team.name}`", team.name)
+        tables = self.names.globs(team.tables, f"`tables` of team `{team.name}`", team.name)
         return Boundary(team.name, str(team.place), Globs(team.dags), Globs(tables), self.owner)
 
-    def _globs(self, words: tuple[Word, ...], what: str, team: str) -> tuple[str, ...]:
-        globs = []
-        for word in words:
-            text = self._filled(word, what, team)
-            if text and not TABLE_GLOB.fullmatch(text):
-                self.mistakes.add(word.place, f"{what}: `{text}` is neither a table name nor a glob of table names")
-            globs.append(text)
-        if globs and all(text.startswith("!") for text in globs):
-            self.mistakes.add(
-                words[0].place, f'{what} hold exclusions only and match nothing; add what they take from, "*" for all'
-            )
-        return tuple(globs)
-
-    # ---------------------------------------------------------------------------- names and placeholders
-
-    def tables_of(self, file: TeamFile) -> dict[str, str]:
-        """Logical name -> real name; an empty real name is a recorded mistake."""
-        team = file.team.text if file.team else ""
-        real = {}
+    def _check_keys(self, file: TeamFile, real: Mapping[str, str], seen: dict[str, TableDeclaration]) -> None:
+        """One table has one key, whoever declares it: a limit is judged by it."""
         for logical, table in file.tables.items():
-            name = self._text(table.name, f"the name of table `{logical}`", team)
-            if name and not TABLE_NAME.fullmatch(name):
-                hint = (
-                    "write the bare name, its account is that of the DAG's role"
-                    if name.startswith("arn:")
-                    else ("it has 3 to 255 of A-Z a-z 0-9 _ . -")
-                )
-                self.mistakes.add(table.name.place, f"`{name}` is not a table name; {hint}")
-                name = ""
-            real[logical] = name
-        return real
+            name = real[logical]
+            first = seen.setdefault(name, table)
+            both = {index: (schema, first.indexes[index]) for index, schema in table.indexes.items() if index in first.indexes}
+            pairs = ((table.key, first.key), *both.values())
+            if name and any(one is not None and other is not None and one != other for one, other in pairs):
+                self.mistakes.add(table.place, f"`{name}` has another key at {first.place}; correct the one that is wrong")
 
-    def _text(self, varied: Varied, what: str, team: str) -> str:
-        """The string for this environment, placeholders filled in; empty where a mistake is recorded."""
-        values = varied.by_environment
-        if values is None:
-            return self._filled(Word(varied.plain, varied.place), what, team)
-        known = self.platform.environments
-        if not known:
-            self.mistakes.add(
-                varied.place, f"{what} differs by environment, but no environments: stand in platform.yaml; write one string"
+
+class _RuleMaker:
+    """Makes the rules of one file: its tables, its team, whom to ask."""
+
+    def __init__(self, resolution: Resolution, file: TeamFile, real: Mapping[str, str]) -> None:
+        self.owner = resolution._owner(file)
+        self._resolution = resolution
+        self._real = real
+        self._team = file.team.text if file.team else ""
+
+    def rules(self, declared: tuple[RuleDeclaration, ...]) -> tuple[Rule, ...]:
+        """Rules with real tables."""
+        return tuple(
+            self._resolution.rule(
+                rule, tuple(dict.fromkeys(self._real.get(word.text, "") for word in rule.tables)), self.owner, self._team
             )
-        elif missing := [name for name in known if name not in values]:
-            self.mistakes.add(varied.place, f"{what} names no value for {', '.join(missing)}; every environment needs one")
-        for name, word in values.items():
-            if known:
-                self.check_environment(Word(name, word.place))
-        word = values.get(self.environment.name, Word("", varied.place))
-        return self._filled(word, what, team)
+            for rule in declared
+        )
 
-    def _filled(self, word: Word, what: str, team: str) -> str:
-        values = {"env": self.environment.name if self.platform.environments else "", "team": team}
-        for name in PLACEHOLDER.findall(word.text):
-            if not values.get(name):
-                self.mistakes.add(word.place, f"{what}: {self._no_value(name)}")
-                return ""
-        return PLACEHOLDER.sub(lambda match: values[match[1]], word.text)
 
-    def _no_value(self, name: str) -> str:
-        if name == "env":
-            return "`<env>` needs environments: in platform.yaml; add them, or write the name out"
-        if name == "team":
-            return "`<team>` needs team: in this file; add it, or write the name out"
-        if name in _PER_REQUEST or name.startswith("claim."):
-            return (
-                f"`<{name}>` is known per request only and can stand in `keys` alone; write a name that holds for every request"
-            )
-        return f"there is no placeholder `<{name}>`; <env> and <team> are all"
+def _keys_of(file: TeamFile, real: Mapping[str, str]) -> dict[str, TableKeys]:
+    """Real table name -> its leading attributes; what two entries of one table declare is put together."""
+    keys: dict[str, TableKeys] = {}
+    for logical, table in file.tables.items():
+        before = keys.get(real[logical], TableKeys(None, {}))
+        indexes = {name: _attribute(schema) for name, schema in table.indexes.items() if schema is not None}
+        own = _attribute(table.key) if table.key is not None else before.table
+        keys[real[logical]] = TableKeys(own, {**before.indexes, **indexes})
+    return keys
+
+
+def _attribute(schema: KeySchema) -> KeyAttribute:
+    return KeyAttribute(*schema.leading)

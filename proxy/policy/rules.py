@@ -1,8 +1,8 @@
 """May this DAG do this? A decision is a value with a closed reason, the rule that decided, and the only way to a role.
 
-Order: deny, then allow within the team's boundary, then no. Each thing that an operation touches is judged; one that is
-not allowed refuses the whole request. What a DAG may always do is made ready once, so that the usual answer costs two
-look-ups; whatever is not ready (denials, rules for some tasks, ARNs, batches) is judged rule by rule.
+Order: deny, then require, then allow within the team's boundary, then no. Each thing that an operation touches is judged;
+one that is not allowed refuses the whole request. What a DAG may do whatever the request says is made ready once, so that
+the usual answer costs two look-ups; of all else the rules that can matter are kept by action, table and index.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 import re
 import uuid
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from proxy.actions import ESCALATIONS
 from proxy.model import Principal, TableReference
-from proxy.policy import messages
+from proxy.policy import messages, shortfalls
+from proxy.policy.coverage import Asked
 from proxy.policy.patterns import session_name
-from proxy.policy.vocabulary import ACTIONS
 from proxy.refusal import Forbidden, Reason
 
 if TYPE_CHECKING:
@@ -24,149 +25,77 @@ if TYPE_CHECKING:
 
     from proxy.globs import Globs
     from proxy.model import Identity, Operation, Touch, Workload
+    from proxy.policy.cases import Case, DagRules, Home, Unmapped, Verdict
 
 OTHER = "other"
 _DAG_ID = re.compile(r"[\w.-]{1,250}")
 _MAX_GLOBBED = 4096  # DAGs known by glob only whose ready decisions are kept
+_MAX_CASES = 4096  # of one DAG; more can come only where a rule's indexes are globs
 _OWN = ("", "", "")  # partition, Region and account of a bare table name
+# What a policy says no to, and observation lets through: never what cannot be read, is foreign, or has no role of its own.
+_OBSERVABLE = frozenset(
+    {
+        Reason.UNKNOWN_DAG,
+        Reason.NO_RULE,
+        Reason.DENIED_BY_RULE,
+        Reason.REQUIREMENT_NOT_MET,
+        Reason.OUTSIDE_BOUNDARY,
+        Reason.OUTSIDE_KEYS,
+        Reason.OUTSIDE_ATTRIBUTES,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Allowed, as whom, and by which rule; or refused, why, and what to do. `message` is one line without the decision id."""
+    """Allowed, as whom, and by which rule; or refused, why, and what to do. `message` is one line without the decision id.
+
+    OBSERVED: let through although the policy says no, for `would_deny`; message and rule are those of the denial.
+    """
 
     reason: Reason
     message: str
     rule: str  # file:line; several, joined by a comma, for the members of a batch
     principal: Principal | None
+    would_deny: Reason | None = None
 
     def granted_role(self) -> Principal:
-        """The principal to sign as. Raises Forbidden unless the decision allows."""
-        if self.reason is not Reason.ALLOWED or self.principal is None:
+        """The principal to sign as. Raises Forbidden unless the decision lets the request through."""
+        if self.principal is None or (self.reason is not Reason.ALLOWED and self.reason is not Reason.OBSERVED):
             raise Forbidden(self.reason, self.message, rule=self.rule)
         return self.principal
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One rule as it holds in one environment: real table names, patterns compiled.
-
-    An allow rule without `indexes` covers tables and none of their indexes; with `indexes` it covers exactly these
-    indexes and not the tables. A deny rule without `indexes` covers tables and every index of theirs.
-    A task id may be merely claimed: `tasks` guards against mistakes, the DAG is the border.
-    """
-
-    place: str  # file:line
-    has: str  # its actions as written
-    actions: frozenset[str] | None  # None: whatever there is
-    tables: Globs
-    indexes: Globs | None
-    tasks: Globs | None
-    environments: tuple[str, ...]  # empty: all
-    is_active: bool  # False: `environments` leaves this one out; kept for messages
-    owner: str  # whom to ask about it
-
-    def names_action(self, action: str) -> bool:
-        """True if the rule has the action."""
-        return self.actions is None or action in self.actions
-
-    def grants_index(self, index: str) -> bool:
-        """True if, as an allow rule, it covers this index, or the table itself where `index` is empty."""
-        return not index if self.indexes is None else bool(index) and self.indexes.match(index)
-
-    def grants_task(self, task_id: str) -> bool:
-        """True if, as an allow rule, it is for this task; a rule for some tasks is not for an unknown one."""
-        return self.tasks is None or (bool(task_id) and self.tasks.match(task_id))
-
-    def allows(self, action: str, table: str, index: str, task_id: str) -> bool:
-        """True if, as an allow rule, it covers all of this."""
-        return (
-            self.is_active
-            and self.names_action(action)
-            and self.grants_index(index)
-            and self.grants_task(task_id)
-            and self.tables.match(table)
-        )
-
-    def denies(self, action: str, table: str, index: str, task_id: str) -> bool:
-        """True if, as a deny rule, it covers this; a rule for some tasks covers an unknown one too."""
-        return (
-            self.is_active
-            and self.names_action(action)
-            and (self.indexes is None or (bool(index) and self.indexes.match(index)))
-            and (self.tasks is None or not task_id or self.tasks.match(task_id))
-            and self.tables.match(table)
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Boundary:
-    """The most that a team's files can grant (platform.yaml, `teams`)."""
-
-    team: str
-    place: str
-    dags: Globs
-    tables: Globs
-    owner: str  # whom to ask for more
-
-
-@dataclass(frozen=True, slots=True)
-class DagRules:
-    """Everything that holds for one DAG, or for those that one glob names, in one environment."""
-
-    pattern: str
-    place: str
-    role_arn: str
-    home: tuple[str, str, str]  # partition, Region, account of the tables that are its own
-    allow: tuple[Rule, ...]  # its own before the defaults of its file
-    deny: tuple[Rule, ...]
-    boundary: Boundary | None
-    owner: str
-    environments: tuple[str, ...]  # empty: all
-    is_active: bool
-
-    def judge(self, action: str, table: str, index: str, task_id: str) -> tuple[Reason, Rule | None]:
-        """The reason, and the rule that gave it. `table` is a real name in the DAG's own account and Region."""
-        for rule in self.deny:
-            if rule.denies(action, table, index, task_id):
-                return Reason.DENIED_BY_RULE, rule
-        for rule in self.allow:
-            if rule.allows(action, table, index, task_id):
-                is_inside = self.boundary is None or self.boundary.tables.match(table)
-                return (Reason.ALLOWED if is_inside else Reason.OUTSIDE_BOUNDARY), rule
-        return Reason.NO_RULE, None
-
-    def granted(self) -> Iterator[tuple[str, str, str, Rule]]:
-        """Action, table and index of everything that is allowed whatever the task, with the rule that allows it."""
-        for candidate in self.allow:
-            for table in candidate.tables.patterns:
-                for index in candidate.indexes.patterns if candidate.indexes is not None else ("",):
-                    for action in ACTIONS:
-                        reason, rule = self.judge(action, table, index, "")
-                        if reason is Reason.ALLOWED and rule is not None:
-                            yield action, table, index, rule
-
-
-class Home(NamedTuple):
-    """Where a DAG that nobody has named would be written: a file, the DAGs that may stand there, whom to ask."""
-
-    file: str
-    dags: Globs | None  # None: any
-    owner: str
-
-
 class _Ready(NamedTuple):
-    """One DAG id, met: what it is always allowed, by (action, table, index, 0), which is what a single Touch equals."""
+    """One DAG id, met. Keys are (action, table, index): the start of a Touch.
+
+    `decisions` has what is allowed whatever the request says, `cases` what the request decides.
+    """
 
     rules: DagRules
     principal: Principal
-    decisions: dict[tuple[str, TableReference, str, int], Decision]
+    decisions: dict[tuple[object, ...], Decision]
+    cases: dict[tuple[object, ...], Case]
+    barred: Decision | None = None  # why the DAG may do nothing here
 
 
 class Policies:
     """The policies of one environment: an immutable snapshot, but for what it has made ready."""
 
-    __slots__ = ("_dags", "_globbed", "_globs", "_homes", "_ready", "_tables", "dag_of_key", "digest", "environment", "workloads")
+    __slots__ = (
+        "_dags",
+        "_globbed",
+        "_globs",
+        "_homes",
+        "_ready",
+        "_tables",
+        "_unmapped",
+        "dag_of_key",
+        "digest",
+        "environment",
+        "observes",
+        "workloads",
+    )
 
     def __init__(
         self,
@@ -178,37 +107,64 @@ class Policies:
         globs: tuple[tuple[Globs, DagRules], ...],
         tables: frozenset[str],
         homes: tuple[Home, ...],
+        observes: bool = False,
+        unmapped: Unmapped | None = None,
     ) -> None:
         self.digest = digest
         self.environment = environment
+        self.observes = observes  # the environment decides and lets pass
         self.workloads = workloads
         self.dag_of_key: Mapping[str, str] = {str(uuid.uuid5(uuid.NAMESPACE_OID, dag_id)): dag_id for dag_id in dags}
         self._dags = dags
         self._globs = globs
         self._tables = tables
         self._homes = homes
+        self._unmapped = unmapped
         self._ready: dict[str, _Ready] = {}
         self._globbed: deque[str] = deque()
 
     # ------------------------------------------------------------------------------------- deciding
 
-    def decide(self, identity: Identity, operation: Operation) -> Decision:
-        """Judge everything that the operation touches. Never raises; default is no."""
+    def decide(self, identity: Identity, operation: Operation, now: float) -> Decision:
+        """Judge everything that the operation touches; default is no. `now` ends grants.
+
+        Raises Unreadable where a rule asks for what the request does not say in a form that can be read.
+        """
         ready = self._ready.get(identity.dag_id)
         if ready is None:
             found = self._meet(identity)
             if isinstance(found, Decision):
-                return found
+                return self._decide_unmapped(found, identity, operation, now)
             ready = found
         touches = operation.touches
         if len(touches) == 1:
-            decision = ready.decisions.get(touches[0])
+            decision = ready.decisions.get(touches[0][:3])
             if decision is not None:
                 return decision
-        return _judge_all(ready, identity, operation, self.environment)
+        if not self.observes:
+            return ready.barred or _judge_all(ready, identity, operation, now, self.environment)
+        return self._observe(ready, identity, operation, now)
+
+    def _observe(self, ready: _Ready, identity: Identity, operation: Operation, now: float) -> Decision:
+        """The decision as it would be, and then let through where that is a policy's no."""
+        decision = ready.barred or _judge_all(ready, identity, operation, now, self.environment)
+        if decision.reason not in _OBSERVABLE:
+            return decision
+        return _let_through(ready, identity, operation, now, self.environment, decision, _OBSERVABLE)
+
+    def _decide_unmapped(self, denial: Decision, identity: Identity, operation: Operation, now: float) -> Decision:
+        """A DAG that no file names is let through as `unmapped` says; a platform-wide deny holds for it all the same."""
+        unmapped = self._unmapped
+        if denial.reason is not Reason.UNKNOWN_DAG or unmapped is None or now >= unmapped.until:
+            return denial
+        if not _DAG_ID.fullmatch(identity.dag_id):
+            return denial
+        ready = _Ready(unmapped.rules, _principal(unmapped.rules, identity.dag_id), {}, {})
+        passable = _OBSERVABLE if self.observes else _OBSERVABLE - {Reason.DENIED_BY_RULE}
+        return _let_through(ready, identity, operation, now, self.environment, denial, passable)
 
     def _meet(self, identity: Identity) -> _Ready | Decision:
-        """Make ready what the DAG is always allowed; or say why it is allowed nothing at all."""
+        """Make room for what the DAG is allowed; or say why it has no rules and no role here."""
         dag_id = identity.dag_id
         rules = self._dags.get(dag_id)
         if rules is None:
@@ -218,11 +174,13 @@ class Policies:
             if len(matching) > 1:
                 return _refused(Reason.NO_RULE, messages.several_globs(dag_id, matching), matching[0].place)
             rules = matching[0]
-        if not rules.is_active:
-            return _refused(Reason.NO_RULE, messages.other_environment(dag_id, rules, self.environment), rules.place)
         if rules.boundary is not None and not rules.boundary.dags.match(dag_id):
             return _refused(Reason.OUTSIDE_BOUNDARY, messages.dag_outside(dag_id, rules, rules.boundary), rules.boundary.place)
-        return self._keep(dag_id, _made_ready(rules, dag_id))
+        barred = None
+        if not rules.is_active:
+            barred = _refused(Reason.NO_RULE, messages.other_environment(dag_id, rules, self.environment), rules.place)
+            rules = replace(rules, allow=())
+        return self._keep(dag_id, _Ready(rules, _principal(rules, dag_id), {}, {}, barred))
 
     def _matching(self, dag_id: str) -> list[DagRules]:
         if not _DAG_ID.fullmatch(dag_id):
@@ -268,27 +226,17 @@ def _principal(rules: DagRules, dag_id: str) -> Principal:
     return Principal(rules.role_arn, session_name(dag_id), rules.home[1], dag_id)
 
 
-def _made_ready(rules: DagRules, dag_id: str) -> _Ready:
-    principal = _principal(rules, dag_id)
-    by_rule: dict[str, Decision] = {}
-    decisions = {}
-    for action, table, index, rule in rules.granted():
-        decision = by_rule.setdefault(rule.place, Decision(Reason.ALLOWED, "", rule.place, principal))
-        decisions[action, TableReference(table), index, 0] = decision
-    return _Ready(rules, principal, decisions)
-
-
 def _refused(reason: Reason, message: str, rule: str = "") -> Decision:
     return Decision(reason, message, rule, None)
 
 
-def _judge_all(ready: _Ready, identity: Identity, operation: Operation, environment: str) -> Decision:
+def _judge_all(ready: _Ready, identity: Identity, operation: Operation, now: float, environment: str) -> Decision:
     """Judge each touch; the first that is not allowed is the answer. An operation that touches nothing is refused."""
     if not operation.touches:
         return _refused(Reason.UNSUPPORTED_OPERATION, messages.touches_nothing(identity.dag_id, operation))
     rules: dict[str, Decision] = {}
     for touch in operation.touches:
-        decision = _judge(ready, identity, operation, touch, environment)
+        decision = _judge(ready, identity, operation, touch, now, environment)
         if decision.reason is not Reason.ALLOWED:
             return decision
         rules.setdefault(decision.rule, decision)
@@ -297,21 +245,64 @@ def _judge_all(ready: _Ready, identity: Identity, operation: Operation, environm
     return Decision(Reason.ALLOWED, "", ", ".join(rules), ready.principal)
 
 
-def _judge(ready: _Ready, identity: Identity, operation: Operation, touch: Touch, environment: str) -> Decision:
+def _let_through(
+    ready: _Ready,
+    identity: Identity,
+    operation: Operation,
+    now: float,
+    environment: str,
+    denial: Decision,
+    passable: frozenset[Reason],
+) -> Decision:
+    """Let pass what was denied, unless a touch is denied for more than that, or is an escalation that no rule names."""
+    for touch in operation.touches:
+        decision = _judge(ready, identity, operation, touch, now, environment)
+        if decision.reason is Reason.ALLOWED:
+            continue
+        if decision.reason not in passable:
+            return decision
+        if touch.action in ESCALATIONS:
+            return denial
+    return Decision(Reason.OBSERVED, denial.message, denial.rule, ready.principal, denial.reason)
+
+
+def _judge(ready: _Ready, identity: Identity, operation: Operation, touch: Touch, now: float, environment: str) -> Decision:
     rules, table = ready.rules, touch.table
     if table[1:] != _OWN:
         if table[1:] != rules.home:
             return _refused(Reason.FOREIGN_TABLE, messages.foreign_table(identity.dag_id, rules, operation, touch), rules.place)
         table = TableReference(table.name)
-    decision = ready.decisions.get((touch.action, table, touch.index, 0))
+    key = (touch.action, table, touch.index)
+    decision = ready.decisions.get(key)
     if decision is not None:
         return decision
-    reason, rule = rules.judge(touch.action, table.name, touch.index, identity.task_id)
-    if rule is None:
-        nearest, message = messages.no_rule(identity, rules, operation, touch, environment)
+    case = ready.cases.get(key)
+    if case is None:
+        case = rules.case(touch.action, table.name, touch.index)
+        if case.allow and len(ready.decisions) + len(ready.cases) < _MAX_CASES:
+            if case.is_settled:
+                return ready.decisions.setdefault(key, Decision(Reason.ALLOWED, "", case.allow[0].place, ready.principal))
+            ready.cases[key] = case
+    asked = Asked(identity, touch, case.keys, now)
+    verdict = case.judge(asked)
+    if verdict.reason is Reason.ALLOWED and verdict.rule is not None:
+        return Decision(Reason.ALLOWED, "", verdict.rule.place, ready.principal)
+    return _explained(rules, operation, asked, verdict, environment)
+
+
+def _explained(rules: DagRules, operation: Operation, asked: Asked, verdict: Verdict, environment: str) -> Decision:
+    """The refusal with its sentence."""
+    reason, rule, requirement = verdict
+    dag_id, touch = asked.identity.dag_id, asked.touch
+    if requirement is not None:
+        return _refused(reason, shortfalls.requirement(requirement, operation, asked), requirement.rule.place)
+    if rule is None or reason is Reason.NO_RULE:
+        nearest, message = messages.no_rule(asked, rules, operation, environment)
         return _refused(reason, message, nearest)
-    if reason is Reason.ALLOWED:
-        return Decision(reason, "", rule.place, ready.principal)
     if reason is Reason.DENIED_BY_RULE:
-        return _refused(reason, messages.denied_by_rule(identity.dag_id, rule, operation, touch), rule.place)
-    return _refused(reason, messages.table_outside(identity.dag_id, rules, rule, operation, touch), rule.place)
+        return _refused(reason, shortfalls.denied_by_rule(rule, operation, asked), rule.place)
+    if reason is Reason.OUTSIDE_KEYS:
+        return _refused(reason, shortfalls.outside_keys(rule, operation, asked), rule.place)
+    if reason is Reason.OUTSIDE_ATTRIBUTES:
+        return _refused(reason, shortfalls.outside_attributes(rule, operation, asked), rule.place)
+    return _refused(reason, messages.table_outside(dag_id, rules, rule, operation, touch), rule.place)

@@ -1,18 +1,57 @@
-"""The closed lists of the policy language: actions, groups, places of sections, and what comes with a later version.
+"""The closed lists of the policy language: groups, what each field can be about, places of sections, what comes later.
 
-An action is one that IAM knows for a single item or a single read. Batches and transactions have none of their own
-here: who may PutItem may put in a batch. A field that this version does not carry out is refused, never ignored.
+Actions are those of `proxy.actions`. Batches, transactions and PartiQL's operations have none of their own here: who may
+PutItem may put in a batch. A field that this version does not carry out is refused, never ignored.
 """
 
 from __future__ import annotations
 
 import difflib
 
-READ = frozenset({"GetItem", "Query", "ConditionCheckItem"})
-WRITE = frozenset({"PutItem", "UpdateItem", "DeleteItem"})
-ACTIONS = ("GetItem", "Query", "Scan", "PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem")
-INDEX_ACTIONS = frozenset({"Query", "Scan"})  # nothing else reaches a secondary index
-GROUPS: dict[str, frozenset[str]] = {"read": READ, "write": WRITE, "*": frozenset(ACTIONS)}
+from proxy.actions import (
+    ACCOUNT,
+    ALL,
+    DESCRIBE,
+    ITEM,
+    OPTIONAL_TABLE,
+    OTHER_RESOURCES,
+    PARTIQL,
+    READ,
+    WRITE,
+)
+
+ITEM_ACTIONS = ("GetItem", "Query", "Scan", "PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem")
+PARTIQL_WRITES = PARTIQL - {"PartiQLSelect"}
+# In deny and require a group holds the same things said in PartiQL: nobody means to stop one spelling of a request.
+STOPPING_GROUPS = {"read": READ | {"PartiQLSelect"}, "write": WRITE | PARTIQL_WRITES}
+
+KEYED = (ITEM | PARTIQL) - {"Scan"}  # what a request can prove to stay within some partition keys
+ATTRIBUTED = ITEM | PARTIQL  # what a request can prove to stay within some attributes
+# What can be done without a table's name; who has the exact action has it.
+WITHOUT_TABLE = ACCOUNT | OPTIONAL_TABLE
+# Without any item or key in it, whatever the request: a deny of keys or attributes does not reach it.
+METADATA = DESCRIBE | ACCOUNT | OTHER_RESOURCES | OPTIONAL_TABLE | {"DescribeStream", "GetShardIterator"}
+# Without any attribute of an item that comes out or goes in: a deny of attributes does not reach it.
+WITHOUT_ATTRIBUTES = METADATA | {
+    "CreateTable",
+    "DeleteTable",
+    "UpdateTable",
+    "UpdateTable.DeletionProtectionEnabled",
+    "UpdateTable.SSESpecification",
+    "UpdateTimeToLive",
+    "UpdateContinuousBackups",
+    "DeleteBackup",
+    "DisableKinesisStreamingDestination",
+}
+
+# Which actions a shape of `require` can be asked of; `evidence` is of all.
+SHAPES: dict[str, frozenset[str]] = {
+    "max_limit": frozenset({"Query", "Scan", "PartiQLSelect"}),
+    "max_segments": frozenset({"Scan"}),
+    "condition": WRITE | PARTIQL_WRITES,
+    "client_token": WRITE | PARTIQL_WRITES | {"ConditionCheckItem"},
+    "evidence": ALL,
+}
 
 # operations that are judged by their members, and what to write for them
 MEMBERS = {
@@ -20,48 +59,48 @@ MEMBERS = {
     "BatchWriteItem": "PutItem, DeleteItem or both",
     "TransactGetItems": "GetItem",
     "TransactWriteItems": "PutItem, UpdateItem, DeleteItem, ConditionCheckItem, or those of them that are meant",
+    "ExecuteStatement": "PartiQLSelect, PartiQLInsert, PartiQLUpdate, PartiQLDelete, or those of them that are meant",
+    "BatchExecuteStatement": "PartiQLSelect, PartiQLInsert, PartiQLUpdate, PartiQLDelete, or those of them that are meant",
+    "ExecuteTransaction": "PartiQLSelect, PartiQLInsert, PartiQLUpdate, PartiQLDelete, or those of them that are meant",
 }
 
-# fmt: off
-_LATER_ACTIONS = frozenset(
-    {
-        "PartiQLSelect", "PartiQLInsert", "PartiQLUpdate", "PartiQLDelete", "ExecuteStatement", "BatchExecuteStatement",
-        "ExecuteTransaction", "DescribeStream", "GetRecords", "GetShardIterator", "ListStreams", "SearchVectors",
-        "CreateTable", "UpdateTable", "DeleteTable", "DescribeTable", "ListTables", "DescribeLimits", "DescribeEndpoints",
-        "DescribeTimeToLive", "UpdateTimeToLive", "TagResource", "UntagResource", "ListTagsOfResource", "CreateBackup",
-        "DeleteBackup", "DescribeBackup", "ListBackups", "DescribeContinuousBackups", "UpdateContinuousBackups",
-        "RestoreTableFromBackup", "RestoreTableToPointInTime", "ExportTableToPointInTime", "DescribeExport", "ListExports",
-        "ImportTable", "DescribeImport", "ListImports", "GetResourcePolicy", "PutResourcePolicy", "DeleteResourcePolicy",
-    }
-)
-# fmt: on
-
 PLATFORM_FILES = ("platform.yaml", "platform.yml")
-PLATFORM_SECTIONS = ("environments", "teams", "workloads", "deny", "contact")
+PLATFORM_SECTIONS = ("environments", "teams", "workloads", "deny", "require", "grants", "unmapped", "contact")
 TEAM_SECTIONS = ("team", "contact", "tables", "defaults", "dags", "tests")
-RULE_FIELDS = ("actions", "tables", "indexes", "tasks", "environments")
+RULE_FIELDS = ("actions", "tables", "indexes", "keys", "attributes", "tasks", "environments")
+REQUIRE_FIELDS = ("actions", "tables", "indexes", "tasks", "environments", *SHAPES)
+GRANT_FIELDS = ("dag", "allow", "until", "reason")
+UNMAPPED_FIELDS = ("role", "mode", "until")
 DAG_FIELDS = ("role", "environments", "allow", "deny")
 DEFAULTS_FIELDS = ("role", "allow", "deny")
-TEST_FIELDS = ("dag", "call", "table", "index", "task", "environment", "expect")
+TEST_FIELDS = (
+    "dag",
+    "call",
+    "table",
+    "index",
+    "key",
+    "attributes",
+    "returns",
+    "task",
+    "run",
+    "claims",
+    "evidence",
+    "limit",
+    "segments",
+    "condition",
+    "new_item",
+    "client_token",
+    "environment",
+    "at",
+    "expect",
+)
 SOURCES = ("claim", "header", "user_agent")
+PER_REQUEST = ("dag_id", "task_id", "run_id")  # placeholders in `keys`, beside <claim.NAME>
 
-_MORE = "a rule without it would give more than you wrote"
 _FREER = "without it nothing would hold the DAG back as you wrote"
-_LESS = "without it requests would be judged in another way than you wrote"
 LATER = {
-    "keys": _MORE,
-    "attributes": _MORE,
-    "condition": _MORE,
-    "evidence": _MORE,
-    "max_limit": _MORE,
-    "max_segments": _MORE,
     "limits": _FREER,
     "priority": _FREER,
-    "require": _FREER,
-    "grants": _LESS,
-    "unmapped": _LESS,
-    "mode": _LESS,
-    "key": "the test would prove less than you wrote",
 }
 
 
@@ -74,13 +113,10 @@ def unknown_action(word: str) -> str:
     """What is wrong with `word` as an action, and what to write instead."""
     if word in MEMBERS:
         return f"{word} follows its members; write {MEMBERS[word]}"
-    if word in _LATER_ACTIONS:
-        return f"action {word} comes with a later version; until then the gateway refuses it to everybody"
     bare = word.removeprefix("dynamodb:")
     if bare != word:
         return f"actions stand without the service's name; write {bare}"
-    known = (*ACTIONS, "read", "write")
-    near = difflib.get_close_matches(word.lower(), [name.lower() for name in known], 1)
-    names = {name.lower(): name for name in known}
-    hint = f"did you mean {names[near[0]]}?" if near else f'write some of {", ".join(known)} or "*"'
+    names = {name.lower(): name for name in (*sorted(ALL), *ITEM_ACTIONS, "read", "write")}
+    near = difflib.get_close_matches(word.lower(), names, 1)
+    hint = f"did you mean {names[near[0]]}?" if near else f'write some of {", ".join((*ITEM_ACTIONS, "read", "write"))} or "*"'
     return f"there is no action `{word}`; {hint}"

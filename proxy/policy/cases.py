@@ -1,0 +1,133 @@
+"""What holds for one DAG, and the few rules of it that can matter for one action on one table or index.
+
+A `Case` is found by names alone and kept; what it leaves open is asked of each request: task, time, keys, attributes, shape.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from proxy.policy.coverage import Asked, Gap, Requirement, Rule
+from proxy.policy.keys import NO_KEYS, TableKeys
+from proxy.refusal import Reason, Unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from proxy.globs import Globs
+
+_REASONS = {
+    Gap.TASK: Reason.NO_RULE,
+    Gap.ENDED: Reason.NO_RULE,
+    Gap.KEYS: Reason.OUTSIDE_KEYS,
+    Gap.ATTRIBUTES: Reason.OUTSIDE_ATTRIBUTES,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """The most that a team's files can grant (platform.yaml, `teams`)."""
+
+    team: str
+    place: str
+    dags: Globs
+    tables: Globs
+    owner: str  # whom to ask for more
+
+
+class Verdict(NamedTuple):
+    """What the rules say of one touch, and which of them said it."""
+
+    reason: Reason
+    rule: Rule | None = None
+    requirement: Requirement | None = None
+
+
+class Case(NamedTuple):
+    """The rules that can matter for one action on one table or index; what remains to be asked is the request itself."""
+
+    deny: tuple[Rule, ...]
+    require: tuple[Requirement, ...]
+    allow: tuple[Rule, ...]  # those without conditions first
+    is_inside: bool  # of the team's boundary
+    keys: TableKeys
+
+    @property
+    def is_settled(self) -> bool:
+        """True if no request can change the answer, and it is yes."""
+        return not self.deny and not self.require and self.is_inside and bool(self.allow) and not self.allow[0].has_conditions
+
+    def judge(self, asked: Asked) -> Verdict:
+        """The reason, and the rule that gave it. Raises Unreadable where that keeps a rule from being judged."""
+        for rule in self.deny:
+            if rule.denies(asked):
+                return Verdict(Reason.DENIED_BY_RULE, rule)
+        for requirement in self.require:
+            if requirement.lacks(asked)[0]:
+                return Verdict(Reason.REQUIREMENT_NOT_MET, requirement=requirement)
+        return self._judge_allow(asked)
+
+    def _judge_allow(self, asked: Asked) -> Verdict:
+        """The first rule that covers it, else the one that comes nearest. One that cannot be judged hides no other."""
+        nearest: tuple[int, Rule | None] = (0, None)
+        unreadable: Unreadable | None = None
+        for rule in self.allow:
+            try:
+                gap = rule.gap(asked)
+            except Unreadable as error:
+                unreadable = error
+                continue
+            if gap is None:
+                return Verdict(Reason.ALLOWED if self.is_inside else Reason.OUTSIDE_BOUNDARY, rule)
+            if gap > nearest[0]:
+                nearest = (gap, rule)
+        if unreadable is not None:
+            raise unreadable
+        gap_found, rule_found = nearest
+        return Verdict(_REASONS[Gap(gap_found)] if rule_found else Reason.NO_RULE, rule_found)
+
+
+@dataclass(frozen=True, slots=True)
+class DagRules:
+    """Everything that holds for one DAG, or for those that one glob names, in one environment."""
+
+    pattern: str
+    place: str
+    role_arn: str
+    home: tuple[str, str, str]  # partition, Region, account of the tables that are its own
+    allow: tuple[Rule, ...]  # its own before the defaults of its file, then its grants
+    deny: tuple[Rule, ...]
+    boundary: Boundary | None
+    owner: str
+    environments: tuple[str, ...]  # empty: all
+    is_active: bool
+    require: tuple[Requirement, ...] = ()
+    keys: Mapping[str, TableKeys] = field(default_factory=dict)  # by real table name
+
+    def case(self, action: str, table: str, index: str) -> Case:
+        """The rules that can matter. `table` is a real name in the DAG's own account and Region, or empty."""
+        allow = [rule for rule in self.allow if rule.may_allow(action, table, index)]
+        return Case(
+            deny=tuple(rule for rule in self.deny if rule.may_deny(action, table, index)),
+            require=tuple(r for r in self.require if r.rule.may_deny(action, table, index)),
+            allow=tuple(sorted(allow, key=lambda rule: rule.has_conditions)),
+            is_inside=self.boundary is None or not table or self.boundary.tables.match(table),
+            keys=self.keys.get(table, NO_KEYS),
+        )
+
+
+class Home(NamedTuple):
+    """Where a DAG that nobody has named would be written: a file, the DAGs that may stand there, whom to ask."""
+
+    file: str
+    dags: Globs | None  # None: any
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unmapped:
+    """As whom a DAG that no file names is let through, and until when (platform.yaml, `unmapped`). `rules` only ever deny."""
+
+    rules: DagRules
+    until: float

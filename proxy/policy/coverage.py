@@ -1,0 +1,225 @@
+"""What one rule covers. Half of it can be said of an action, a table and an index alone; the rest needs the request itself.
+
+An allow rule covers what the request proves to be within it, a deny rule whatever the request does not prove to be without:
+so what cannot be proven is never allowed by the one and always stopped by the other. Facts are read when a rule asks for
+them, and never before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from math import inf
+from typing import TYPE_CHECKING, NamedTuple
+
+from proxy.model import Evidence
+from proxy.policy.vocabulary import METADATA, SHAPES, WITHOUT_ATTRIBUTES, WITHOUT_TABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from proxy.globs import Globs
+    from proxy.model import Identity, Touch
+    from proxy.policy.keys import KeyAttribute, KeyLimit, TableKeys
+
+
+class Asked(NamedTuple):
+    """One touch as it is judged: by whom, when, on a table with which keys."""
+
+    identity: Identity
+    touch: Touch
+    keys: TableKeys
+    now: float
+
+
+class Gap(IntEnum):
+    """Why an allow rule for the right action and table does not cover a request; the later, the nearer it came."""
+
+    TASK = 1  # it is for other tasks
+    ENDED = 2  # it was a grant until some moment
+    KEYS = 3  # a partition key is outside, or not proven to be inside
+    ATTRIBUTES = 4  # other attributes are named, come back or are lost
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule as it holds in one environment: real table names, patterns compiled.
+
+    An allow rule without `indexes` covers tables and none of their indexes; with `indexes` it covers exactly these
+    indexes and not the tables. A deny rule without `indexes` covers tables and every index of theirs.
+    A task id may be merely claimed: `tasks` guards against mistakes, the DAG is the border.
+    """
+
+    place: str  # file:line
+    has: str  # its actions as written
+    actions: frozenset[str] | None  # None: whatever there is
+    tables: Globs
+    indexes: Globs | None
+    tasks: Globs | None
+    environments: tuple[str, ...]  # empty: all
+    is_active: bool  # False: `environments` leaves this one out; kept for messages
+    owner: str  # whom to ask about it
+    keys: KeyLimit | None = None
+    attributes: frozenset[str] | None = None
+    until: float = inf  # a grant's end
+
+    # ------------------------------------------------------------------ by action, table and index
+
+    def names_action(self, action: str) -> bool:
+        """True if the rule has the action."""
+        return self.actions is None or action in self.actions
+
+    def grants_index(self, index: str) -> bool:
+        """True if, as an allow rule, it covers this index, or the table itself where `index` is empty."""
+        return not index if self.indexes is None else bool(index) and self.indexes.match(index)
+
+    def may_allow(self, action: str, table: str, index: str) -> bool:
+        """True if, as an allow rule, it covers this whatever else the request says, or for some requests.
+
+        What needs no table (ListTables) is covered by its exact action, whatever the rule's tables.
+        """
+        return (
+            self.is_active
+            and self.names_action(action)
+            and self.grants_index(index)
+            and (self.tables.match(table) if table else action in WITHOUT_TABLE)
+        )
+
+    def may_deny(self, action: str, table: str, index: str) -> bool:
+        """True if, as a deny rule, it covers this whatever else the request says, or for some requests."""
+        if not self.is_active or not self.names_action(action):
+            return False
+        if self.attributes is not None and action in WITHOUT_ATTRIBUTES:
+            return False
+        if self.keys is not None and action in METADATA:
+            return False
+        if self.indexes is not None and not (index and self.indexes.match(index)):
+            return False
+        return self.tables.match(table) or (not table and self.actions is not None)
+
+    @property
+    def has_conditions(self) -> bool:
+        """True if only the request itself can say whether the rule covers it."""
+        return self.tasks is not None or self.keys is not None or self.attributes is not None or self.until != inf
+
+    # ---------------------------------------------------------------------------- by the request
+
+    def gap(self, asked: Asked) -> Gap | None:
+        """What keeps this allow rule from covering the request; None if it covers it. May raise Unreadable."""
+        if not self.grants_task(asked.identity.task_id):
+            return Gap.TASK
+        if asked.now >= self.until:
+            return Gap.ENDED
+        if self.keys is not None and not self._holds_inside(self.keys, asked):
+            return Gap.KEYS
+        if self.attributes is not None and attribute_gap(self.attributes, asked) is not None:
+            return Gap.ATTRIBUTES
+        return None
+
+    def denies(self, asked: Asked) -> bool:
+        """True if this deny rule covers the request; a rule for some tasks covers an unknown one too. May raise Unreadable."""
+        task_id = asked.identity.task_id
+        if self.tasks is not None and task_id and not self.tasks.match(task_id):
+            return False
+        if self.keys is not None and self._holds_outside(self.keys, asked):
+            return False
+        return self.attributes is None or _meets_attributes(self.attributes, asked)
+
+    def grants_task(self, task_id: str) -> bool:
+        """True if, as an allow rule, it is for this task; a rule for some tasks is not for an unknown one."""
+        return self.tasks is None or (bool(task_id) and self.tasks.match(task_id))
+
+    def _holds_inside(self, limit: KeyLimit, asked: Asked) -> bool:
+        """The leading key of what is read is inside; of an index, either its own or the table's where that is pinned too."""
+        facts = asked.touch.facts
+        if facts is None:
+            return False
+        pins = facts.pins
+        return any(limit.is_inside(attribute, pins.get(attribute.name), asked.identity) for attribute in leading_keys(asked))
+
+    def _holds_outside(self, limit: KeyLimit, asked: Asked) -> bool:
+        """The leading key is outside: of the index alone where the rule names indexes, else of table and index both."""
+        facts = asked.touch.facts
+        if facts is None:
+            return False
+        keys, index = asked.keys, asked.touch.index
+        needed = [] if self.indexes is not None else [keys.table]
+        if index:
+            needed.append(keys.indexes.get(index))
+        pins = facts.pins
+        return all(
+            attribute is not None and limit.is_outside(attribute, pins.get(attribute.name), asked.identity)
+            for attribute in needed
+        )
+
+
+def leading_keys(asked: Asked) -> Iterator[KeyAttribute]:
+    """The attributes whose values can show that a touch stays within some partition keys; none where none are declared."""
+    keys, index = asked.keys, asked.touch.index
+    if index and index in keys.indexes:
+        yield keys.indexes[index]
+    if keys.table is not None:
+        yield keys.table
+
+
+class AttributeGap(NamedTuple):
+    """What of a request lies outside of a list of attributes. `names` are attribute names, never values."""
+
+    names: tuple[str, ...] = ()
+    whole: str = ""  # how the whole item comes back
+    replaces: bool = False
+    is_unknown: bool = False  # the operation says nothing of attributes
+
+
+def attribute_gap(attributes: frozenset[str], asked: Asked) -> AttributeGap | None:
+    """What a request names, brings back or loses beside these attributes, or None. May raise Unreadable."""
+    facts = asked.touch.facts
+    if facts is None:
+        return AttributeGap(is_unknown=True)
+    if not facts.named <= attributes:
+        return AttributeGap(names=tuple(sorted(facts.named - attributes)))
+    if facts.whole:
+        return AttributeGap(whole=facts.whole)
+    if facts.replaces and not _is_new(asked):
+        return AttributeGap(replaces=True)
+    return None
+
+
+def _is_new(asked: Asked) -> bool:
+    """True if a condition proves that there is no item yet: then nothing is replaced."""
+    facts, key = asked.touch.facts, asked.keys.table
+    return facts is not None and key is not None and key.name in facts.absent
+
+
+def _meets_attributes(attributes: frozenset[str], asked: Asked) -> bool:
+    facts = asked.touch.facts
+    return facts is None or bool(facts.whole) or not attributes.isdisjoint(facts.named)
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """A shape that requests must have. `rule` says which requests, read as a deny rule's; 0 and False ask for nothing."""
+
+    rule: Rule
+    max_limit: int = 0
+    max_segments: int = 0
+    condition: bool = False
+    client_token: bool = False
+    evidence: bool = False
+
+    def lacks(self, asked: Asked) -> tuple[str, str]:
+        """What the request lacks and what to write, or two empty strings. May raise Unreadable."""
+        action, facts = asked.touch.action, asked.touch.facts
+        if self.evidence and asked.identity.evidence is not Evidence.VERIFIED:
+            return "a verified dag", "let the token itself name the dag, not a header beside it"
+        if self.max_limit and action in SHAPES["max_limit"]:
+            limit = facts.limit if facts else None
+            if limit is None or limit > self.max_limit:
+                return f"a Limit of at most {self.max_limit}", f"write Limit={self.max_limit} and read page by page"
+        if self.max_segments and action in SHAPES["max_segments"] and (not facts or facts.total_segments > self.max_segments):
+            return f"at most {self.max_segments} segments", f"write TotalSegments={self.max_segments} or less"
+        if self.condition and action in SHAPES["condition"] and not (facts and facts.has_condition):
+            return "a condition", "write ConditionExpression; BatchWriteItem has none, TransactWriteItems does"
+        if self.client_token and action in SHAPES["client_token"] and not (facts and facts.has_client_token):
+            return "a client token", "write it as TransactWriteItems with ClientRequestToken"
+        return "", ""

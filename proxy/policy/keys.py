@@ -1,0 +1,188 @@
+"""Partition keys that a rule is about, and what a request proves of them: that it stays inside, or that it stays outside.
+
+Strings and binary values are compared by their bytes (a text of the policy stands for its UTF-8), numbers as decimals, for
+`1`, `1.0` and `1e0` are one key. What is not proven is neither inside nor outside.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from proxy.model import Identity, Pin
+
+NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_LONGEST_NUMBER = 200  # DynamoDB keeps 38 digits; a longer text is no key of anybody's
+
+
+class KeyAttribute(NamedTuple):
+    """The attribute that leads a key: of several that make a partition key, the first. `kind` is S, N or B."""
+
+    name: str
+    kind: str
+
+
+class TableKeys(NamedTuple):
+    """The leading attributes of a table and of its indexes, as declared; None where the table's is not."""
+
+    table: KeyAttribute | None
+    indexes: Mapping[str, KeyAttribute]
+
+
+NO_KEYS = TableKeys(None, {})
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPattern:
+    """One text of `exact`, or a `prefix`; at odd places of `pieces` stand names of placeholders, literal text around them."""
+
+    is_prefix: bool
+    pieces: tuple[str, ...]
+
+    @property
+    def has_placeholders(self) -> bool:
+        """True if the text is known per request only."""
+        return len(self.pieces) > 1
+
+    def written(self) -> str:
+        """The pattern as it stands in the policy."""
+        return "".join(f"<{piece}>" if at % 2 else piece for at, piece in enumerate(self.pieces))
+
+    def problem(self, identity: Identity) -> str:
+        """Why the placeholders cannot be filled in for this request, or an empty string. Never shows a value."""
+        for at in range(1, len(self.pieces), 2):
+            name, terminator = self.pieces[at], self.pieces[at + 1][:1]
+            value = placeholder_value(name, identity)
+            if not value:
+                return f"<{name}> is empty"
+            if terminator and terminator in value:
+                return f"<{name}> holds '{terminator}', which ends it in the key"
+        return ""
+
+    def filled(self, identity: Identity) -> str:
+        """The text for this request, or an empty string where `problem` has one."""
+        if self.problem(identity):
+            return ""
+        return "".join(placeholder_value(piece, identity) if at % 2 else piece for at, piece in enumerate(self.pieces))
+
+
+def placeholder_value(name: str, identity: Identity) -> str:
+    """What a placeholder stands for in this request; empty where nothing is known."""
+    if name == "dag_id":
+        return identity.dag_id
+    if name == "task_id":
+        return identity.task_id
+    if name == "run_id":
+        return identity.run_id
+    return identity.subject.claims.get(name.removeprefix("claim."), "")
+
+
+class _Texts(NamedTuple):
+    """What some patterns say, ready to compare."""
+
+    exact: frozenset[bytes]
+    numbers: frozenset[Decimal]
+    prefixes: tuple[bytes, ...]
+
+
+def _ready(texts: Iterator[tuple[bool, str]]) -> _Texts:
+    exact, prefixes, numbers = [], [], []
+    for is_prefix, text in texts:
+        if is_prefix:
+            prefixes.append(_bytes(text))
+            continue
+        exact.append(_bytes(text))
+        number = number_of(text)
+        if number is not None:
+            numbers.append(number)
+    return _Texts(frozenset(exact), frozenset(numbers), tuple(prefixes))
+
+
+class KeyLimit:
+    """`keys` of one rule: the partition keys that some patterns name."""
+
+    __slots__ = ("_literal", "_open", "patterns")
+
+    def __init__(self, patterns: tuple[KeyPattern, ...]) -> None:
+        self.patterns = patterns
+        self._open = tuple(pattern for pattern in patterns if pattern.has_placeholders)
+        self._literal = _ready((p.is_prefix, p.pieces[0]) for p in patterns if not p.has_placeholders)
+
+    def is_inside(self, attribute: KeyAttribute, pin: Pin | None, identity: Identity) -> bool:
+        """True if the request proves that every partition key it means is one that the patterns name."""
+        if pin is None or not pin.values:
+            return False
+        wanted = self._wanted(identity)
+        return all(_is_within(wanted, value_of(attribute.kind, value), starts=pin.is_prefix) for value in pin.values)
+
+    def is_outside(self, attribute: KeyAttribute, pin: Pin | None, identity: Identity) -> bool:
+        """True if the request proves that no partition key it means is one that the patterns name."""
+        if pin is None or not pin.values or any(pattern.problem(identity) for pattern in self._open):
+            return False
+        wanted = self._wanted(identity)
+        return all(_is_clear(wanted, value_of(attribute.kind, value), starts=pin.is_prefix) for value in pin.values)
+
+    def _wanted(self, identity: Identity) -> _Texts:
+        """Everything that is named for this request; a placeholder that cannot be filled in names nothing."""
+        if not self._open:
+            return self._literal
+        filled = ((pattern.is_prefix, pattern.filled(identity)) for pattern in self._open)
+        more = _ready((is_prefix, text) for is_prefix, text in filled if text)
+        exact, numbers, prefixes = self._literal
+        return _Texts(exact | more.exact, numbers | more.numbers, prefixes + more.prefixes)
+
+
+def _is_within(wanted: _Texts, value: bytes | Decimal | None, *, starts: bool) -> bool:
+    if value is None:
+        return False
+    if isinstance(value, Decimal):
+        return not starts and value in wanted.numbers
+    return value.startswith(wanted.prefixes) or (not starts and value in wanted.exact)
+
+
+def _is_clear(wanted: _Texts, value: bytes | Decimal | None, *, starts: bool) -> bool:
+    if value is None:
+        return False
+    if isinstance(value, Decimal):
+        return not starts and value not in wanted.numbers
+    if value.startswith(wanted.prefixes):
+        return False
+    if starts:  # all that begin with `value`: some of them may go on to be what is named
+        return not any(text.startswith(value) for text in (*wanted.exact, *wanted.prefixes))
+    return value not in wanted.exact
+
+
+def value_of(kind: str, value: Mapping[str, Any]) -> bytes | Decimal | None:
+    """A typed AttributeValue as it is compared, or None if it is not of the key's type or not canonical."""
+    text = value.get(kind)
+    if len(value) != 1 or type(text) is not str:
+        return None
+    if kind == "S":
+        return _bytes(text)
+    if kind == "N":
+        return number_of(text)
+    try:
+        binary = binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
+        return None
+    return binary if binascii.b2a_base64(binary, newline=False) == text.encode() else None
+
+
+def number_of(text: str) -> Decimal | None:
+    """A number as DynamoDB writes it, exactly; None for anything else."""
+    if len(text) > _LONGEST_NUMBER or not NUMBER.fullmatch(text):
+        return None
+    try:
+        return Decimal(text)
+    except ArithmeticError:  # an exponent beyond all measure
+        return None
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")

@@ -1,0 +1,89 @@
+"""What a rule says of its tables, against what their file declares of them: names, indexes, keys and their types.
+
+A limit on keys needs to know which attribute is the key and of what type; without it no request could prove anything.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+from proxy.policy.keys import number_of
+from proxy.policy.patterns import PLACEHOLDER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from proxy.policy.declared import KeyDeclaration, RuleDeclaration, TableDeclaration, Word
+    from proxy.yaml_source import Mistakes
+
+_WITHOUT_KEY = frozenset({"Scan"})  # needs to name no key attribute
+
+
+def check_rule_tables(rule: RuleDeclaration, tables: Mapping[str, TableDeclaration], mistakes: Mistakes) -> None:
+    """Record tables and indexes that are not declared, and limits that their keys do not allow."""
+    for word in rule.tables:
+        table = tables.get(word.text)
+        if table is None:
+            mistakes.add(word.place, no_table(word.text, tables))
+            continue
+        unknown = [index for index in rule.indexes or () if index not in table.indexes]
+        for index in unknown:
+            known = ", ".join(table.indexes) or "none"
+            mistakes.add(
+                rule.place, f"table `{word.text}` declares no index `{index}` (declared: {known}); add it under indexes: there"
+            )
+        if rule.keys is not None and not unknown:
+            _check_keys(rule, rule.keys, word, table, mistakes)
+        if rule.attributes is not None and not unknown:
+            _check_attributes(rule, rule.attributes, word, table, mistakes)
+
+
+def no_table(name: str, tables: Mapping[str, TableDeclaration]) -> str:
+    """What is wrong with the name of a table that the file does not declare."""
+    if "*" in name or "?" in name or "<" in name:
+        return f"`{name}`: rules name the tables of their file one by one; globs and placeholders are for name: and platform.yaml"
+    near = difflib.get_close_matches(name, tables, 1)
+    hint = f"did you mean `{near[0]}`?" if near else "declare it under tables: in this file"
+    return f"this file declares no table `{name}`; {hint}"
+
+
+def _check_keys(
+    rule: RuleDeclaration, keys: tuple[KeyDeclaration, ...], word: Word, table: TableDeclaration, mistakes: Mistakes
+) -> None:
+    if rule.indexes is None and table.key is None:
+        mistakes.add(
+            rule.place, f'table `{word.text}` declares no key, and `keys` needs it; write key: "pk (S)" or the like under tables:'
+        )
+    for name, kind in _leading(rule, table):
+        if kind != "N":
+            continue
+        for key in keys:
+            text = key.word.text
+            if key.is_prefix:
+                mistakes.add(
+                    key.word.place,
+                    f"`{name}` of table `{word.text}` is a number, which has many spellings and no prefix; write exact: [...]",
+                )
+            elif not PLACEHOLDER.search(text) and number_of(text) is None:
+                mistakes.add(key.word.place, f"`{name}` of table `{word.text}` is a number, and `{text}` is none")
+
+
+def _check_attributes(
+    rule: RuleDeclaration, attributes: tuple[Word, ...], word: Word, table: TableDeclaration, mistakes: Mistakes
+) -> None:
+    """Every request that has a key names it, so a list without it allows little; a deny list with it denies nearly all."""
+    actions = rule.actions
+    if actions is None or actions <= _WITHOUT_KEY:
+        return
+    names = {attribute.text for attribute in attributes}
+    for name, _ in _leading(rule, table):
+        if (name in names) == rule.denies:
+            how = "so the rule denies them all" if rule.denies else "so the rule allows none of them; add it"
+            mistakes.warn(rule.place, f"requests name the key `{name}` of table `{word.text}`, {how}")
+
+
+def _leading(rule: RuleDeclaration, table: TableDeclaration) -> Iterator[tuple[str, str]]:
+    """Name and type of each attribute that leads a key which the rule covers."""
+    schemas = [table.key] if rule.indexes is None else [table.indexes[index] for index in rule.indexes]
+    return (schema.leading for schema in schemas if schema is not None)
