@@ -1,7 +1,8 @@
 """A first policy from what was done: CloudTrail's data events of DynamoDB, one role session a DAG.
 
-What AWS refused is not granted, and escalations are not either, only told. The session name of an assumed role is taken for the DAG; where it is one that an SDK made up,
-the role's name is, with a note. Sources: CloudTrail record contents, and the log entries of DynamoDB's developer guide.
+What AWS refused is not granted, and escalations are not either, only told. The session name of an assumed role is taken for
+the DAG; where it is one that an SDK made up, the role's name is, with a note.
+Sources: CloudTrail record contents, and the log entries of DynamoDB's developer guide.
 """
 
 from __future__ import annotations
@@ -26,7 +27,13 @@ _STATEMENT = re.compile(
     r"\"?(?P<table>[A-Za-z0-9_.-]+?)\"?(?:\.\"?(?P<index>[A-Za-z0-9_.-]+)\"?)?(?:\s|$)",
     re.IGNORECASE | re.DOTALL,
 )
-_VERBS = {"put": "PutItem", "update": "UpdateItem", "delete": "DeleteItem", "conditioncheck": "ConditionCheckItem", "get": "GetItem"}
+_VERBS = {
+    "put": "PutItem",
+    "update": "UpdateItem",
+    "delete": "DeleteItem",
+    "conditioncheck": "ConditionCheckItem",
+    "get": "GetItem",
+}
 _BATCH_VERBS = {"putrequest": "PutItem", "deleterequest": "DeleteItem"}
 _STATEMENTS = frozenset({"ExecuteStatement", "BatchExecuteStatement", "ExecuteTransaction"})
 _BATCHES = {"BatchGetItem": "GetItem", "TransactGetItems": "GetItem", "BatchWriteItem": "", "TransactWriteItems": ""}
@@ -56,7 +63,7 @@ def read_events(text: str) -> list[Mapping[str, Any]]:
 
 
 def draft_from_cloudtrail(events: Iterable[Mapping[str, Any]]) -> Draft:
-    """What each role session did, as rules. Events of other services are passed over; what cannot be used is counted in a note."""
+    """What each role session did, as rules. Events of other services are passed over; what cannot be used is in a note."""
     draft = Draft("CloudTrail")
     unused: dict[str, int] = {}
     for event in events:
@@ -115,7 +122,9 @@ def _add(draft: Draft, dag_id: str, role: str, note: str, found: Iterable[_Found
             dag.notes.append(f"BatchWriteItem on {table}: the event does not say put or delete; PutItem is given")
             action = "PutItem"
         if action in ESCALATIONS:
-            dag.notes.append(f"did {action} on {table or 'the account'}: give it by this name if it is meant, it goes beyond items")
+            dag.notes.append(
+                f"did {action} on {table or 'the account'}: give it by this name if it is meant, it goes beyond items"
+            )
             continue
         dag.add(Right(True, table, index if action in WITH_INDEX else ""), action)
 
@@ -165,7 +174,9 @@ def _member(name: str, member: Any) -> Iterator[_Found]:
 def _actions_of(name: str, members: Any) -> list[str]:
     if name == "BatchGetItem":
         return ["GetItem"]
-    verbs = {verb.lower() for member in members if isinstance(member, dict) for verb in member} if isinstance(members, list) else ()
+    verbs = (
+        {verb.lower() for member in members if isinstance(member, dict) for verb in member} if isinstance(members, list) else ()
+    )
     return [action for verb, action in _BATCH_VERBS.items() if verb in verbs] or ["BatchWriteItem"]
 
 

@@ -6,20 +6,18 @@ REPLACE. The text passes `check` as it stands, and it grants nothing that was no
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from proxy.actions import READ, WRITE
 from proxy.policy.patterns import TABLE_NAME
+from proxy.policy.written import flow_list, quoted, rule, scalar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 REPLACE = "REPLACE"
-_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-_TAKEN = frozenset("y n yes no on off true false null".split())  # words that other YAML readers take for something else
 _NOT_DAG = re.compile(r"[^\w.-]", re.ASCII)
 _ORDER = {action: at for at, action in enumerate(("read", "write", "GetItem", "Query", "Scan", "PutItem", "UpdateItem"))}
 _LOSING = frozenset({"PutItem", "DeleteItem"})  # take away what they do not name, so no list of attributes holds them
@@ -70,7 +68,9 @@ class Draft:
         dags = {name: dag for name, dag in sorted(self.dags.items()) if _any(dag)}
         for name, dag in sorted(self.dags.items()):
             if name not in dags:
-                dag.notes += [f"{', '.join(sorted(actions))} need no table, and a rule must name one" for actions in dag.rights.values()]
+                dag.notes += [
+                    f"{', '.join(sorted(actions))} need no table, and a rule must name one" for actions in dag.rights.values()
+                ]
                 lines += [f"# {name}: {line}" for note in dict.fromkeys(dag.notes) for line in _wrapped(note)]
         if not dags:
             lines.append("# Nothing was found that a rule could be made of.")
@@ -108,15 +108,6 @@ def _wrapped(note: str) -> Iterable[str]:
     yield line
 
 
-def _word(text: str) -> str:
-    """A scalar that every YAML reader takes for this string."""
-    return text if _PLAIN.fullmatch(text) and text.lower() not in _TAKEN else json.dumps(text, ensure_ascii=False)
-
-
-def _words(texts: Iterable[str]) -> str:
-    return "[" + ", ".join(_word(text) for text in texts) + "]"
-
-
 def _tables(dags: Mapping[str, DraftDag], keys: Mapping[str, str]) -> list[str]:
     """`tables:` with every table and index that a rule names; a key where it is known or a rule cannot do without."""
     indexes: dict[str, set[str]] = {}
@@ -129,20 +120,20 @@ def _tables(dags: Mapping[str, DraftDag], keys: Mapping[str, str]) -> list[str]:
     for table, names in sorted(indexes.items()):
         fields = []
         if table in keys or table in keyed:
-            fields.append(f"key: {json.dumps(keys.get(table, f'{REPLACE} (S)'))}")
+            fields.append(f"key: {quoted(keys.get(table, f'{REPLACE} (S)'))}")
         if names:
-            fields.append("indexes: {" + ", ".join(f'{_word(name)}: "{REPLACE} (S)"' for name in sorted(names)) + "}")
+            fields.append("indexes: {" + ", ".join(f'{scalar(name)}: "{REPLACE} (S)"' for name in sorted(names)) + "}")
         unknown = f"  # {REPLACE}: the key's real name and type (S, N or B)" if any(REPLACE in text for text in fields) else ""
-        lines.append(f"  {_word(table)}: {{{', '.join(fields)}}}{unknown}")
+        lines.append(f"  {scalar(table)}: {{{', '.join(fields)}}}{unknown}")
     return ["tables:", *lines] if lines else []
 
 
 def _dag(name: str, dag: DraftDag) -> list[str]:
-    lines = [f"  {_word(name)}:"]
+    lines = [f"  {scalar(name)}:"]
     lines += [f"    # {line}" for note in dict.fromkeys(dag.notes) for line in _wrapped(note)]
-    lines.append(f"    role: {_word(dag.role)}" + (f"  # {REPLACE}" if REPLACE in dag.role else ""))
+    lines.append(f"    role: {scalar(dag.role)}" + (f"  # {REPLACE}" if REPLACE in dag.role else ""))
     for effect, is_allowed in (("allow", True), ("deny", False)):
-        rules = [f"      - {rule}" for rule in _rules(dag, is_allowed=is_allowed)]
+        rules = [f"      - {line}" for line in _rules(dag, is_allowed=is_allowed)]
         if rules:
             lines += [f"    {effect}:", *rules]
     return lines
@@ -155,15 +146,9 @@ def _rules(dag: DraftDag, *, is_allowed: bool) -> Iterable[str]:
         if right.is_allowed is is_allowed:
             alike = Right(is_allowed, "", "", right.keys, right.attributes)
             grouped.setdefault((_grouped(actions), right.index, alike), []).append(right.table)
-    for (actions, index, alike), tables in grouped.items():
-        fields = [f"actions: {_words(actions)}", f"tables: {_words(sorted(table for table in tables if table) or _any(dag))}"]
-        if index:
-            fields.append(f"indexes: {_words([index])}")
-        if alike.keys:
-            fields.append(f"keys: {_keys(alike.keys)}")
-        if alike.attributes:
-            fields.append(f"attributes: {_words(alike.attributes)}")
-        yield "{" + ", ".join(fields) + "}"
+    for (words, index, alike), tables in grouped.items():
+        named = sorted(table for table in tables if table) or _any(dag)
+        yield rule(words, named, indexes=[index] if index else (), keys=alike.keys, attributes=alike.attributes)
 
 
 def _any(dag: DraftDag) -> list[str]:
@@ -182,15 +167,6 @@ def _grouped(actions: set[str]) -> tuple[str, ...]:
     return tuple(sorted(words, key=lambda word: (_ORDER.get(word, len(_ORDER)), word)))
 
 
-def _keys(keys: tuple[tuple[bool, str], ...]) -> str:
-    parts = []
-    for name, is_prefix in (("exact", False), ("prefix", True)):
-        texts = [json.dumps(text, ensure_ascii=False) for starts, text in keys if starts is is_prefix]
-        if texts:
-            parts.append(f"{name}: {texts[0] if len(texts) == 1 and is_prefix else '[' + ', '.join(texts) + ']'}")
-    return "{" + ", ".join(parts) + "}"
-
-
 def _tests(name: str, dag: DraftDag) -> Iterable[str]:
     """One test for each right: that what was found stays allowed, and what was denied stays denied."""
     denied = {right.table for right in dag.rights if not right.is_allowed}
@@ -198,12 +174,12 @@ def _tests(name: str, dag: DraftDag) -> Iterable[str]:
         calls = sorted(actions - (_LOSING if right.attributes and right.is_allowed else frozenset()) - {"*"})
         if not calls or not right.table or (right.is_allowed and right.table in denied):
             continue
-        fields = [f"dag: {_word(name)}", f"call: {calls[0]}", f"table: {_word(right.table)}"]
+        fields = [f"dag: {scalar(name)}", f"call: {calls[0]}", f"table: {scalar(right.table)}"]
         if right.index:
-            fields.append(f"index: {_word(right.index)}")
+            fields.append(f"index: {scalar(right.index)}")
         if right.keys:
             is_prefix, text = right.keys[0]
-            fields.append(f"key: {json.dumps(text + '1' if is_prefix else text, ensure_ascii=False)}")
+            fields.append(f"key: {quoted(text + '1' if is_prefix else text)}")
         if right.attributes:
-            fields.append(f"attributes: {_words(right.attributes)}")
+            fields.append(f"attributes: {flow_list(right.attributes)}")
         yield f"  - {{{', '.join(fields)}, expect: {'allow' if right.is_allowed else 'deny'}}}"

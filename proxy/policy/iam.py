@@ -187,7 +187,11 @@ def _targets(statement: Mapping[str, Any], known: list[str], *, is_allowed: bool
         for name in fitting:
             yield name, index, ""
         if not fitting:
-            how = "in platform.yaml, under deny:, globs of real names may stand" if not is_allowed else "name them, or give --tables"
+            how = (
+                "in platform.yaml, under deny:, globs of real names may stand"
+                if not is_allowed
+                else "name them, or give --tables"
+            )
             yield "", "", f"{shown_in_comment(resource)} is not taken over: rules name their tables one by one; {how}"
 
 
@@ -251,5 +255,3 @@ def _key(operator: str, text: str) -> tuple[bool, str]:
 def _listed(value: Any) -> list[Any]:
     """IAM lets one thing stand for a list of one."""
     return value if isinstance(value, list) else [] if value is None else [value]
-
-

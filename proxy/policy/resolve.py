@@ -167,6 +167,7 @@ class Resolution:
         defaults_allow = maker.rules(file.defaults.allow) if file.defaults else ()
         defaults_deny = maker.rules(file.defaults.deny) if file.defaults else ()
         keys = _keys_of(file, real)
+        names = {name: logical for logical, name in real.items()}
         for dag in file.dags:
             partition, account, role_arn = self.names.role_of(dag, file)
             active, environments = self._environments(dag.environments)
@@ -183,6 +184,7 @@ class Resolution:
                 is_active=active,
                 require=self._require,
                 keys=keys,
+                names=names,
             )
             self._check_dag_id(dag, rules)
             yield dag, rules

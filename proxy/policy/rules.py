@@ -217,6 +217,23 @@ class Policies:
         yield from self._dags.values()
         yield from (rules for _, rules in self._globs)
 
+    def rules_of(self, dag_id: str) -> DagRules | None:
+        """What holds for one DAG; None where no file names it, or two globs do."""
+        if dag_id in self._dags:
+            return self._dags[dag_id]
+        matching = self._matching(dag_id)
+        return matching[0] if len(matching) == 1 else None
+
+    @property
+    def homes(self) -> tuple[Home, ...]:
+        """Where DAGs that nobody has named would be written."""
+        return self._homes
+
+    @property
+    def unmapped(self) -> Unmapped | None:
+        """As whom DAGs that nobody has named are let through, if they are."""
+        return self._unmapped
+
     def principals(self) -> Iterator[Principal]:
         """Every principal that is known before a request comes: those of DAGs that have a name of their own."""
         return (_principal(rules, dag_id) for dag_id, rules in self._dags.items() if rules.is_active)
