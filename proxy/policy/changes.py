@@ -15,6 +15,7 @@ from proxy.policy.coverage import Rule, leading_keys
 from proxy.policy.keys import KeyLimit, KeyPattern
 from proxy.policy.patterns import LOGICAL_NAME
 from proxy.policy.written import flow_list, quoted, rule, scalar
+from proxy.refusal import Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,7 +36,7 @@ class Change(NamedTuple):
 
     def lines(self) -> list[str]:
         """For a person to read."""
-        head = f"change: {self.where}{': ' + self.note if self.note else ''}"
+        head = f"to allow it, {self.where}{' (' + self.note + ')' if self.note else ''}"
         return [head, f"    {self.line}"] if self.line else [head]
 
 
@@ -59,12 +60,12 @@ def _stopping(rules: DagRules, considered: Sequence[Considered], table: str) -> 
             yield Change(found.place, "", f"no line allows it: change the request, {found.why}")
         elif found.effect == "boundary":
             yield Change(
-                f"{found.place}, into tables: of the team", quoted(table), rules.boundary.owner if rules.boundary else ""
+                f"{found.place}, into `tables` of the team", quoted(table), rules.boundary.owner if rules.boundary else ""
             )
         elif found.place.rpartition(":")[0] == rules.place.rpartition(":")[0]:
             yield Change(found.place, "", f"no allow rule outweighs it: take {scalar(_name(rules, table))} out of its tables")
         else:
-            yield Change(f"{found.place}, into tables: of this rule", quoted(f"!{table}"), "no allow rule outweighs a deny")
+            yield Change(f"{found.place}, into `tables` of this rule", quoted(f"!{table}"), "no allow rule outweighs a deny")
 
 
 def _allowing(rules: DagRules, asked: Asked, environment: str) -> Iterator[Change]:
@@ -77,25 +78,27 @@ def _allowing(rules: DagRules, asked: Asked, environment: str) -> Iterator[Chang
     if table and table not in rules.names:
         name = table if LOGICAL_NAME.fullmatch(table) else "NAME"
         known = f"the real name is {table}; differs it by environment, write <env> in its place" if environment else ""
-        yield Change(f"{file}, under tables:", f"{scalar(name)}: {{}}", known)
-    yield Change(f"{rules.place}, under allow: of {rules.pattern}", f"- {_line(rules, asked)}")
+        yield Change(f"{file}, under `tables`", f"{scalar(name)}: {{}}", known)
+    yield Change(f"{rules.place}, under `allow` of {rules.pattern}", f"- {_line(rules, asked)}")
 
 
 def _line(rules: DagRules, asked: Asked) -> str:
     """The narrowest rule that covers it, of those that can be thought of."""
     touch = asked.touch
     tables = [_name(rules, touch.table.name)] if touch.table.name else sorted(rules.names.values())[:1] or ["TABLE"]
+    indexes = (touch.index,) if touch.index else ()
+    task = asked.identity.task_id
+    has_tasks = any(found.tasks for found in rules.allow if found.may_allow(*_asked_for(asked)))
+    tasks = (task,) if task and has_tasks else ()
     for keys, attributes in _limits(rules, asked):
         if _covers(rules, asked, keys, attributes):
             texts = tuple((pattern.is_prefix, pattern.written()) for pattern in keys)
-            return rule(
-                (touch.action,),
-                tables,
-                indexes=(touch.index,) if touch.index else (),
-                keys=texts,
-                attributes=sorted(attributes or ()),
-            )
-    return rule((touch.action,), tables, indexes=(touch.index,) if touch.index else ())
+            return rule((touch.action,), tables, indexes=indexes, keys=texts, attributes=sorted(attributes or ()), tasks=tasks)
+    return rule((touch.action,), tables, indexes=indexes, tasks=tasks)
+
+
+def _asked_for(asked: Asked) -> tuple[str, str, str]:
+    return asked.touch.action, asked.touch.table.name, asked.touch.index
 
 
 _Limits = tuple[tuple[KeyPattern, ...], "frozenset[str] | None"]
@@ -107,7 +110,7 @@ def _limits(rules: DagRules, asked: Asked) -> Iterator[_Limits]:
     if facts is None or touch.action not in ITEM | PARTIQL:
         return
     near = [found for found in rules.allow if found.tables.match(touch.table.name) and (found.keys or found.attributes)]
-    for found in near:
+    for found in near if not _is_unknown(asked) else ():
         keys = found.keys.patterns if found.keys else ()
         yield keys, found.attributes
         if found.attributes is not None:
@@ -115,8 +118,15 @@ def _limits(rules: DagRules, asked: Asked) -> Iterator[_Limits]:
         if keys:
             yield keys, None
             yield (*keys, *_proven(asked)), found.attributes
-    if near:
         yield _proven(asked), None
+
+
+def _is_unknown(asked: Asked) -> bool:
+    """True if the request, or what is left of it, does not say which keys and attributes it is about."""
+    try:
+        return asked.touch.facts is None or not (asked.touch.facts.pins or asked.touch.facts.named)
+    except Unreadable:
+        return True
 
 
 def _proven(asked: Asked) -> tuple[KeyPattern, ...]:
@@ -157,7 +167,7 @@ def changes_for_dag(policies: Policies, rules: DagRules | None, identity: Identi
         home = next((home for home in policies.homes if home.dags is not None and home.dags.match(dag_id)), None)
         home = home or next((home for home in policies.homes if home.dags is None), None)
         if home is None:
-            yield Change("platform.yaml, under dags: of a team", quoted(dag_id), "no team may have a DAG of this name")
+            yield Change("platform.yaml, into `dags` of a team", quoted(dag_id), "no team may have a DAG of this name")
             return
         tables = {touch.table.name for touch in operation.touches if touch.table.name}
         beside = next((found for found in policies.dag_rules() if found.place.rpartition(":")[0] == home.file), None)
@@ -165,9 +175,9 @@ def changes_for_dag(policies: Policies, rules: DagRules | None, identity: Identi
         actions = sorted({touch.action for touch in operation.touches})
         allow = rule(actions, sorted(names.get(table, table) for table in tables)) if tables else ""
         line = f"{scalar(dag_id)}: {{allow: [{allow}]}}"
-        yield Change(f"{home.file}, under dags:", line, f"{home.owner}; with role: where neither defaults nor team has one")
+        yield Change(f"{home.file}, under `dags`", line, f"{home.owner}; with role: where neither defaults nor team has one")
     elif rules.boundary is not None and not rules.boundary.dags.match(dag_id):
-        where = f"{rules.boundary.place}, into dags: of the team"
+        where = f"{rules.boundary.place}, into `dags` of the team"
         yield Change(where, quoted(dag_id), rules.boundary.owner)
 
 

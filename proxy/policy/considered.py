@@ -9,15 +9,25 @@ from datetime import UTC, datetime
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
-from proxy.policy.coverage import AttributeGap, Gap, attribute_gap, leading_keys
+from proxy.model import TableReference
+from proxy.policy.coverage import Asked, AttributeGap, Gap, attribute_gap, leading_keys
+from proxy.policy.keys import NO_KEYS
 from proxy.policy.messages import has, shown
-from proxy.refusal import Unreadable
+from proxy.refusal import Reason, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from proxy.model import Identity, Touch
     from proxy.policy.cases import DagRules
-    from proxy.policy.coverage import Asked, Requirement, Rule
+    from proxy.policy.coverage import Requirement, Rule
+
+
+class Unrecorded(Unreadable):
+    """Only a record of the request is left, and it does not hold what a rule asks for."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(Reason.UNREADABLE_BODY, f"the record does not hold what the rule asks for ({what})")
 
 
 class Considered(NamedTuple):
@@ -30,9 +40,17 @@ class Considered(NamedTuple):
     why: str
 
     def line(self) -> str:
-        """One line, with a sign for the answer in front."""
-        sign = {True: "yes", False: "no ", None: " ? "}[self.covers]
-        return f"{sign} {self.effect:<8} {self.place} ({self.rule}): {self.why}"
+        """One line, with what comes of it in front."""
+        answer = "-" if self.covers is False else "?" if self.covers is None else "allows" if self.effect == "allow" else "stops"
+        return f"{answer:<6} {self.effect:<8} {self.place} ({self.rule}): {self.why}"
+
+
+def asked_of(rules: DagRules, identity: Identity, touch: Touch, now: float) -> Asked:
+    """The touch as it is judged: the DAG's own table by its bare name."""
+    table = touch.table
+    if table[1:] == rules.home:
+        touch = touch._replace(table=TableReference(table.name))
+    return Asked(identity, touch, rules.keys.get(table.name, NO_KEYS), now)
 
 
 def consider(rules: DagRules, asked: Asked, environment: str) -> Iterator[Considered]:

@@ -10,11 +10,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from proxy.actions import ESCALATIONS
-from proxy.model import TableReference
 from proxy.policy.changes import Change, changes_for, changes_for_dag
-from proxy.policy.considered import Considered, consider
-from proxy.policy.coverage import Asked
-from proxy.policy.keys import NO_KEYS
+from proxy.policy.considered import Considered, Unrecorded, asked_of, consider
 from proxy.policy.messages import shown
 from proxy.policy.rules import Decision
 from proxy.refusal import Reason, Unreadable
@@ -24,6 +21,7 @@ if TYPE_CHECKING:
 
     from proxy.model import Identity, Operation, Touch
     from proxy.policy.cases import DagRules
+    from proxy.policy.coverage import Asked
     from proxy.policy.rules import Policies
 
 _MOST = 10  # touches of a batch that are explained; equal ones count once
@@ -40,8 +38,9 @@ class TouchExplained(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A decision with its grounds."""
+    """A decision with its grounds. `verdict`: allowed, observed, denied, or undetermined where a record does not say enough."""
 
+    verdict: str
     decision: Decision
     environment: str
     policy_digest: str
@@ -54,8 +53,7 @@ class Explanation:
     def lines(self) -> list[str]:
         """For a person to read."""
         decision = self.decision
-        verdict = {Reason.ALLOWED: "allowed", Reason.OBSERVED: "observed"}.get(decision.reason, "denied")
-        lines = [f"{verdict}: {decision.reason}" + (f", decided by {decision.rule}" if decision.rule else "")]
+        lines = [f"{self.verdict}: {decision.reason}" + (f", decided by {decision.rule}" if decision.rule else "")]
         if decision.message:
             lines.append(f"  {decision.message}")
         if decision.principal is not None:
@@ -75,7 +73,7 @@ class Explanation:
         """The same for a program."""
         decision = self.decision
         return {
-            "decision": "allow" if decision.reason in (Reason.ALLOWED, Reason.OBSERVED) else "deny",
+            "verdict": self.verdict,
             "reason": str(decision.reason),
             "would_deny": str(decision.would_deny) if decision.would_deny else None,
             "message": decision.message,
@@ -101,14 +99,17 @@ class Explanation:
 
 def explain(policies: Policies, identity: Identity, operation: Operation, now: float) -> Explanation:
     """Why `identity` may or may not do `operation` at `now`."""
+    verdict = ""
     try:
         decision = policies.decide(identity, operation, now)
     except Unreadable as refusal:
         decision = Decision(refusal.reason, refusal.message, "", None)
+        verdict = "undetermined" if isinstance(refusal, Unrecorded) else ""
     rules = policies.rules_of(identity.dag_id)
     is_allowed = decision.reason is Reason.ALLOWED
     changes = () if is_allowed else tuple(changes_for_dag(policies, rules, identity, operation))
     return Explanation(
+        verdict or {Reason.ALLOWED: "allowed", Reason.OBSERVED: "observed"}.get(decision.reason, "denied"),
         decision,
         policies.environment,
         policies.digest,
@@ -133,14 +134,6 @@ def _touches(
     for (what, considered), (asked, positions) in list(alike.items())[:_MOST]:
         changes = tuple(changes_for(rules, asked, considered, policies.environment))
         yield TouchExplained(what, tuple(positions), considered, changes)
-
-
-def asked_of(rules: DagRules, identity: Identity, touch: Touch, now: float) -> Asked:
-    """The touch as it is judged: the DAG's own table by its bare name."""
-    table = touch.table
-    if table[1:] == rules.home:
-        touch = touch._replace(table=TableReference(table.name))
-    return Asked(identity, touch, rules.keys.get(table.name, NO_KEYS), now)
 
 
 def _what(touch: Touch) -> str:

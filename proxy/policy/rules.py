@@ -225,6 +225,11 @@ class Policies:
         return matching[0] if len(matching) == 1 else None
 
     @property
+    def tables(self) -> frozenset[str]:
+        """Real names of the tables that the files declare."""
+        return self._tables
+
+    @property
     def homes(self) -> tuple[Home, ...]:
         """Where DAGs that nobody has named would be written."""
         return self._homes
