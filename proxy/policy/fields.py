@@ -136,7 +136,7 @@ def _key_parts(text: str) -> tuple[_KeyPart, _KeyPart]:
     first, semicolon, second = text.partition(";")
     before = _attributes_in(first)
     if not semicolon:
-        return (before[:1], before[1:])
+        return (before[:1], before[1:]) if len(before) <= 2 else ([None], before)  # which of three lead, only a semicolon says
     return before, _attributes_in(second) if second.strip() else []
 
 

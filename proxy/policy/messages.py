@@ -86,8 +86,8 @@ def foreign_table(dag_id: str, rules: DagRules, operation: Operation, touch: Tou
     theirs = f"{shown(table.partition)} {shown(table.region)} {shown(table.account)}"
     return (
         f"{may_not(dag_id, operation, touch)}: the ARN is of {theirs}, and the DAG's own tables are in "
-        f"'{partition}' '{region}' '{account}' ({rules.place}); write the bare table name for one of them{ending(operation, touch)}"
-        f"; {rules.owner}"
+        f"'{partition}' '{region}' '{account}' ({rules.place}); write the bare table name for one of them"
+        f"{ending(operation, touch)}; {rules.owner}"
     )
 
 

@@ -226,7 +226,7 @@ class Resolution:
                 )
             return
         for rule in grant.allow:
-            check_rule_tables(rule, found.file.tables, self.mistakes)
+            check_rule_tables(rule, found.file.tables, self.mistakes, found.file.file)
         maker = _RuleMaker(self, found.file, found.real)
         allow = (*found.rules.allow, *(replace(rule, until=grant.until) for rule in maker.rules(grant.allow)))
         rules = replace(found.rules, pattern=grant.dag.text, allow=allow)

@@ -72,7 +72,7 @@ def _rule(rule: Mapping, what: str, known: tuple[str, ...], mistakes: Mistakes, 
         indexes=globs_of(rule.get("indexes"), "`indexes`", TABLE_GLOB, mistakes),
         tasks=globs_of(rule.get("tasks"), "`tasks`", _TASK_GLOB, mistakes),
         environments=words_of(rule.get("environments"), "`environments`", mistakes) if "environments" in rule else None,
-        keys=_keys(rule.get("keys"), mistakes, denies=denies) if "keys" in rule and known is RULE_FIELDS else None,
+        keys=_keys(rule.entries["keys"], mistakes, denies=denies) if "keys" in rule and known is RULE_FIELDS else None,
         attributes=_attributes(rule.get("attributes"), mistakes) if "attributes" in rule and known is RULE_FIELDS else None,
         denies=denies,
     )
@@ -126,25 +126,25 @@ def _check_limits(rule: Mapping, written: tuple[Word, ...], mistakes: Mistakes) 
 # ---------------------------------------------------------------------------------- keys and attributes
 
 
-def _keys(node: Node | None, mistakes: Mistakes, *, denies: bool) -> tuple[KeyDeclaration, ...]:
+def _keys(node: Node, mistakes: Mistakes, *, denies: bool) -> tuple[KeyDeclaration, ...]:
     """`{prefix: "a#"}`, `{exact: ["a", "b"]}`, or a list of such."""
     found: list[KeyDeclaration] = []
     for item in list_of(node, "`keys`", mistakes) if isinstance(node, Sequence) else (node,):
-        fields = section_of(item, "`keys`", mistakes)
-        check_fields(fields, _KEY_FIELDS, "`keys`", mistakes)
-        if isinstance(item, Mapping) and not fields.entries:
-            mistakes.add(item.place, '`keys` is empty; write {prefix: "..."} or {exact: ["..."]}')
-        if "prefix" in fields:
-            found.append(_key(fields.get("prefix"), mistakes, is_prefix=True))
-        found += [_key(text, mistakes, is_prefix=False) for text in list_of(fields.get("exact"), "`exact` of `keys`", mistakes)]
+        if not isinstance(item, Mapping) or not item.entries:
+            mistakes.add(item.place, '`keys` says which: {prefix: "..."}, {exact: ["...", "..."]}, or a list of such')
+            continue
+        check_fields(item, _KEY_FIELDS, "`keys`", mistakes)
+        if "prefix" in item:
+            found.append(_key(item.entries["prefix"], mistakes, is_prefix=True))
+        found += [_key(text, mistakes, is_prefix=False) for text in list_of(item.get("exact"), "`exact` of `keys`", mistakes)]
     for key in found:
         _check_placeholders(key, mistakes, denies=denies)
     return tuple(key for key in found if key.word.text)
 
 
-def _key(node: Node | None, mistakes: Mistakes, *, is_prefix: bool) -> KeyDeclaration:
+def _key(node: Node, mistakes: Mistakes, *, is_prefix: bool) -> KeyDeclaration:
     what = "`prefix` of `keys`" if is_prefix else "`exact` of `keys`"
-    place = node.place if node is not None else Place("", 0)
+    place = node.place
     if isinstance(node, Scalar) and not node.quoted and node.text:
         mistakes.add(
             place, f"{what} must be quoted: YAML cuts plain text at ` #` and bends numbers, and reads this as `{node.text}`"

@@ -277,6 +277,8 @@ def _let_through(
     passable: frozenset[Reason],
 ) -> Decision:
     """Let pass what was denied, unless a touch is denied for more than that, or is an escalation that no rule names."""
+    if not operation.touches:
+        return _refused(Reason.UNSUPPORTED_OPERATION, messages.touches_nothing(identity.dag_id, operation))
     for touch in operation.touches:
         decision = _judge(ready, identity, operation, touch, now, environment)
         if decision.reason is Reason.ALLOWED:

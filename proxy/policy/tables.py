@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 _WITHOUT_KEY = frozenset({"Scan"})  # needs to name no key attribute
 
 
-def check_rule_tables(rule: RuleDeclaration, tables: Mapping[str, TableDeclaration], mistakes: Mistakes) -> None:
-    """Record tables and indexes that are not declared, and limits that their keys do not allow."""
+def check_rule_tables(
+    rule: RuleDeclaration, tables: Mapping[str, TableDeclaration], mistakes: Mistakes, file: str = "this file"
+) -> None:
+    """Record tables and indexes that are not declared in `file`, and limits that their keys do not allow."""
     for word in rule.tables:
         table = tables.get(word.text)
         if table is None:
-            mistakes.add(word.place, no_table(word.text, tables))
+            mistakes.add(word.place, no_table(word.text, tables, file))
             continue
         unknown = [index for index in rule.indexes or () if index not in table.indexes]
         for index in unknown:
@@ -39,13 +41,13 @@ def check_rule_tables(rule: RuleDeclaration, tables: Mapping[str, TableDeclarati
             _check_attributes(rule, rule.attributes, word, table, mistakes)
 
 
-def no_table(name: str, tables: Mapping[str, TableDeclaration]) -> str:
+def no_table(name: str, tables: Mapping[str, TableDeclaration], file: str = "this file") -> str:
     """What is wrong with the name of a table that the file does not declare."""
     if "*" in name or "?" in name or "<" in name:
         return f"`{name}`: rules name the tables of their file one by one; globs and placeholders are for name: and platform.yaml"
     near = difflib.get_close_matches(name, tables, 1)
-    hint = f"did you mean `{near[0]}`?" if near else "declare it under tables: in this file"
-    return f"this file declares no table `{name}`; {hint}"
+    hint = f"did you mean `{near[0]}`?" if near else f"declare it under tables: in {file}"
+    return f"{file} declares no table `{name}`; {hint}"
 
 
 def _check_keys(

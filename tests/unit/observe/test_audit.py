@@ -94,7 +94,8 @@ def test_an_allowed_read_leaves_two_records_joined_by_id(trial: Trial, build) ->
         "peer": "127.0.0.1:40000", "issuer": "airflow", "subject": "dag:etl.orders", "token_id": "0123456789abcdef",
         "dag": "etl.orders", "evidence": "verified", "source": "claim", "workload": "tasks", "task_id": "load",
         "run_id": "scheduled__2026-11-22", "try_number": "1", "map_index": "-1", "operation": "GetItem",
-        "touches": [["GetItem", "orders", "", 1]], "decision": "allow", "reason": "allowed", "rule": "orders.yaml:12",
+        "touches": [["GetItem", "orders", "", 1]], "decision": "allow", "reason": "allowed", "would_deny": None,
+            "rule": "orders.yaml:12",
         "role_arn": "arn:aws:iam::123456789012:role/dag-orders", "policy_digest": "abcdef",
         "invocation_id": "11111111-2222-3333-4444-555555555555", "attempt": 1, "request_bytes": 120, "message": "",
     }  # fmt: skip

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from proxy.policy.check import check_policies
 from proxy.policy.store import policy_texts
+from proxy.refusal import Reason
 
 ROOT = Path(__file__).parents[3]
 PLATFORM = """\
@@ -117,6 +118,105 @@ tests:
     assert report.is_good, report.lines()
     assert [outcome.environment for outcome in report.outcomes] == ["dev", "dev", "prod"]
     assert report.outcomes[0].line().startswith("growth.yaml:5: pass: growth_sync Scan events in dev: expected allow")
+
+
+def test_a_test_says_what_its_request_would_prove() -> None:
+    """Key, attributes, shape, and who asks when: a test speaks of each, and nothing but what it says is proven."""
+    text = """\
+team: growth
+tables:
+  events: {name: "<env>-growth-events", key: "pk (S), sk (S)", indexes: {by_day: "day (S)"}}
+  counts: {name: "<env>-growth-counts", key: "id (N)"}
+  blobs: {name: "<env>-growth-blobs", key: "pk (B)"}
+  bare: {name: "<env>-growth-bare"}
+dags:
+  growth_sync:
+    allow:
+      - {actions: [read, write], tables: [events], keys: [{prefix: "<dag_id>#"}, {prefix: "<claim.tenant>/<run_id>#"}]}
+      - {actions: [Query], tables: [events], indexes: [by_day], keys: {exact: ["mon"]}}
+      - {actions: [GetItem], tables: [counts, blobs], keys: {exact: ["1"]}}
+      - {actions: [Scan, PartiQLSelect, PartiQLDelete], tables: [bare]}
+      - {actions: [ListTables, DescribeTable], tables: [bare]}
+  growth_columns: {allow: [{actions: [read, write, Scan], tables: [events], attributes: [pk, sk, status]}]}
+tests:
+  - {dag: growth_sync, call: GetItem, table: events, key: "growth_sync#1", expect: allow}
+  - {dag: growth_sync, call: GetItem, table: events, key: "acme/r1#1", run: r1, claims: {tenant: acme}, expect: allow}
+  - {dag: growth_sync, call: GetItem, table: events, key: "other#1", expect: deny}
+  - {dag: growth_sync, call: GetItem, table: events, expect: deny}
+  - {dag: growth_sync, call: Scan, table: events, expect: deny}
+  - {dag: growth_sync, call: Query, table: events, index: by_day, key: "mon", expect: allow}
+  - {dag: growth_sync, call: Query, table: events, index: by_day, key: "tue", expect: deny}
+  - {dag: growth_sync, call: GetItem, table: counts, key: "1.0", expect: allow}
+  - {dag: growth_sync, call: GetItem, table: blobs, key: "1", expect: allow}
+  - {dag: growth_sync, call: Scan, table: bare, limit: 10, segments: 2, expect: allow}
+  - {dag: growth_sync, call: Scan, table: bare, limit: 10, segments: 3, expect: deny}
+  - {dag: growth_sync, call: Scan, table: bare, expect: deny}
+  - {dag: growth_sync, call: PartiQLSelect, table: bare, expect: allow}
+  - {dag: growth_sync, call: PartiQLDelete, table: bare, expect: deny}
+  - {dag: growth_sync, call: PartiQLDelete, table: bare, condition: true, client_token: true, expect: allow}
+  - {dag: growth_sync, call: PartiQLDelete, table: bare, condition: true, client_token: true, evidence: claimed, expect: deny}
+  - {dag: growth_sync, call: ListTables, expect: allow}
+  - {dag: growth_sync, call: DescribeTable, table: bare, expect: allow}
+  - {dag: growth_columns, call: GetItem, table: events, attributes: [status], expect: allow}
+  - {dag: growth_columns, call: GetItem, table: events, expect: deny}
+  - {dag: growth_columns, call: Scan, table: events, attributes: [ssn], expect: deny}
+  - {dag: growth_columns, call: UpdateItem, table: events, attributes: [status], expect: allow}
+  - {dag: growth_columns, call: UpdateItem, table: events, attributes: [status], returns: ALL_NEW, expect: deny}
+  - {dag: growth_columns, call: UpdateItem, table: events, attributes: [status], returns: UPDATED_NEW, expect: allow}
+  - {dag: growth_columns, call: PutItem, table: events, attributes: [status], expect: deny}
+  - {dag: growth_columns, call: PutItem, table: events, attributes: [status], new_item: true, expect: allow}
+  - {dag: growth_repair, call: Query, table: bare, at: "2026-11-30T17:59Z", expect: allow}
+  - {dag: growth_repair, call: Query, table: bare, at: "2026-11-30T18:00Z", expect: deny}
+  - {dag: growth_repair, call: Query, table: bare, expect: allow}
+  - {dag: growth_repair, call: PutItem, table: bare, expect: deny}
+"""
+    more = """\
+require:
+  - {actions: [Scan], tables: ["*-bare"], max_limit: 10, max_segments: 2}
+  - {actions: [write], tables: ["*-bare"], condition: true, evidence: verified}
+  - {actions: [PartiQLDelete], tables: ["*-bare"], client_token: true}
+grants:
+  - {dag: growth_repair, allow: [{actions: [Query], tables: [bare]}], until: "2026-11-30T18:00Z", reason: INC-1}
+"""
+    text = text.replace("dags:\n", "dags:\n  growth_repair: {}\n")
+    files = {"platform.yaml": PLATFORM + more, "growth.yaml": text}
+    report = check_policies(files)
+    assert report.lines() == []
+    assert len(report.outcomes) == 60
+    ended = check_policies({**files, "platform.yaml": files["platform.yaml"] + UNMAPPED}, now=1.9e9)
+    assert ended.is_good
+    assert ended.lines() == [
+        "platform.yaml:11: warning: the grant for `growth_repair` (INC-1) has ended; take it out",
+        "platform.yaml:12: warning: `unmapped` has ended; take it out",
+    ]
+
+
+UNMAPPED = 'unmapped: {role: legacy, mode: observe, until: "2027-01-31"}\n'
+
+
+def test_what_is_only_observed_is_denied_to_a_test() -> None:
+    """Tests say what the policy says; that an environment lets it pass for now changes none of them."""
+    text = """\
+team: growth
+tables: {events: {name: "<env>-growth-events"}}
+dags: {growth_sync: {allow: [{actions: [GetItem], tables: [events]}]}}
+tests:
+  - {dag: growth_sync, call: PutItem, table: events, expect: deny}
+  - {dag: growth_sync, call: GetItem, table: events, expect: allow}
+"""
+    report = check_policies({"platform.yaml": PLATFORM.replace("eu-west-1}", "eu-west-1, mode: observe}"), "growth.yaml": text})
+    assert report.is_good
+    assert {outcome.decision.would_deny for outcome in report.outcomes} == {None, Reason.NO_RULE}
+
+
+def test_a_grant_beyond_the_boundary_is_an_error() -> None:
+    """A grant gives within what its team may have, and a rule of it that reaches further is told with its own place."""
+    text = "team: growth\ntables: {stolen: {name: orders}}\ndags: {growth_sync: {}}\n"
+    grant = '  - {dag: growth_sync, allow: [{actions: [GetItem], tables: [stolen]}], until: "2026-11-30", reason: INC-1}\n'
+    assert check_policies({"platform.yaml": f"{PLATFORM}grants:\n{grant}", "growth.yaml": text}).lines() == [
+        "platform.yaml:7: the rule grants `orders`, which is outside the boundary of team growth (platform.yaml:5); "
+        "have it widened there, or leave it out"
+    ]
 
 
 def test_a_file_that_cannot_be_read_stops_the_judging() -> None:

@@ -11,9 +11,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from proxy.model import Workload
+from proxy.policy.declared import KeySchema
 from proxy.policy.document import digest_of, read_document, read_policies
-from proxy.policy.vocabulary import LATER, TEAM_SECTIONS
-from proxy.yaml_source import Mistakes
+from proxy.policy.fields import moment_of
+from proxy.policy.vocabulary import LATER, PLATFORM_SECTIONS, RULE_FIELDS, TEAM_SECTIONS, TEST_FIELDS
+from proxy.yaml_source import Mistakes, Place, Scalar
 
 if TYPE_CHECKING:
     from proxy.policy.rules import Policies
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 CASES: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parents[2] / "cases" / "policy_mistakes.yaml").read_text())
 NAMES = {"a": "a.yaml", "b": "b.yaml", "platform": "platform.yaml", "platform_yml": "platform.yml"}
 AROUND = """\
-tables: {{orders: {{indexes: {{by_status: "status (S)"}}}}, totals: {{}}}}
+tables: {{orders: {{key: "pk (S)", indexes: {{by_status: "status (S)", by_count: "count (N)"}}}}, totals: {{}}, counters: {{key: "id (N)"}}}}
 dags:
   d:
     role: arn:aws:iam::111122223333:role/r
@@ -148,14 +150,118 @@ def test_a_role_of_another_account_is_warned_of() -> None:
     assert mistakes.lines() == ["a.yaml:1: warning: the role is of account 222222222222, and environment dev is of 111111111111"]
 
 
-def test_denying_read_warns_of_scan() -> None:
-    """`read` holds no Scan; who denies reading usually means scanning too."""
+WARNED = (
+    (
+        "deny",
+        "{actions: [read], tables: [orders]}",
+        "`read` does not hold Scan, so this rule does not deny scanning; write [read, Scan] if it should",
+    ),
+    (
+        "allow",
+        "{actions: [write], tables: [orders], keys: {prefix: '<run_id>#'}}",
+        "`keys`: the caller chooses <run_id>, and with it the keys; begin with <dag_id># or with a fixed text",
+    ),
+    (
+        "allow",
+        "{actions: [GetItem], tables: [orders], attributes: [pk, address.city]}",
+        "`attributes` are those at the top of an item; `address.city` is one with such a name, not a path into one",
+    ),
+    (
+        "allow",
+        "{actions: [GetItem], tables: [orders], attributes: [status]}",
+        "requests name the key `pk` of table `orders`, so the rule allows none of them; add it",
+    ),
+    (
+        "allow",
+        "{actions: [Query], tables: [orders], indexes: [by_status], attributes: [pk]}",
+        "requests name the key `status` of table `orders`, so the rule allows none of them; add it",
+    ),
+    (
+        "deny",
+        "{actions: [GetItem], tables: [orders], attributes: [pk]}",
+        "requests name the key `pk` of table `orders`, so the rule denies them all",
+    ),
+    (
+        "allow",
+        "{actions: [DeleteItem], tables: [orders], attributes: [pk]}",
+        "DeleteItem takes every attribute away, so a rule with `attributes` does not cover it; "
+        "write it in a rule of its own, without `attributes`",
+    ),
+)
+
+
+@pytest.mark.parametrize(("list_name", "rule", "warning"), WARNED)
+def test_what_is_probably_not_meant_is_warned_of(list_name: str, rule: str, warning: str) -> None:
+    """Such a rule loads, for it may be meant; who reads the start's log is told."""
     mistakes = Mistakes()
-    files = files_of({"rule": "{actions: [read], tables: [orders]}", "as": "deny"})
-    assert read_policies(files, "", "eu-west-1", mistakes) is not None
-    assert mistakes.lines() == [
-        "a.yaml:6: warning: `read` does not hold Scan, so this rule does not deny scanning; write [read, Scan] if it should"
+    assert read_policies(files_of({"rule": rule, "as": list_name}), "", "eu-west-1", mistakes) is not None
+    assert mistakes.lines() == [f"a.yaml:6: warning: {warning}"]
+
+
+@pytest.mark.parametrize(
+    ("list_name", "rule"),
+    [
+        ("deny", "{actions: ['*'], tables: [orders], attributes: [pk]}"),
+        ("deny", "{actions: [read, Scan], tables: [totals], attributes: [pk]}"),
+        ("allow", "{actions: [Scan], tables: [orders], attributes: [status]}"),
+        ("allow", "{actions: [read], tables: [orders], keys: [{exact: ['a'], prefix: 'b'}, {exact: ['c']}]}"),
+        ("deny", "{actions: [read, Scan], tables: [orders], keys: {prefix: '<run_id>#'}}"),
+        ("allow", "{actions: [GetItem], tables: [counters], keys: {exact: ['-1.5e3', '<claim.shard>']}}"),
+        ("allow", "{actions: [DescribeTable, PutResourcePolicy, UpdateTable.StreamSpecification], tables: [orders]}"),
+    ],
+)
+def test_what_is_meant_is_not_warned_of(list_name: str, rule: str) -> None:
+    """These rules load without a word."""
+    loaded(files_of({"rule": rule, "as": list_name}))
+
+
+def test_a_key_may_be_of_several_attributes() -> None:
+    """A global index may have up to four partition and four sort key attributes; a semicolon parts them."""
+    text = """\
+tables: {t: {key: "pk (S); sk (N)", indexes: {a: "x (S), z (S); pk (B)", b: "x (N), z (N);", c: "a (S), b (S), c (S), d (S); e (S), f (S), g (S), h (S)"}}}
+"""
+    mistakes = Mistakes()
+    document = read_document({"a.yaml": text}, mistakes)
+    assert mistakes.lines() == []
+    table = document.teams[0].tables["t"]
+    assert table.key == KeySchema((("pk", "S"),), (("sk", "N"),))
+    assert [schema and (schema.leading, len(schema.partition), len(schema.sort)) for schema in table.indexes.values()] == [
+        (("x", "S"), 2, 1),
+        (("x", "N"), 2, 0),
+        (("a", "S"), 4, 4),
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-11-30", 1796083200.0),
+        ("2026-11-30T18:00Z", 1796061600.0),
+        ("2026-11-30T18:00:30+01:00", 1796058030.0),
+    ],
+)
+def test_moments_are_days_in_utc_or_have_a_zone(text: str, moment: float) -> None:
+    """A day ends with its last second in UTC; a time of day says its zone."""
+    mistakes = Mistakes()
+    assert moment_of(Scalar(text, True, Place("a.yaml", 1)), "`until`", mistakes) == moment
+    assert mistakes.lines() == []
+
+
+def test_placeholders_of_an_environment_are_filled_in_keys() -> None:
+    """<env> and <team> stand for their names at load; what only a request knows is left to it."""
+    platform = """\
+environments: {dev: {account: "111111111111", region: eu-west-1}}
+teams: {orders: {dags: ["*"], tables: ["*"], role: r}}
+"""
+    text = """\
+team: orders
+tables: {orders: {key: "pk (S)"}}
+dags: {d: {allow: [{actions: [read], tables: [orders], keys: {prefix: "<env>/<team>/<dag_id>#"}}]}}
+"""
+    policies = loaded({"platform.yaml": platform, "a.yaml": text}, "dev")
+    (rules,) = policies.dag_rules()
+    assert rules.allow[0].keys is not None
+    assert [pattern.written() for pattern in rules.allow[0].keys.patterns] == ["dev/orders/<dag_id>#"]
 
 
 def test_the_digest_is_of_names_and_contents() -> None:
@@ -195,6 +301,15 @@ WORDS = (
 )
 FIELDS = (
     *TEAM_SECTIONS,
+    *PLATFORM_SECTIONS,
+    *RULE_FIELDS,
+    *TEST_FIELDS,
+    "exact",
+    "prefix",
+    "until",
+    "reason",
+    "mode",
+    "max_limit",
     "actions",
     "tables",
     "name",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -11,32 +13,42 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.globs import Globs
-from proxy.model import Evidence, Identity, Operation, Principal, Subject, TableReference, Touch
+from proxy.model import Evidence, Identity, Operation, Pin, Principal, Subject, TableReference, Touch
 from proxy.policy import rules as rules_module
+from proxy.policy.cases import Boundary, DagRules, Home
+from proxy.policy.coverage import Requirement, Rule
 from proxy.policy.document import read_policies
-from proxy.policy.rules import Boundary, DagRules, Decision, Home, Policies, Rule
-from proxy.policy.vocabulary import ACTIONS
-from proxy.refusal import Forbidden, Reason
+from proxy.policy.keys import KeyAttribute, KeyLimit, KeyPattern, TableKeys
+from proxy.policy.rules import Decision, Policies
+from proxy.policy.vocabulary import ITEM_ACTIONS
+from proxy.refusal import Forbidden, Reason, Unreadable
 from proxy.yaml_source import Mistakes
+from tests.unit.policy.facts import StatedFacts
 
-CASES: dict[str, Any] = yaml.safe_load((Path(__file__).parents[2] / "cases" / "decisions.yaml").read_text())
+FOLDER = Path(__file__).parents[2] / "cases"
+TABLES: list[dict[str, Any]] = [yaml.safe_load((FOLDER / name).read_text()) for name in ("decisions.yaml", "limits.yaml")]
+WORLDS: dict[str, Any] = {name: world for table in TABLES for name, world in table["worlds"].items()}
+ROWS: list[dict[str, Any]] = [row for table in TABLES for row in table["rows"]]
 WRITES = ("PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems")
 SUBJECT = Subject("airflow", "system:serviceaccount:airflow:growth-worker", {}, ("*",), 0.0, "id")
 
 
 def policies_of(world: str) -> Policies:
     """The policies of one of the table's worlds, freshly read."""
-    told = CASES["worlds"][world]
+    told = WORLDS[world]
     mistakes = Mistakes()
     policies = read_policies(told["files"], told["environment"], told["region"], mistakes)
     assert policies is not None, mistakes.lines()
     return policies
 
 
-def identity_of(dag_id: str, task_id: str = "", *, verified: bool = False) -> Identity:
+def identity_of(
+    dag_id: str, task_id: str = "", *, verified: bool = False, run_id: str = "", claims: dict[str, str] | None = None
+) -> Identity:
     """Somebody who speaks for a DAG."""
     evidence, source = (Evidence.VERIFIED, "claim") if verified else (Evidence.CLAIMED, "header")
-    return Identity(SUBJECT, dag_id, evidence, source, "workers", task_id=task_id)
+    subject = replace(SUBJECT, claims=claims or {})
+    return Identity(subject, dag_id, evidence, source, "workers", task_id=task_id, run_id=run_id)
 
 
 def operation_of(name: str, *touches: Touch) -> Operation:
@@ -47,30 +59,47 @@ def operation_of(name: str, *touches: Touch) -> Operation:
 def touches_of(row: dict[str, Any]) -> tuple[Touch, ...]:
     """What a row of the table touches."""
     if "members" in row:
-        return tuple(Touch(m[0], TableReference(m[1]), "", place) for place, m in enumerate(row["members"], 1))
-    table = row["table"]
-    reference = TableReference(*table) if isinstance(table, list) else TableReference(table)
-    return (Touch(row["call"], reference, row.get("index", "")),)
+        return tuple(
+            Touch(m[0], reference_of(m[1]), "", place, facts_of(m[2] if len(m) > 2 else None))
+            for place, m in enumerate(row["members"], 1)
+        )
+    action = row.get("action", row["call"])
+    return (Touch(action, reference_of(row["table"]), row.get("index", ""), 0, facts_of(row.get("facts"))),)
 
 
-@pytest.mark.parametrize("row", CASES["rows"], ids=[row["title"] for row in CASES["rows"]])
+def reference_of(table: str | list[str]) -> TableReference:
+    """A bare name, or the parts of an ARN."""
+    return TableReference(*table) if isinstance(table, list) else TableReference(table)
+
+
+def facts_of(told: dict[str, Any] | None) -> StatedFacts | None:
+    """What a row says that its request proves."""
+    return None if told is None else StatedFacts(**told)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[f"{row['world']}: {row['title']}" for row in ROWS])
 def test_decision_table(row: dict[str, Any]) -> None:
-    """Each row is decided as written, twice in a row the same, and only an allowed one has a principal."""
+    """Each row is decided as written, twice in a row the same, and only one that is let through has a principal."""
     policies = policies_of(row["world"])
-    identity = identity_of(row["dag"], row.get("task", ""), verified=row.get("verified", False))
+    identity = identity_of(
+        row["dag"], row.get("task", ""), verified=row.get("verified", False), run_id=row.get("run", ""), claims=row.get("claims")
+    )
     operation = operation_of(row["call"], *touches_of(row))
-    decision = policies.decide(identity, operation)
+    now = row.get("now", 1.0)
+    decision = policies.decide(identity, operation, now)
     assert (decision.reason, decision.message) == (row["expect"], row.get("message", decision.message))
-    assert decision.rule == row.get("rule", decision.rule)
-    assert policies.decide(identity, operation) == decision
-    assert (decision.principal is not None) == (decision.reason is Reason.ALLOWED)
+    assert (decision.rule, decision.would_deny) == (row.get("rule", decision.rule), row.get("would_deny"))
+    assert policies.decide(identity, operation, now) == decision
+    assert (decision.principal is not None) == (decision.reason in (Reason.ALLOWED, Reason.OBSERVED))
     assert "\n" not in decision.message
+    if decision.principal is not None:
+        assert decision.granted_role() is decision.principal
 
 
 def test_the_role_of_an_allowed_decision_is_the_dags() -> None:
     """An allowed decision hands out role, session name and Region of the DAG."""
     decision = policies_of("teams").decide(
-        identity_of("growth_sync"), operation_of("PutItem", Touch("PutItem", TableReference("prod-growth-events")))
+        identity_of("growth_sync"), operation_of("PutItem", Touch("PutItem", TableReference("prod-growth-events"))), 1.0
     )
     role = "arn:aws-us-gov:iam::333333333333:role/ddb-prod-growth"
     assert decision.granted_role() == Principal(role, "growth_sync", "us-gov-west-1", "growth_sync")
@@ -95,8 +124,8 @@ def test_the_same_permission_is_the_same_decision() -> None:
     """What is always allowed is decided by one ready value, so that nothing is made per request."""
     policies = policies_of("one_file")
     operation = operation_of("GetItem", Touch("GetItem", TableReference("orders")))
-    first = policies.decide(identity_of("orders_daily"), operation)
-    assert policies.decide(identity_of("orders_daily", "any"), operation) is first
+    first = policies.decide(identity_of("orders_daily"), operation, 1.0)
+    assert policies.decide(identity_of("orders_daily", "any"), operation, 2.0) is first
 
 
 def dag_rules(**changes: Any) -> DagRules:
@@ -132,7 +161,7 @@ def snapshot(dags: dict[str, DagRules], *globs: DagRules, homes: tuple[Home, ...
 def test_two_globs_that_name_one_dag_give_it_nothing() -> None:
     """Should two globs ever name one DAG, it is refused with both named: nobody can say which was meant."""
     policies = snapshot({}, dag_rules(pattern="a*"), dag_rules(pattern="*b", place="b.yaml:2"))
-    decision = policies.decide(identity_of("ab"), operation_of("GetItem", Touch("GetItem", TableReference("orders"))))
+    decision = policies.decide(identity_of("ab"), operation_of("GetItem", Touch("GetItem", TableReference("orders"))), 1.0)
     assert decision.reason is Reason.NO_RULE
     assert decision.message == (
         "dag 'ab' is named by 'a*' (a.yaml:1) and '*b' (b.yaml:2); define it by its own name in one file, owner #a"
@@ -144,21 +173,21 @@ def test_an_exact_name_beats_a_glob() -> None:
     read = rule(actions=frozenset({"GetItem"}))
     policies = snapshot({"ab": dag_rules(pattern="ab")}, dag_rules(pattern="a*", allow=(read,)))
     operation = operation_of("GetItem", Touch("GetItem", TableReference("orders")))
-    assert policies.decide(identity_of("ab"), operation).reason is Reason.NO_RULE
-    assert policies.decide(identity_of("ac"), operation).reason is Reason.ALLOWED
+    assert policies.decide(identity_of("ab"), operation, 1.0).reason is Reason.NO_RULE
+    assert policies.decide(identity_of("ac"), operation, 1.0).reason is Reason.ALLOWED
 
 
 def test_ready_decisions_of_globbed_dags_are_bounded() -> None:
     """A caller that invents DAG ids under a glob pushes out older ones of its kind, and never one with its own name."""
     policies = snapshot({"own": dag_rules(pattern="own")}, dag_rules(pattern="a*"))
     operation = operation_of("GetItem", Touch("GetItem", TableReference("orders")))
-    policies.decide(identity_of("own"), operation)
+    policies.decide(identity_of("own"), operation, 1.0)
     for number in range(rules_module._MAX_GLOBBED + 2):
-        policies.decide(identity_of(f"a{number}"), operation)
+        policies.decide(identity_of(f"a{number}"), operation, 1.0)
     assert len(policies._ready) == rules_module._MAX_GLOBBED + 1
     assert "own" in policies._ready
     assert "a1" not in policies._ready
-    assert policies.decide(identity_of("a1"), operation).reason is Reason.NO_RULE
+    assert policies.decide(identity_of("a1"), operation, 1.0).reason is Reason.NO_RULE
 
 
 def test_labels_are_bounded_by_the_files() -> None:
@@ -187,7 +216,7 @@ def test_the_dag_of_a_user_agent_key_is_found() -> None:
 
 def test_a_long_dag_id_is_cut_in_the_message() -> None:
     """A name of any length that a request chose does not flood the log."""
-    decision = snapshot({}).decide(identity_of("x" * 5000), operation_of("GetItem"))
+    decision = snapshot({}).decide(identity_of("x" * 5000), operation_of("GetItem"), 1.0)
     assert len(decision.message) < 300
 
 
@@ -195,7 +224,7 @@ def test_a_subject_cannot_break_the_line() -> None:
     """A verified subject is shown like any other name from outside: on one line."""
     subject = Subject("airflow", "pods:a\nb", {}, ("*",), 0.0, "id")
     identity = Identity(subject, "x", Evidence.CLAIMED, "header", "")
-    assert snapshot({}).decide(identity, operation_of("GetItem")).message == (
+    assert snapshot({}).decide(identity, operation_of("GetItem"), 1.0).message == (
         "no policy names dag 'x' (claimed: header; verified: a?b); add it under dags: in the file of its team"
     )
 
@@ -203,7 +232,7 @@ def test_a_subject_cannot_break_the_line() -> None:
 def test_a_team_with_two_files_is_told_both() -> None:
     """Where several files of one owner fit, any will do."""
     homes = (Home("a.yaml", None, "owner #a"), Home("b.yaml", None, "owner #a"))
-    message = snapshot({}, homes=homes).decide(identity_of("x"), operation_of("GetItem")).message
+    message = snapshot({}, homes=homes).decide(identity_of("x"), operation_of("GetItem"), 1.0).message
     assert message.endswith("add it under dags: in a.yaml or b.yaml, owner #a")
 
 
@@ -217,6 +246,7 @@ def test_a_globbed_dag_is_known() -> None:
 
 NAMES = ("t1", "t2")
 TASKS = ("", "load", "purge")
+KEYS = {name: TableKeys(KeyAttribute("pk", "S"), {"i1": KeyAttribute("status", "S")}) for name in NAMES}
 
 
 def rule(**changes: Any) -> Rule:
@@ -240,65 +270,177 @@ def globs_from(names: tuple[str, ...]) -> st.SearchStrategy[Globs]:
     return st.lists(st.sampled_from(names), min_size=1, max_size=2).map(lambda chosen: Globs(tuple(chosen)))
 
 
+PATTERNS = st.builds(
+    KeyPattern, st.booleans(), st.sampled_from((("a",), ("a#",), ("b",), ("", "dag_id", "#"), ("", "run_id", "#")))
+)
 RULES = st.builds(
     rule,
-    actions=st.one_of(st.none(), st.frozensets(st.sampled_from(ACTIONS), min_size=1)),
+    actions=st.one_of(st.none(), st.frozensets(st.sampled_from(ITEM_ACTIONS), min_size=1)),
     tables=globs_from(NAMES),
     indexes=st.one_of(st.none(), globs_from(("i1", "i2"))),
     tasks=st.one_of(st.none(), globs_from(("load", "pur*"))),
     is_active=st.booleans(),
+    keys=st.one_of(st.none(), st.lists(PATTERNS, min_size=1, max_size=2).map(lambda found: KeyLimit(tuple(found)))),
+    attributes=st.one_of(st.none(), st.frozensets(st.sampled_from(("pk", "x", "y")), min_size=1)),
+    until=st.sampled_from((inf, 0.5, 2.0)),
 )
+REQUIREMENTS = st.builds(
+    Requirement,
+    RULES.map(lambda found: replace(found, keys=None, attributes=None, until=inf)),
+    max_limit=st.sampled_from((0, 10)),
+    max_segments=st.sampled_from((0, 2)),
+    condition=st.booleans(),
+    client_token=st.booleans(),
+    evidence=st.booleans(),
+)
+VALUES = st.sampled_from(("a", "a#", "a#1", "b", "d#", "x")).map(lambda text: {"S": text})
+FACTS = st.fixed_dictionaries(
+    {
+        "pins": st.dictionaries(st.sampled_from(("pk", "status")), st.lists(VALUES, max_size=2), max_size=2),
+        "named": st.frozensets(st.sampled_from(("pk", "x", "z"))),
+        "whole": st.sampled_from(("", "no projection")),
+        "replaces": st.booleans(),
+        "limit": st.sampled_from((None, 5, 50)),
+        "condition": st.booleans(),
+        "unreadable": st.frozensets(st.sampled_from(("pins", "named", "whole")), max_size=1),
+    }
+).map(lambda told: StatedFacts(**told))
 TOUCHES = st.builds(
     Touch,
-    st.sampled_from((*ACTIONS, "DescribeTable")),
-    st.sampled_from((*NAMES, "t3")).map(TableReference),
+    st.sampled_from((*ITEM_ACTIONS, "DescribeTable", "ListTables")),
+    st.sampled_from((*NAMES, "t3", "")).map(TableReference),
     st.sampled_from(("", "i1", "i3")),
     st.sampled_from((0, 1)),
+    st.one_of(st.none(), FACTS),
 )
 BOUNDARIES = st.one_of(
     st.none(), globs_from(NAMES).map(lambda tables: Boundary("team", "platform.yaml:1", Globs(("*",)), tables, "owner #p"))
 )
 
 
-@settings(deadline=None)
+def is_allowed(rules: DagRules, task: str, *touches: Touch) -> bool:
+    """The decision of fresh policies; what cannot be read is refused."""
+    try:
+        decision = snapshot({"d": rules}).decide(identity_of("d", task), operation_of("TransactWriteItems", *touches), 1.0)
+    except Unreadable:
+        return False
+    return decision.reason is Reason.ALLOWED
+
+
+@settings(deadline=None, max_examples=300)
 @given(
     allow=st.lists(RULES, max_size=4),
     deny=st.lists(RULES, max_size=2),
+    require=st.lists(REQUIREMENTS, max_size=1),
     more=RULES,
+    needed=REQUIREMENTS,
     boundary=BOUNDARIES,
     touches=st.lists(TOUCHES, min_size=1, max_size=3),
     task=st.sampled_from(TASKS),
 )
 def test_decide_is_monotone(
-    allow: list[Rule], deny: list[Rule], more: Rule, boundary: Boundary | None, touches: list[Touch], task: str
+    allow: list[Rule],
+    deny: list[Rule],
+    require: list[Requirement],
+    more: Rule,
+    needed: Requirement,
+    boundary: Boundary | None,
+    touches: list[Touch],
+    task: str,
 ) -> None:
-    """One more allow rule never refuses what was allowed; one more deny rule never allows what was refused."""
+    """One more allow rule never refuses what was allowed; one more deny or require rule never allows what was refused."""
 
-    def allowed(allow: list[Rule], deny: list[Rule]) -> bool:
-        policies = snapshot({"d": dag_rules(allow=tuple(allow), deny=tuple(deny), boundary=boundary)})
-        operation = operation_of("TransactWriteItems", *touches)
-        return policies.decide(identity_of("d", task), operation).reason is Reason.ALLOWED
+    def allowed(allow: list[Rule], deny: list[Rule], require: list[Requirement]) -> bool:
+        rules = dag_rules(allow=tuple(allow), deny=tuple(deny), require=tuple(require), boundary=boundary, keys=KEYS)
+        return is_allowed(rules, task, *touches)
 
-    before = allowed(allow, deny)
-    assert allowed([*allow, more], deny) >= before
-    assert allowed([more, *allow], deny) >= before
-    assert allowed(allow, [*deny, more]) <= before
+    before = allowed(allow, deny, require)
+    assert allowed([*allow, more], deny, require) >= before
+    assert allowed([more, *allow], deny, require) >= before
+    assert allowed(allow, [*deny, more], require) <= before
+    assert allowed(allow, deny, [*require, needed]) <= before
+
+
+@settings(deadline=None, max_examples=200)
+@given(allow=st.lists(RULES, max_size=3), deny=st.lists(RULES, max_size=2), touch=TOUCHES, task=st.sampled_from(TASKS))
+def test_who_proves_less_gets_no_more(allow: list[Rule], deny: list[Rule], touch: Touch, task: str) -> None:
+    """A request that pins less, names more, or brings more back is never allowed where the other was not."""
+    if not isinstance(touch.facts, StatedFacts):
+        return
+    rules = dag_rules(allow=tuple(allow), deny=tuple(deny), keys=KEYS)
+    told = {**touch.facts.told, "unreadable": ()}
+    before = is_allowed(rules, task, touch._replace(facts=StatedFacts(**told)))
+    for weaker in ({"pins": {}}, {"named": {*told["named"], "y"}}, {"whole": "no projection"}, {"replaces": True}):
+        assert is_allowed(rules, task, touch._replace(facts=StatedFacts(**{**told, **weaker}))) <= before
+    assert is_allowed(rules, task, touch._replace(facts=None)) <= before or touch.action not in ITEM_ACTIONS
 
 
 @settings(deadline=None)
-@given(allow=st.lists(RULES, max_size=4), deny=st.lists(RULES, max_size=2), touch=TOUCHES, task=st.sampled_from(TASKS))
-def test_ready_decisions_agree_with_the_rules(allow: list[Rule], deny: list[Rule], touch: Touch, task: str) -> None:
-    """The prepared answer is the one that judging rule by rule gives."""
-    rules = dag_rules(allow=tuple(allow), deny=tuple(deny))
-    decided = snapshot({"d": rules}).decide(identity_of("d", task), operation_of(touch.action, touch)).reason
-    assert decided is rules.judge(touch.action, touch.table.name, touch.index, task)[0]
+@given(allow=st.lists(RULES, max_size=4), deny=st.lists(RULES, max_size=2), touch=TOUCHES, tasks=st.permutations(TASKS))
+def test_what_is_kept_answers_like_fresh_rules(allow: list[Rule], deny: list[Rule], touch: Touch, tasks: list[str]) -> None:
+    """Policies that have answered others before answer as if nobody had asked."""
+    rules = dag_rules(allow=tuple(allow), deny=tuple(deny), keys=KEYS)
+    kept = snapshot({"d": rules})
+    for task in tasks:
+        operation = operation_of("TransactWriteItems", touch)
+        try:
+            reason = kept.decide(identity_of("d", task), operation, 1.0).reason
+        except Unreadable:
+            reason = Reason.UNREADABLE_BODY
+        assert (reason is Reason.ALLOWED) == is_allowed(rules, task, touch)
 
 
 @settings(deadline=None)
 @given(first=TOUCHES, second=TOUCHES, allow=st.lists(RULES, max_size=4))
 def test_a_batch_is_allowed_exactly_when_each_member_is(first: Touch, second: Touch, allow: list[Rule]) -> None:
     """No member travels on the permission of another."""
-    policies = snapshot({"d": dag_rules(allow=tuple(allow))})
-    alone = [policies.decide(identity_of("d"), operation_of("X", touch)).reason is Reason.ALLOWED for touch in (first, second)]
-    together = policies.decide(identity_of("d"), operation_of("BatchWriteItem", first, second)).reason is Reason.ALLOWED
-    assert together == all(alone)
+    rules = dag_rules(allow=tuple(allow), keys=KEYS)
+    assert is_allowed(rules, "", first, second) == (is_allowed(rules, "", first) and is_allowed(rules, "", second))
+
+
+@settings(deadline=None, max_examples=300)
+@given(value=VALUES, pattern=PATTERNS, is_prefix=st.booleans(), run=st.sampled_from(("", "a", "a#")))
+def test_inside_and_outside_agree_with_trying_keys_out(
+    value: dict[str, str], pattern: KeyPattern, is_prefix: bool, run: str
+) -> None:
+    """What is called inside is so for every key that it can mean, what is called outside for none."""
+    identity = identity_of("d", run_id=run)
+    limit, attribute, pin = KeyLimit((pattern,)), KeyAttribute("pk", "S"), Pin((value,), is_prefix)
+    meant = [value["S"] + more for more in ("", "#", "#1", "1", "a")] if is_prefix else [value["S"]]
+    text = pattern.filled(identity)
+    covered = [bool(text) and (key.startswith(text) if pattern.is_prefix else key == text) for key in meant]
+    assert not limit.is_inside(attribute, pin, identity) or all(covered)
+    assert not limit.is_outside(attribute, pin, identity) or not any(covered)
+
+
+# ----------------------------------------------------------------------------------------- what it costs
+
+
+def test_facts_are_read_only_where_a_rule_asks() -> None:
+    """A DAG without limits is served without a look at what its requests prove; one with limits pays for its own tables."""
+    free = rule(tables=Globs(("free",)))
+    limited = rule(attributes=frozenset({"pk"}))
+    policies = snapshot({"d": dag_rules(allow=(free, limited), deny=(rule(actions=frozenset({"Scan"}), keys=KeyLimit(())),))})
+    facts = StatedFacts()
+    for table in ("free", "free", "other"):
+        policies.decide(identity_of("d"), operation_of("GetItem", Touch("GetItem", TableReference(table), facts=facts)), 1.0)
+    assert facts.asked == 0
+    policies.decide(identity_of("d"), operation_of("GetItem", Touch("GetItem", TableReference("orders"), facts=facts)), 1.0)
+    assert facts.asked > 0
+
+
+def test_what_is_kept_of_one_dag_is_bounded() -> None:
+    """Index names that a caller makes up under a glob fill no more than a bounded room, and are judged all the same."""
+    policies = snapshot({"d": dag_rules(allow=(rule(indexes=Globs(("*",))),))})
+    for number in range(rules_module._MAX_CASES + 2):
+        touch = Touch("Query", TableReference("orders"), f"i{number}")
+        assert policies.decide(identity_of("d"), operation_of("Query", touch), 1.0).reason is Reason.ALLOWED
+    assert len(policies._ready["d"].decisions) == rules_module._MAX_CASES
+
+
+def test_a_request_that_cannot_be_read_is_not_observed() -> None:
+    """Observation lets pass what a policy refuses, never what the gateway does not understand."""
+    policies = policies_of("observing")
+    touch = Touch("GetItem", TableReference("dev-orders"), facts=StatedFacts(unreadable=("pins",)))
+    with pytest.raises(Unreadable):
+        policies.decide(identity_of("orders_daily"), operation_of("GetItem", touch), 1.0)
