@@ -88,12 +88,12 @@ def read_records(lines: Iterable[str]) -> Iterator[Record]:
         except ValueError:  # the last line of a file that is being written
             continue
         if isinstance(fields, dict) and fields.get("record") == "decision":
-            record = _record(fields)
+            record = record_of(fields)
             if record is not None:
                 yield record
 
 
-def _record(fields: Mapping[str, Any]) -> Record | None:
+def record_of(fields: Mapping[str, Any]) -> Record | None:
     """None where the decision was not a policy's, or nothing is known of what was asked."""
     try:
         recorded = Reason(fields["reason"])

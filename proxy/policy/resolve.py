@@ -119,6 +119,7 @@ class Resolution:
             homes=tuple(homes),
             observes=self.environment.observes,
             unmapped=self._unmapped(platform.unmapped) if platform.unmapped else None,
+            declared=seen,
         )
 
     # --------------------------------------------------------------------------------------- DAGs

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from proxy.globs import Globs
     from proxy.model import Identity, Operation, Touch, Workload
     from proxy.policy.cases import Case, DagRules, Home, Unmapped, Verdict
+    from proxy.policy.declared import TableDeclaration
 
 OTHER = "other"
 _DAG_ID = re.compile(r"[\w.-]{1,250}")
@@ -91,6 +92,7 @@ class Policies:
         "_tables",
         "_unmapped",
         "dag_of_key",
+        "declared",
         "digest",
         "environment",
         "observes",
@@ -109,12 +111,14 @@ class Policies:
         homes: tuple[Home, ...],
         observes: bool = False,
         unmapped: Unmapped | None = None,
+        declared: Mapping[str, TableDeclaration] | None = None,
     ) -> None:
         self.digest = digest
         self.environment = environment
         self.observes = observes  # the environment decides and lets pass
         self.workloads = workloads
         self.dag_of_key: Mapping[str, str] = {str(uuid.uuid5(uuid.NAMESPACE_OID, dag_id)): dag_id for dag_id in dags}
+        self.declared = declared or {}  # real table name -> as its file first declares it
         self._dags = dags
         self._globs = globs
         self._tables = tables
