@@ -1,8 +1,9 @@
 """Every action that a policy can give and a touch can need, in closed lists that both sides read.
 
-Names are IAM's, without `dynamodb:`; where IAM has none for a dangerous member, it is `<operation>.<member>`. An action
-that changes who may do what, or moves data out of a table, is an escalation; it and whatever else is not done to single items (PartiQL, descriptions, streams, the account) is given by its exact name
-only, never by `*` or a group. `deny` knows no such limit: there `*` is everything.
+Names are IAM's, without `dynamodb:`; where IAM has none for a member that needs one, it is `<operation>.<member>`. An
+escalation changes who may do what, or moves data out of a table. It, and whatever else is not done to single items (PartiQL,
+descriptions, streams, the account), is given by its exact name only, never by `*` or a group. `deny` knows no such limit:
+there `*` is everything.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ WRITE = _words("PutItem UpdateItem DeleteItem")
 ITEM = READ | WRITE | {"Scan"}
 PARTIQL = _words("PartiQLSelect PartiQLInsert PartiQLUpdate PartiQLDelete")
 SEARCH = _words("SearchVectors")  # knows neither keys nor projections that IAM could limit
-WITH_INDEX = _words("Query Scan SearchVectors PartiQLSelect")  # nothing else reads a secondary index
+# Nothing else names a secondary index.
+WITH_INDEX = _words("Query Scan SearchVectors PartiQLSelect DescribeContributorInsights UpdateContributorInsights")
 
 # What describes the table itself.
 DESCRIBE = _words(

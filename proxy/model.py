@@ -83,12 +83,16 @@ class Workload:
 
 
 class TableReference(NamedTuple):
-    """A table as a request names it. Empty partition, region and account mean: the caller's own."""
+    """A table as a request names it. Empty partition, region and account mean, each for itself: the caller's own."""
 
     name: str
     partition: str = ""
     region: str = ""
     account: str = ""
+
+    def is_at(self, home: tuple[str, str, str]) -> bool:
+        """True if nothing that it says differs from `home`: partition, Region and account."""
+        return all(not said or said == own for said, own in zip(self[1:], home, strict=True))
 
 
 class Pin(NamedTuple):
@@ -164,6 +168,8 @@ class Operation:
     is_write: bool
     touches: tuple[Touch, ...]
     body: bytes
+    plane: str = "dynamodb"  # which endpoint of the Region serves it: `dynamodb`, `streams` or `search`
+    stream: str = ""  # ARN of the stream whose shard iterators the reply holds; they leave sealed
 
     @property
     def table(self) -> str:

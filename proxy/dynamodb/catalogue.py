@@ -1,14 +1,12 @@
 """Every operation of DynamoDB that the gateway has a name for, one word in one row. What is not here is unknown.
 
 The product's own table: no service model is read at run time, and a drift check holds it against the newest botocore.
-An operation is served when `members.INPUTS` knows its members; all others are refused by name.
+Whether an operation is an escalation, given by its exact name only, says `proxy.actions`.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
-
-from proxy.dynamodb.members import INPUTS
 
 _PREFIX = {"dynamodb": "DynamoDB_20120810.", "dynamodbstreams": "DynamoDBStreams_20120810."}
 
@@ -27,9 +25,11 @@ class KnownOperation(NamedTuple):
         return _PREFIX[self.service] + self.name
 
     @property
-    def is_served(self) -> bool:
-        """True if the gateway understands its body."""
-        return self.name in INPUTS
+    def plane(self) -> str:
+        """Which endpoint serves it: `dynamodb`, `streams` or `search`."""
+        if self.name == "SearchVectors":
+            return "search"
+        return "streams" if self.kind == "streams" else "dynamodb"
 
 
 _ROWS = {

@@ -1,4 +1,4 @@
-"""Every member of the operations that are served, at every level. What does not stand here is refused.
+"""Every member of the operations on items, at every level; with `control_members`, of all. What stands nowhere is refused.
 
 One row for each member, as in DynamoDB's service model (API version 2012-08-10); a drift check holds it against the newest
 botocore. Legacy parameters (`Expected`, `KeyConditions`, ...) are members like the others: understood and forwarded.
@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from proxy.dynamodb.control_members import CONTROL_INPUTS
+from proxy.dynamodb.names import INDEX, TABLE
 from proxy.dynamodb.shapes import (
     Attributes,
     ByTable,
     Choice,
     Flag,
-    IndexName,
     ListOf,
     MapOf,
     Structure,
-    TableName,
     Text,
     Value,
     Whole,
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 MAX_BATCH_WRITES = 25
 MAX_BATCH_KEYS = 100
 MAX_TRANSACTION = 100
+MAX_STATEMENTS = 25
 
 _TEXT = Text()
 _FLAG = Flag()
-_TABLE = TableName()
 _ATTRIBUTES = Attributes()
 _VALUES = ListOf(Value())
 _NAMES = MapOf(_TEXT)  # `#placeholder` -> attribute name
@@ -62,7 +62,7 @@ _CONDITION: dict[str, Shape] = {
 }
 _PROJECTION: dict[str, Shape] = {"ProjectionExpression": _TEXT, "ExpressionAttributeNames": _NAMES}
 _WRITE: dict[str, Shape] = {
-    "TableName": _TABLE,
+    "TableName": TABLE,
     "Expected": _EXPECTED,
     "ConditionalOperator": _AND_OR,
     "ReturnValues": _RETURN_VALUES,
@@ -71,8 +71,8 @@ _WRITE: dict[str, Shape] = {
     **_CONDITION,
 }
 _SEARCH: dict[str, Shape] = {
-    "TableName": _TABLE,
-    "IndexName": IndexName(),
+    "TableName": TABLE,
+    "IndexName": INDEX,
     "Select": _SELECT,
     "AttributesToGet": _ATTRIBUTE_NAMES,
     "Limit": _LIMIT,
@@ -97,27 +97,33 @@ _WRITE_REQUEST = Structure(
     one_only=True,
 )
 _TRANSACT_GET = Structure(
-    {"Get": Structure({"TableName": _TABLE, "Key": _ATTRIBUTES, **_PROJECTION}, ("TableName", "Key"))}, ("Get",)
+    {"Get": Structure({"TableName": TABLE, "Key": _ATTRIBUTES, **_PROJECTION}, ("TableName", "Key"))}, ("Get",)
 )
 _TRANSACT_WRITE = Structure(
     {
         "ConditionCheck": Structure(
-            {"TableName": _TABLE, "Key": _ATTRIBUTES, **_CONDITION}, ("TableName", "Key", "ConditionExpression")
+            {"TableName": TABLE, "Key": _ATTRIBUTES, **_CONDITION}, ("TableName", "Key", "ConditionExpression")
         ),
-        "Put": Structure({"TableName": _TABLE, "Item": _ATTRIBUTES, **_CONDITION}, ("TableName", "Item")),
-        "Delete": Structure({"TableName": _TABLE, "Key": _ATTRIBUTES, **_CONDITION}, ("TableName", "Key")),
+        "Put": Structure({"TableName": TABLE, "Item": _ATTRIBUTES, **_CONDITION}, ("TableName", "Item")),
+        "Delete": Structure({"TableName": TABLE, "Key": _ATTRIBUTES, **_CONDITION}, ("TableName", "Key")),
         "Update": Structure(
-            {"TableName": _TABLE, "Key": _ATTRIBUTES, "UpdateExpression": _TEXT, **_CONDITION},
+            {"TableName": TABLE, "Key": _ATTRIBUTES, "UpdateExpression": _TEXT, **_CONDITION},
             ("TableName", "Key", "UpdateExpression"),
         ),
     },
     one_only=True,
 )
 
-INPUTS: dict[str, Structure] = {
+_STATEMENT: dict[str, Shape] = {
+    "Statement": Text(1, 8192),
+    "Parameters": ListOf(Value(), 1),
+    "ReturnValuesOnConditionCheckFailure": _ON_FAILURE,
+}
+
+ITEM_INPUTS: dict[str, Structure] = {
     "GetItem": Structure(
         {
-            "TableName": _TABLE,
+            "TableName": TABLE,
             "Key": _ATTRIBUTES,
             "AttributesToGet": _ATTRIBUTE_NAMES,
             "ConsistentRead": _FLAG,
@@ -145,11 +151,11 @@ INPUTS: dict[str, Structure] = {
         {**_SEARCH, "ScanFilter": _CONDITIONS, "TotalSegments": Whole(1, 1_000_000), "Segment": Whole(0, 999_999)}, ("TableName",)
     ),
     "BatchGetItem": Structure(
-        {"RequestItems": ByTable(_KEYS_OF_TABLE, MAX_BATCH_KEYS), "ReturnConsumedCapacity": _CAPACITY}, ("RequestItems",)
+        {"RequestItems": ByTable(TABLE, _KEYS_OF_TABLE, MAX_BATCH_KEYS), "ReturnConsumedCapacity": _CAPACITY}, ("RequestItems",)
     ),
     "BatchWriteItem": Structure(
         {
-            "RequestItems": ByTable(ListOf(_WRITE_REQUEST, 1, MAX_BATCH_WRITES), MAX_BATCH_WRITES),
+            "RequestItems": ByTable(TABLE, ListOf(_WRITE_REQUEST, 1, MAX_BATCH_WRITES), MAX_BATCH_WRITES),
             "ReturnConsumedCapacity": _CAPACITY,
             "ReturnItemCollectionMetrics": _COLLECTION_METRICS,
         },
@@ -167,4 +173,44 @@ INPUTS: dict[str, Structure] = {
         },
         ("TransactItems",),
     ),
+    "ExecuteStatement": Structure(
+        {
+            **_STATEMENT,
+            "ConsistentRead": _FLAG,
+            "NextToken": Text(1, 32768),
+            "ReturnConsumedCapacity": _CAPACITY,
+            "Limit": _LIMIT,
+        },
+        ("Statement",),
+    ),
+    "BatchExecuteStatement": Structure(
+        {
+            "Statements": ListOf(Structure({**_STATEMENT, "ConsistentRead": _FLAG}, ("Statement",)), 1, MAX_STATEMENTS),
+            "ReturnConsumedCapacity": _CAPACITY,
+        },
+        ("Statements",),
+    ),
+    "ExecuteTransaction": Structure(
+        {
+            "TransactStatements": ListOf(Structure(_STATEMENT, ("Statement",)), 1, MAX_TRANSACTION),
+            "ClientRequestToken": Text(1, 36),
+            "ReturnConsumedCapacity": _CAPACITY,
+        },
+        ("TransactStatements",),
+    ),
+    "SearchVectors": Structure(
+        {
+            "TableName": TABLE,
+            "IndexName": INDEX,
+            "SearchVector": ListOf(Value(), 1, 4096),
+            "TopK": _LIMIT,
+            "SearchConditionExpression": _TEXT,
+            "ProjectionExpression": _TEXT,
+            "ReturnConsumedCapacity": _CAPACITY,
+            **_PLACEHOLDERS,
+        },
+        ("TableName", "IndexName", "SearchVector", "TopK"),
+    ),
 }
+
+INPUTS: dict[str, Structure] = {**ITEM_INPUTS, **CONTROL_INPUTS}

@@ -14,57 +14,69 @@ import jiter
 import orjson
 
 from proxy.dynamodb.catalogue import OPERATIONS
-from proxy.dynamodb.members import INPUTS, MAX_BATCH_KEYS, MAX_BATCH_WRITES
+from proxy.dynamodb.members import INPUTS
+from proxy.dynamodb.names import table_in
+from proxy.dynamodb.touches import TOUCHES
 from proxy.dynamodb.values import Misfit
-from proxy.model import Operation, TableReference, Touch
+from proxy.model import Operation, Touch
 from proxy.refusal import Reason, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from proxy.dynamodb.catalogue import KnownOperation
+    from proxy.dynamodb.iterators import OpenedIterator
 
 MAX_MEMBERS = 60_000  # about 30 ms of parsing and judging; a body within the size limit could otherwise hold the loop for seconds
 _SHOWABLE = re.compile(rb"[A-Za-z0-9_.]{1,80}")
-_NOT_SERVED = {
-    "data": "it is not understood yet; use the item operations, Query or Scan",
-    "partiql": "PartiQL is not understood yet; use the item operations, Query or Scan",
-    "control": "managing tables is not understood yet; do it outside of the DAG",
-    "streams": "DynamoDB Streams are not understood yet",
-}
 
 
 def operation_name(target: bytes) -> str:
     """The operation's name if the gateway has one for it, else `unknown`: a label of bounded cardinality."""
-    known = _KNOWN.get(target)
-    return known.name if known else "unknown"
+    served = _SERVED.get(target)
+    return served.name if served else "unknown"
 
 
-def read_operation(target: bytes, body: bytes, max_members: int = MAX_MEMBERS) -> Operation:
+def read_operation(
+    target: bytes,
+    body: bytes,
+    max_members: int = MAX_MEMBERS,
+    open_iterator: Callable[[str], OpenedIterator] | None = None,
+) -> Operation:
     """Understand one request. `target` is the whole value of X-Amz-Target, `body` the whole body.
 
-    Raises `Unreadable`: UNKNOWN_OPERATION, UNSUPPORTED_OPERATION, or UNREADABLE_BODY.
+    `open_iterator` opens a sealed shard iterator for the DAG that is asking (`iterators`); GetRecords is forwarded with what
+    was in it. Raises `Unreadable`: UNKNOWN_OPERATION, UNSUPPORTED_OPERATION, or UNREADABLE_BODY; and what `open_iterator` raises.
     """
     served = _SERVED.get(target)
     if served is None:
-        raise _not_served(target)
+        shown = f"`{target.decode()}`" if _SHOWABLE.fullmatch(target) else "the value of `X-Amz-Target`"
+        raise Unreadable(
+            Reason.UNKNOWN_OPERATION, f"{shown} names no known operation; write `DynamoDB_20120810.` and its name, in exact case"
+        )
     request = _parsed(body, max_members)
+    stream = ""
     try:
         served.judge(request)
-        touches = served.touches_of(request)
+        if served.name == "GetRecords":
+            stream = _open(request, open_iterator)
+            touches: tuple[Touch, ...] = (Touch("GetRecords", table_in(stream)),)
+        else:
+            touches = served.touches_of(request)
     except Misfit as misfit:
         subject = f"`{misfit.path}` of {served.name}" if misfit.path else f"the body of {served.name}"
         raise Unreadable(Reason.UNREADABLE_BODY, f"{subject} {misfit.problem}") from None
-    return Operation(served.name, served.target, served.is_write, touches, orjson.dumps(request))
+    is_write = served.is_write and not (served.is_partiql and all(touch.action == "PartiQLSelect" for touch in touches))
+    if served.name == "GetShardIterator":
+        stream = request["StreamArn"]
+    return Operation(served.name, served.target, is_write, touches, orjson.dumps(request), served.plane, stream)
 
 
-def _not_served(target: bytes) -> Unreadable:
-    if known := _KNOWN.get(target):
-        return Unreadable(Reason.UNSUPPORTED_OPERATION, f"the gateway does not serve `{known.name}`: {_NOT_SERVED[known.kind]}")
-    shown = f"`{target.decode()}`" if _SHOWABLE.fullmatch(target) else "the value of `X-Amz-Target`"
-    return Unreadable(
-        Reason.UNKNOWN_OPERATION, f"{shown} names no known operation; write `DynamoDB_20120810.` and its name, in exact case"
-    )
+def _open(request: Any, open_iterator: Callable[[str], OpenedIterator] | None) -> str:
+    """Put DynamoDB's own iterator in the place of the sealed one; the stream's ARN."""
+    if open_iterator is None:
+        raise Unreadable(Reason.UNSUPPORTED_OPERATION, "shard iterators cannot be opened here, so `GetRecords` is not served")
+    stream, request["ShardIterator"] = open_iterator(request["ShardIterator"])
+    return stream
 
 
 def _parsed(body: bytes, max_members: int) -> Any:
@@ -87,91 +99,28 @@ def _parsed(body: bytes, max_members: int) -> Any:
 
 _PLACE = re.compile(r"line [0-9]+ column [0-9]+")
 
-# ------------------------------------------------------------------- touches, of requests that are judged
-
-
-def _table(text: str) -> TableReference:
-    """A name stands for a table of the caller's own; an ARN says partition, Region and account."""
-    if not text.startswith("arn:"):
-        return TableReference(text)
-    _, partition, _, region, account, resource = text.split(":")
-    return TableReference(resource.removeprefix("table/"), partition, region, account)
-
-
-def _single(action: str) -> Callable[[Any], tuple[Touch, ...]]:
-    def touches_of(request: Any) -> tuple[Touch, ...]:
-        return (Touch(action, _table(request["TableName"]), request.get("IndexName", "")),)
-
-    return touches_of
-
-
-def _batch_get(request: Any) -> tuple[Touch, ...]:
-    touches: list[Touch] = []
-    for text, wanted in request["RequestItems"].items():
-        table, first = _table(text), len(touches) + 1
-        touches += [Touch("GetItem", table, "", position) for position, _ in enumerate(wanted["Keys"], first)]
-    if len(touches) > MAX_BATCH_KEYS:
-        raise Misfit(f"asks for {len(touches)} keys over all tables; DynamoDB takes {MAX_BATCH_KEYS}")
-    return tuple(touches)
-
-
-_BATCH_ACTION = {"PutRequest": "PutItem", "DeleteRequest": "DeleteItem"}
-
-
-def _batch_write(request: Any) -> tuple[Touch, ...]:
-    touches: list[Touch] = []
-    for text, members in request["RequestItems"].items():
-        table, first = _table(text), len(touches) + 1
-        touches += [Touch(_BATCH_ACTION[verb], table, "", position) for position, (verb,) in enumerate(members, first)]
-    if len(touches) > MAX_BATCH_WRITES:
-        raise Misfit(f"has {len(touches)} writes over all tables; DynamoDB takes {MAX_BATCH_WRITES}")
-    return tuple(touches)
-
-
-_TRANSACT_ACTION = {
-    "Get": "GetItem",
-    "Put": "PutItem",
-    "Update": "UpdateItem",
-    "Delete": "DeleteItem",
-    "ConditionCheck": "ConditionCheckItem",
-}
-
-
-def _transaction(request: Any) -> tuple[Touch, ...]:
-    return tuple(
-        Touch(_TRANSACT_ACTION[verb], _table(member[verb]["TableName"]), "", position)
-        for position, member in enumerate(request["TransactItems"], 1)
-        for verb in member
-    )
-
-
-_TOUCHES_OF: dict[str, Callable[[Any], tuple[Touch, ...]]] = {
-    "GetItem": _single("GetItem"),
-    "PutItem": _single("PutItem"),
-    "UpdateItem": _single("UpdateItem"),
-    "DeleteItem": _single("DeleteItem"),
-    "Query": _single("Query"),
-    "Scan": _single("Scan"),
-    "BatchGetItem": _batch_get,
-    "BatchWriteItem": _batch_write,
-    "TransactGetItems": _transaction,
-    "TransactWriteItems": _transaction,
-}
-
 
 class _Served(NamedTuple):
     """What `read_operation` needs of one operation, made once."""
 
     name: str
     target: str
-    is_write: bool
+    is_write: bool  # at most: of PartiQL the statements say
+    is_partiql: bool
+    plane: str
     judge: Callable[[Any], None]
     touches_of: Callable[[Any], tuple[Touch, ...]]
 
 
-_KNOWN: dict[bytes, KnownOperation] = {row.target.encode(): row for row in OPERATIONS}
 _SERVED: dict[bytes, _Served] = {
-    target: _Served(row.name, row.target, row.access != "read", INPUTS[row.name].judge(), _TOUCHES_OF[row.name])
-    for target, row in _KNOWN.items()
-    if row.is_served
+    row.target.encode(): _Served(
+        row.name,
+        row.target,
+        row.access != "read",
+        row.kind == "partiql",
+        row.plane,
+        INPUTS[row.name].judge(),
+        TOUCHES.get(row.name, tuple),
+    )
+    for row in OPERATIONS
 }

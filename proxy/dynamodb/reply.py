@@ -1,8 +1,8 @@
 """What a reply says about how it went, for metrics and audit only: the reply itself is passed on untouched.
 
-An ordinary 200 costs a comparison. Only errors and batches that left something unprocessed are parsed, and only up to a
-size. Nothing here raises: a reply that cannot be read has an empty summary. Words that become labels come from closed lists
-or have the form of a name.
+An ordinary 200 costs a comparison. Only errors and batches that left something undone are parsed, and only up to a size.
+Nothing here raises: a reply that cannot be read has an empty summary. Words that become labels come from closed lists or have
+the form of a name.
 """
 
 from __future__ import annotations
@@ -42,12 +42,13 @@ _THROTTLING_REASONS = frozenset(  # developer guide, "Throttling diagnostics": <
     )
 )
 _CANCELLED_BY_THROTTLE = frozenset(("ThrottlingError", "ProvisionedThroughputExceeded"))
+_STATEMENT_THROTTLES = _CANCELLED_BY_THROTTLE | {"RequestLimitExceeded"}
 
 
 def summarise(operation: Operation, reply: Reply) -> ReplySummary:
     """Error name, throttles and unprocessed items of `reply`, which answered `operation`."""
     if reply.status == 200:
-        return _leftovers(operation, reply.body)
+        return _failed_statements(operation, reply.body) or _leftovers(operation, reply.body)
     document = _parsed(reply.body)
     kind = document.get("__type")
     error = kind.rpartition("#")[2].partition(":")[0] if isinstance(kind, str) else ""
@@ -69,11 +70,7 @@ def _parsed(body: bytes) -> dict[str, Any]:
 
 def _throttles(error: str, document: dict[str, Any], operation: Operation) -> Iterator[Throttle]:
     if error == "TransactionCanceledException":
-        # in the order of the request's members, of which each has one touch
-        for touch, reason in zip(operation.touches, _objects(document.get("CancellationReasons")), strict=False):
-            code = reason.get("Code")
-            if isinstance(code, str) and code in _CANCELLED_BY_THROTTLE:
-                yield Throttle(code, touch.table.name)
+        yield from _by_member(operation, _objects(document.get("CancellationReasons")), _CANCELLED_BY_THROTTLE)
     elif error in _THROTTLE_ERRORS:
         # ThrottlingException spells its member in lower case, the other two do not
         reasons = _objects(document.get("ThrottlingReasons") or document.get("throttlingReasons"))
@@ -82,6 +79,23 @@ def _throttles(error: str, document: dict[str, Any], operation: Operation) -> It
             if not isinstance(code, str) or code not in _THROTTLING_REASONS:
                 code = error
             yield Throttle(code, _table_name(reason.get("resource")))
+
+
+def _by_member(operation: Operation, errors: list[dict[str, Any]], codes: frozenset[str]) -> Iterator[Throttle]:
+    """Throttles among `errors`, which are in the order of the request's members; each of these has one touch."""
+    for touch, error in zip(operation.touches, errors, strict=False):
+        code = error.get("Code")
+        if isinstance(code, str) and code in codes:
+            yield Throttle(code, touch.table.name)
+
+
+def _failed_statements(operation: Operation, body: bytes) -> ReplySummary | None:
+    """Throttles inside the 200 of a BatchExecuteStatement, None if it had none: each statement fails for itself."""
+    if operation.name != "BatchExecuteStatement" or b'"Error"' not in body:
+        return None
+    errors = _objects([answer.get("Error") for answer in _objects(_parsed(body).get("Responses"))])
+    throttles = tuple(dict.fromkeys(_by_member(operation, errors, _STATEMENT_THROTTLES)))
+    return ReplySummary(throttles=throttles) if throttles else None
 
 
 def _leftovers(operation: Operation, body: bytes) -> ReplySummary:

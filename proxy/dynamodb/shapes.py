@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
     Judge: TypeAlias = Callable[[Any], None]
 
-_NAME = r"[A-Za-z0-9_.\-]{3,255}"
-_TABLE = re.compile(rf"{_NAME}|arn:[a-z][a-z0-9\-]{{1,31}}:dynamodb:[a-z0-9\-]{{2,32}}:[0-9]{{12}}:table/{_NAME}", re.ASCII)
-_INDEX = re.compile(_NAME, re.ASCII)
 _MEMBER_NAME = re.compile(r"[A-Za-z]{1,64}", re.ASCII)
 
 
@@ -54,34 +51,19 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class TableName:
-    """The name of a table, or its ARN in the one exact form; ARNs of indexes, streams and backups name other things."""
+class Matching:
+    """A string that fits a pattern to its last character: a name, an ARN, a Region."""
+
+    pattern: str
+    problem: str  # `must name an index: ...`
 
     def judge(self) -> Judge:
-        """Refuses everything but the two forms, to the last character."""
-        matches = _TABLE.fullmatch
+        """Refuses everything else."""
+        matches, problem = re.compile(self.pattern, re.ASCII).fullmatch, self.problem
 
         def check(value: Any) -> None:
             if type(value) is not str or matches(value) is None:
-                raise Misfit(
-                    "must name a table: 3 to 255 of the characters A-Z a-z 0-9 _ . - "
-                    "or exactly arn:<partition>:dynamodb:<region>:<account>:table/<name>"
-                )
-
-        return check
-
-
-@dataclass(frozen=True, slots=True)
-class IndexName:
-    """The name of an index; never an ARN."""
-
-    def judge(self) -> Judge:
-        """Refuses everything but a name, to the last character."""
-        matches = _INDEX.fullmatch
-
-        def check(value: Any) -> None:
-            if type(value) is not str or matches(value) is None:
-                raise Misfit("must name an index: 3 to 255 of the characters A-Z a-z 0-9 _ . -")
+                raise Misfit(problem)
 
         return check
 
@@ -132,6 +114,24 @@ class Whole:
         def check(value: Any) -> None:
             if type(value) is not int or not least <= value <= most:
                 raise Misfit(f"must be a whole number from {least} to {most}")
+
+        return check
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A finite number, for the few members that are no whole ones: a moment in seconds since the epoch, a percentage."""
+
+    least: float
+    most: float
+
+    def judge(self) -> Judge:
+        """Refuses booleans, strings and what is out of range; `1e400`, read as infinite, is."""
+        least, most = self.least, self.most
+
+        def check(value: Any) -> None:
+            if type(value) not in (int, float) or not least <= value <= most:
+                raise Misfit(f"must be a number from {least:g} to {most:g}")
 
         return check
 
@@ -210,12 +210,13 @@ class MapOf:
 class ByTable:
     """A map whose keys are tables: at least one, at most `most`."""
 
+    table: Matching
     member: Shape
     most: int
 
     def judge(self) -> Judge:
         """Refuses other types, counts, keys and members."""
-        member, check_table, most = self.member.judge(), TableName().judge(), self.most
+        member, check_table, most = self.member.judge(), self.table.judge(), self.most
 
         def check(value: Any) -> None:
             if type(value) is not dict:

@@ -51,3 +51,20 @@ def test_a_fresh_exchange_has_no_ending() -> None:
     assert exchange.ending is None
     assert exchange.sent is False
     assert exchange.summary == ReplySummary()
+
+
+@pytest.mark.parametrize(
+    ("said", "is_own"),
+    [
+        (("", "", ""), True),
+        (("aws", "eu-west-1", "111122223333"), True),
+        (("", "eu-west-1", ""), True),
+        (("", "", "111122223333"), True),
+        (("", "eu-west-2", ""), False),
+        (("", "", "999999999999"), False),
+        (("aws-cn", "eu-west-1", "111122223333"), False),
+    ],
+)
+def test_a_table_is_foreign_by_whatever_it_says(said: tuple[str, str, str], is_own: bool) -> None:
+    """A replica says its Region only, a bucket's owner its account only."""
+    assert TableReference("orders", *said).is_at(("aws", "eu-west-1", "111122223333")) is is_own

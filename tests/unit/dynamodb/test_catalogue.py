@@ -1,7 +1,10 @@
-"""The table of operations: complete, without doubles, and consistent with what is served."""
+"""The table of operations: complete, without doubles, and consistent with members and actions."""
 
 from __future__ import annotations
 
+import pytest
+
+from proxy import actions
 from proxy.dynamodb.catalogue import OPERATIONS
 from proxy.dynamodb.members import INPUTS
 
@@ -13,12 +16,26 @@ def test_every_operation_stands_once() -> None:
     assert len({row.name for row in OPERATIONS}) == 66
 
 
-def test_served_are_the_ten_item_operations() -> None:
-    """What is served is data, and its members are known."""
-    served = {row.name for row in OPERATIONS if row.is_served}
-    assert served == set(INPUTS)
-    assert len(served) == 10
-    assert {row.kind for row in OPERATIONS if row.is_served} == {"data"}
+def test_every_operation_has_its_members() -> None:
+    """Nothing is in one table only."""
+    assert {row.name for row in OPERATIONS} == set(INPUTS)
+
+
+def test_every_operation_has_its_actions() -> None:
+    """What changes anything but items is an escalation; batches, transactions and statements are judged by their members."""
+    by_members = {"BatchGetItem", "BatchWriteItem", "TransactGetItems", "TransactWriteItems"}
+    names = {row.name for row in OPERATIONS if row.kind != "partiql"} - by_members
+    assert names <= actions.ALL
+    assert {row.name for row in OPERATIONS if row.access == "admin"} == actions.ESCALATIONS & names
+
+
+@pytest.mark.parametrize(
+    ("name", "plane"),
+    [("GetItem", "dynamodb"), ("DeleteTable", "dynamodb"), ("GetRecords", "streams"), ("SearchVectors", "search")],
+)
+def test_each_operation_has_its_plane(name: str, plane: str) -> None:
+    """Streams and vector search have endpoints of their own."""
+    assert {row.name: row.plane for row in OPERATIONS}[name] == plane
 
 
 def test_targets_carry_the_api_version_of_their_service() -> None:

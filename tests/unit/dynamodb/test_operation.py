@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proxy.dynamodb import names as shapes
 from proxy.dynamodb.catalogue import OPERATIONS
 from proxy.dynamodb.members import INPUTS
 from proxy.dynamodb.operation import operation_name, read_operation
@@ -21,12 +22,12 @@ from proxy.dynamodb.shapes import (
     ByTable,
     Choice,
     Flag,
-    IndexName,
     ListOf,
     MapOf,
+    Matching,
+    Number,
     Shape,
     Structure,
-    TableName,
     Text,
     Value,
     Whole,
@@ -35,6 +36,7 @@ from proxy.model import Operation, TableReference, Touch
 from proxy.refusal import Reason, Unreadable
 
 V1 = b"DynamoDB_20120810."
+TARGETS = {row.name: row.target.encode() for row in OPERATIONS}
 ORDERS = TableReference("orders")
 KEY = {"pk": {"S": "a"}}
 CAPTURES = Path(__file__).parents[2] / "captures" / "requests.txt"
@@ -42,7 +44,7 @@ CAPTURES = Path(__file__).parents[2] / "captures" / "requests.txt"
 
 def read(name: str, body: Any) -> Operation:
     """Read `body`, an object or raw bytes, as a request of operation `name`."""
-    return read_operation(V1 + name.encode(), body if isinstance(body, bytes) else orjson.dumps(body))
+    return read_operation(TARGETS[name], body if isinstance(body, bytes) else orjson.dumps(body))
 
 
 def refused(name: str, body: Any) -> str:
@@ -53,18 +55,21 @@ def refused(name: str, body: Any) -> str:
     return caught.value.message
 
 
+def bare(operation: Operation) -> list[Touch]:
+    """Its touches without their facts."""
+    return [touch._replace(facts=None) for touch in operation.touches]
+
+
 # ------------------------------------------------------------------------------------------------- targets
 
 
-def test_every_operation_is_served_or_refused_by_its_name() -> None:
-    """An operation that is not served is unsupported, with a sentence, and never merely unknown."""
+def test_every_operation_is_served() -> None:
+    """No operation of the service model is merely unknown: its body is read, and an unknown member is its own."""
     for row in OPERATIONS:
-        if row.is_served:
-            continue
         with pytest.raises(Unreadable) as caught:
-            read_operation(row.target.encode(), b"{}")
-        assert caught.value.reason is Reason.UNSUPPORTED_OPERATION
-        assert f"`{row.name}`" in caught.value.message
+            read_operation(row.target.encode(), b'{"Frobnicate":1}')
+        assert caught.value.reason is Reason.UNREADABLE_BODY
+        assert caught.value.message.startswith(f"the body of {row.name} has a member `Frobnicate` that")
 
 
 @pytest.mark.parametrize(
@@ -229,7 +234,7 @@ def test_each_member_is_one_touch(name: str, body: Any, is_write: bool, touches:
     operation = read(name, body)
     assert (operation.name, operation.target) == (name, f"DynamoDB_20120810.{name}")
     assert operation.is_write is is_write
-    assert list(operation.touches) == touches
+    assert bare(operation) == touches
 
 
 def test_an_arn_names_partition_region_and_account() -> None:
@@ -397,7 +402,7 @@ def test_data_that_looks_like_a_request_stays_data() -> None:
     """Attributes may be named as members are, and hold any text."""
     item = {"pk": {"S": "a"}, "TableName": {"S": "secrets"}, "notes": {"S": '{"TableName":"secrets"}\r\nX-Amz-Target: x'}}
     operation = read("PutItem", {"TableName": "orders", "Item": item})
-    assert operation.touches == (Touch("PutItem", ORDERS),)
+    assert bare(operation) == [Touch("PutItem", ORDERS)]
     assert json.loads(operation.body)["Item"] == item
 
 
@@ -417,9 +422,22 @@ def test_what_real_clients_send_is_read_and_forwarded_unchanged(target: str, bod
     assert json.loads(operation.body) == json.loads(body)
 
 
+AIRFLOW_USES = {
+    "BatchGetItem",
+    "BatchWriteItem",
+    "DeleteItem",
+    "GetItem",
+    "PutItem",
+    "Query",
+    "Scan",
+    "TransactWriteItems",
+    "UpdateItem",
+}
+
+
 def test_the_captures_cover_the_operations_that_airflow_uses() -> None:
     """A capture file that lost its rows would prove nothing."""
-    assert {operation_name(target.encode()) for target, _ in captured()} == set(INPUTS) - {"TransactGetItems"}
+    assert {operation_name(target.encode()) for target, _ in captured()} == AIRFLOW_USES
 
 
 # ---------------------------------------------------------------------------------------------- properties
@@ -449,15 +467,40 @@ values = st.recursive(
 )
 
 
+TABLE_ARN = "arn:aws:dynamodb:eu-central-1:111122223333:table/orders"
+MATCHING: dict[Matching, st.SearchStrategy[str]] = {
+    shapes.TABLE: tables,
+    shapes.OWN_TABLE: names,
+    shapes.INDEX: names,
+    shapes.BACKUP: names,
+    shapes.BACKUP_ARN: st.just(f"{TABLE_ARN}/backup/01489602797149-73d8d5bc"),
+    shapes.EXPORT_ARN: st.just(f"{TABLE_ARN}/export/01489602797149-73d8d5bc"),
+    shapes.IMPORT_ARN: st.just(f"{TABLE_ARN}/import/01489602797149-73d8d5bc"),
+    shapes.BULK_OPERATION_ARN: st.just(f"{TABLE_ARN}/bulk-operation/01489602797149-73d8d5bc"),
+    shapes.STREAM_ARN: st.just(f"{TABLE_ARN}/stream/2026-01-01T00:00:00.000"),
+    shapes.KINESIS_ARN: st.just("arn:aws:kinesis:eu-central-1:111122223333:stream/changes"),
+    shapes.RESOURCE_ARN: st.sampled_from([TABLE_ARN, f"{TABLE_ARN}/stream/2026-01-01T00:00:00.000"]),
+    shapes.REGION: st.sampled_from(["eu-central-1", "us-gov-west-1"]),
+    shapes.BUCKET: st.just("my-bucket.1"),
+    shapes.ACCOUNT: st.just("111122223333"),
+    shapes.KMS_KEY: st.sampled_from(["alias/orders", "arn:aws:kms:eu-central-1:111122223333:key/1234abcd"]),
+    shapes.ROLE_ARN: st.just("arn:aws:iam::111122223333:role/aws-service-role/scaling"),
+}
+
+
 def valid(shape: Shape) -> st.SearchStrategy[Any]:
     """Everything small that fits `shape`."""
     match shape:
         case Text():
-            return st.text(st.characters(exclude_categories=("Cs",)), min_size=shape.shortest, max_size=min(shape.longest, 12))
-        case TableName():
-            return tables
-        case IndexName():
-            return names
+            return st.text(
+                st.characters(exclude_categories=("Cs",)),
+                min_size=shape.shortest,
+                max_size=max(shape.shortest, min(shape.longest, 12)),
+            )
+        case Matching():
+            return MATCHING[shape]
+        case Number():
+            return st.integers(int(max(shape.least, -(2**53))), int(min(shape.most, 2**53)))
         case Choice():
             return st.sampled_from(shape.words)
         case Flag():
@@ -469,7 +512,7 @@ def valid(shape: Shape) -> st.SearchStrategy[Any]:
         case Attributes():
             return st.dictionaries(text, values, max_size=2)
         case ListOf():
-            return st.lists(valid(shape.member), min_size=shape.fewest, max_size=max(shape.fewest, 2))
+            return st.lists(valid(shape.member), min_size=shape.fewest, max_size=min(max(shape.fewest, 2), shape.most))
         case MapOf():
             return st.dictionaries(text, valid(shape.member), max_size=2)
         case ByTable():
@@ -484,7 +527,14 @@ def valid(shape: Shape) -> st.SearchStrategy[Any]:
             raise AssertionError(shape)
 
 
-REQUESTS = {name: valid(shape) for name, shape in INPUTS.items()}
+REQUESTS = {
+    name: valid(shape)
+    for name, shape in INPUTS.items()
+    if "Statement" not in name and name not in ("ExecuteTransaction", "GetRecords")  # their text says more than their members
+}
+REQUESTS["RestoreTableToPointInTime"] = REQUESTS["RestoreTableToPointInTime"].filter(
+    lambda request: "SourceTableName" in request or "SourceTableArn" in request
+)
 
 
 @given(st.sampled_from(sorted(REQUESTS)).flatmap(lambda name: st.tuples(st.just(name), REQUESTS[name])))
@@ -496,13 +546,16 @@ def test_valid_requests_are_never_refused_and_forwarded_as_parsed(drawn: tuple[s
     assert jiter.from_json(operation.body) == request
     assert list(json.loads(operation.body)) == list(request)
     again = read(name, operation.body)
-    assert again == operation
+    assert bare(again) == bare(operation)
+    assert again.body == operation.body
 
 
 @given(st.sampled_from([row.target.encode() for row in OPERATIONS] + [b"x"]), st.binary(max_size=200))
 @settings(max_examples=300, deadline=None)
 def test_arbitrary_bytes_are_refused_and_nothing_else_happens(target: bytes, body: bytes) -> None:
     """No bytes make the reader fail in another way than by refusing."""
+    if body.strip() == b"{}":  # the request of operations without a required member
+        return
     with pytest.raises(Unreadable) as caught:
         read_operation(target, body)
     assert caught.value.message.isprintable()

@@ -211,3 +211,33 @@ def test_no_shape_of_a_known_error_makes_the_summary_fail(asked: Operation, stat
     body = error(name, **data.draw(st.dictionaries(st.sampled_from(MEMBERS), junk, max_size=3)))
     found = summary(asked, status, json.dumps(body).encode())
     assert all(isinstance(throttle.reason, str) and isinstance(throttle.table, str) for throttle in found.throttles)
+
+
+STATEMENTS = operation(
+    "BatchExecuteStatement",
+    {"Statements": [{"Statement": f"DELETE FROM \"{table}\" WHERE pk = 'a'"} for table in ("orders", "stock", "orders")]},  # noqa: S608 - no SQL
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "throttles"),
+    [
+        ({"Responses": [{"Item": {}}, {}, {}]}, ()),
+        ({"Responses": [{"Error": {"Code": "ThrottlingError"}}, {}, {"Error": {"Code": "ThrottlingError"}}]},
+         (Throttle("ThrottlingError", "orders"),)),
+        ({"Responses": [{}, {"Error": {"Code": "RequestLimitExceeded"}}]}, (Throttle("RequestLimitExceeded", "stock"),)),
+        ({"Responses": [{"Error": {"Code": "DuplicateItem"}}, {"Error": "odd"}, "odd"]}, ()),
+        ({"Responses": {"Error": 1}}, ()),
+        (b'{"Error"', ()),
+    ],
+)  # fmt: skip
+def test_statements_of_a_batch_are_throttled_each_for_itself(body: Any, throttles: tuple[Throttle, ...]) -> None:
+    """A 200 whose members hold errors names the table of each statement that was throttled."""
+    assert summary(STATEMENTS, 200, body) == ReplySummary(throttles=throttles)
+
+
+def test_a_transaction_of_statements_is_cancelled_by_member() -> None:
+    """As for TransactWriteItems: each reason belongs to the statement in its place."""
+    asked = operation("ExecuteTransaction", {"TransactStatements": [{"Statement": "DELETE FROM \"stock\" WHERE pk = 'a'"}]})
+    body = error(DYNAMODB + "TransactionCanceledException", CancellationReasons=[{"Code": "ThrottlingError"}])
+    assert summary(asked, 400, body).throttles == (Throttle("ThrottlingError", "stock"),)

@@ -1,0 +1,132 @@
+"""PartiQL: from judged statements to touches, one for each statement, with what each proves.
+
+A statement is forwarded as it was received. It was read by a closed grammar over closed tokens (no comments, no `;`, ASCII
+white space), so nothing in it can be read in two ways; printing it anew would put the printer's mistakes between what was
+judged and what is done, and change the text to which a NextToken is bound.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from proxy.dynamodb.partiql import Verb, read_statement
+from proxy.dynamodb.partiql_conditions import Literal
+from proxy.dynamodb.partiql_tokens import refuse
+from proxy.model import Pin, TableReference, Touch
+from proxy.refusal import Unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from proxy.dynamodb.partiql import Statement
+    from proxy.dynamodb.partiql_conditions import Given
+
+
+class StatementFacts:
+    """`model.Facts` of one statement. `member` is the judged object that carries it, `request` the whole body."""
+
+    __slots__ = ("_member", "_request", "_statement")
+
+    def __init__(self, statement: Statement, member: dict[str, Any], request: dict[str, Any]) -> None:
+        self._statement = statement
+        self._member = member
+        self._request = request
+
+    @property
+    def pins(self) -> Mapping[str, Pin]:
+        """Equalities of WHERE's top-level conjunction, or the attributes of an inserted item."""
+        return {name: Pin(tuple(map(self._value, given))) for name, given in self._statement.equalities.items()}
+
+    def _value(self, given: Given) -> dict[str, Any]:
+        if isinstance(given, Literal):
+            return {given.type: given.text}
+        value: dict[str, Any] = self._member["Parameters"][given.position]
+        return value
+
+    @property
+    def named(self) -> frozenset[str]:
+        """Every attribute that the statement speaks of."""
+        return self._statement.attributes
+
+    @property
+    def whole(self) -> str:
+        """Why attributes come back that are not named."""
+        statement = self._statement
+        if statement.projected is None:
+            return "SELECT *"
+        if statement.returning.startswith("ALL_"):
+            return f"RETURNING {statement.returning.replace('_', ' ')} *"
+        if self._member.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD":
+            return "ReturnValuesOnConditionCheckFailure ALL_OLD"
+        return ""
+
+    @property
+    def replaces(self) -> bool:
+        """A DELETE; an INSERT fails where an item is."""
+        return self._statement.verb is Verb.DELETE
+
+    @property
+    def absent(self) -> frozenset[str]:
+        """Nothing: what a condition proves missing matters to puts alone."""
+        return frozenset()
+
+    @property
+    def limit(self) -> int | None:
+        """`Limit` of ExecuteStatement."""
+        limit: int | None = self._request.get("Limit")
+        return limit
+
+    @property
+    def total_segments(self) -> int:
+        """PartiQL has none."""
+        return 1
+
+    @property
+    def has_condition(self) -> bool:
+        """An INSERT is; of others what WHERE has beyond a key, which is at most two equalities."""
+        statement = self._statement
+        if statement.verb is Verb.INSERT:
+            return True
+        tested = {path[0] for path in statement.tested}
+        return len(statement.equalities) > 2 or not tested <= statement.equalities.keys()
+
+    @property
+    def has_client_token(self) -> bool:
+        """`ClientRequestToken` of ExecuteTransaction."""
+        return "ClientRequestToken" in self._request
+
+
+def touch_of_statement(request: Any) -> tuple[Touch, ...]:
+    """ExecuteStatement."""
+    return (_touch(request, request, 0),)
+
+
+def touches_of_batch(request: Any) -> tuple[Touch, ...]:
+    """BatchExecuteStatement."""
+    return _touches(request, request["Statements"])
+
+
+def touches_of_transaction(request: Any) -> tuple[Touch, ...]:
+    """ExecuteTransaction, where alone EXISTS has its place."""
+    return _touches(request, request["TransactStatements"], has_exists=True)
+
+
+def _touches(request: Any, members: list[Any], *, has_exists: bool = False) -> tuple[Touch, ...]:
+    touches = []
+    for position, member in enumerate(members, 1):
+        try:
+            touches.append(_touch(request, member, position, has_exists=has_exists))
+        except Unreadable as refusal:
+            raise Unreadable(refusal.reason, f"statement {position} of {len(members)}: {refusal.message}") from None
+    return tuple(touches)
+
+
+def _touch(request: Any, member: Any, position: int, *, has_exists: bool = False) -> Touch:
+    statement = read_statement(member["Statement"])
+    given = len(member.get("Parameters", ()))
+    if statement.verb is Verb.EXISTS and not has_exists:
+        refuse("is EXISTS, which has its place in ExecuteTransaction only")
+    if statement.parameters != given:
+        refuse(f"has {statement.parameters} `?`, and there are {given} `Parameters`")
+    facts = StatementFacts(statement, member, request)
+    return Touch(statement.verb.action, TableReference(statement.table), statement.index, position, facts)

@@ -1,0 +1,177 @@
+"""Sealed shard iterators: one DAG's own, whole or not at all, and never bare."""
+
+from __future__ import annotations
+
+import base64
+import random
+import zlib
+
+import jiter
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.dynamodb.iterators import MAX_SEALED, IteratorSeal, OpenedIterator, seal_reply
+from proxy.dynamodb.operation import read_operation
+from proxy.model import Reply, TableReference, Touch
+from proxy.refusal import Broken, Forbidden, Reason, Unreadable
+
+STREAM = "arn:aws:dynamodb:us-east-1:111122223333:table/orders/stream/2026-01-01T00:00:00.000"
+OPENED = OpenedIterator(STREAM, f"{STREAM}|1|AAAAAAAAAAGQ")
+OLD, NEW = b"o" * 32, b"n" * 32
+NONCE = b"0123456789ab"
+SEAL = IteratorSeal((NEW, OLD))
+GET_RECORDS = b"DynamoDBStreams_20120810.GetRecords"
+
+
+def is_refused(sealed: str, dag_id: str = "orders_daily", seal: IteratorSeal = SEAL) -> bool:
+    """Whether it is refused as a foreign iterator."""
+    with pytest.raises(Forbidden) as caught:
+        seal.open(sealed, dag_id)
+    return caught.value.reason is Reason.FOREIGN_ITERATOR
+
+
+@given(
+    st.text(st.characters(exclude_categories=("Cs",)), max_size=300),
+    st.text("abc_.#", min_size=1),
+    st.binary(min_size=12, max_size=12),
+)
+def test_what_was_sealed_for_a_dag_is_opened_for_it(iterator: str, dag_id: str, nonce: bytes) -> None:
+    """Stream and iterator come back whole, whatever the iterator holds."""
+    opened = OpenedIterator(STREAM, iterator)
+    sealed = SEAL.seal(opened, dag_id, nonce)
+    assert SEAL.open(sealed, dag_id) == opened
+    assert is_refused(sealed, dag_id + "2")
+
+
+def test_a_key_is_replaced_without_a_gap() -> None:
+    """The first key seals, all of them open; a key that is gone opens nothing."""
+    before, after = IteratorSeal((OLD,)), IteratorSeal((NEW,))
+    assert SEAL.open(before.seal(OPENED, "orders_daily", NONCE), "orders_daily") == OPENED
+    assert after.open(SEAL.seal(OPENED, "orders_daily", NONCE), "orders_daily") == OPENED
+    assert is_refused(SEAL.seal(OPENED, "orders_daily", NONCE), seal=before)
+
+
+SEALED = SEAL.seal(OPENED, "orders_daily", NONCE)
+
+
+@pytest.mark.parametrize(
+    "sealed",
+    [
+        OPENED.iterator,
+        "x",
+        "AAAA",
+        "é" * 40,
+        SEALED[:-1],
+        SEALED[:6],
+        SEALED[:20],
+        SEALED + "A",
+        SEALED + "\n",
+        SEALED[:8] + "." + SEALED[8:],
+        base64.urlsafe_b64encode(b"\0" * 64).decode(),
+    ],
+)
+def test_what_was_not_sealed_here_is_refused(sealed: str) -> None:
+    """DynamoDB's own iterators, cut, lengthened and invented ones."""
+    assert is_refused(sealed)
+
+
+@given(st.integers(0, len(SEALED) - 1), st.sampled_from("AQgw_-"))
+def test_no_changed_character_is_accepted(place: int, character: str) -> None:
+    """Every bit is under the seal, but for those that base64 has no use for at its end."""
+    changed = SEALED[:place] + character + SEALED[place + 1 :]
+    padding = "=" * (-len(SEALED) % 4)
+    if base64.urlsafe_b64decode(changed + padding) != base64.urlsafe_b64decode(SEALED + padding):
+        assert is_refused(changed)
+
+
+def test_a_long_iterator_fits_and_a_longer_one_is_told() -> None:
+    """What DynamoDB gives out is base64, which packs well; where it does not fit, nothing leaves bare."""
+    noise = random.Random(7)
+    tail = base64.b64encode(noise.randbytes(1050)).decode()
+    assert len(SEAL.seal(OpenedIterator(STREAM, f"{STREAM}|1|{tail}"), "orders_daily", NONCE)) <= MAX_SEALED
+    with pytest.raises(Broken, match="does not fit into 2048"):
+        SEAL.seal(OpenedIterator(STREAM, base64.b64encode(noise.randbytes(1500)).decode()), "orders_daily", NONCE)
+
+
+# ------------------------------------------------------------------------------------------------ requests
+
+
+def test_get_records_is_forwarded_with_the_iterator_that_was_sealed() -> None:
+    """The touch is the stream's table, and the reply's next iterator belongs to the same stream."""
+    body = orjson.dumps({"ShardIterator": SEALED, "Limit": 10})
+    operation = read_operation(GET_RECORDS, body, open_iterator=lambda sealed: SEAL.open(sealed, "orders_daily"))
+    assert jiter.from_json(operation.body) == {"ShardIterator": OPENED.iterator, "Limit": 10}
+    assert operation.touches == (Touch("GetRecords", TableReference("orders", "aws", "us-east-1", "111122223333")),)
+    assert (operation.plane, operation.stream, operation.is_write) == ("streams", STREAM, False)
+
+
+def test_without_a_seal_no_records_are_read() -> None:
+    """An iterator whose stream is unknown is never forwarded."""
+    with pytest.raises(Unreadable) as caught:
+        read_operation(GET_RECORDS, orjson.dumps({"ShardIterator": OPENED.iterator}))
+    assert caught.value.reason is Reason.UNSUPPORTED_OPERATION
+
+
+def test_get_shard_iterator_says_of_which_stream_its_reply_is() -> None:
+    """The stream is known from the request; DescribeStream gives out no iterators."""
+    shard = {"StreamArn": STREAM, "ShardId": "shardId-000000000000000000001", "ShardIteratorType": "LATEST"}
+    operation = read_operation(b"DynamoDBStreams_20120810.GetShardIterator", orjson.dumps(shard))
+    assert (operation.stream, operation.touches[0].table.name) == (STREAM, "orders")
+    described = read_operation(b"DynamoDBStreams_20120810.DescribeStream", orjson.dumps({"StreamArn": STREAM}))
+    assert (described.stream, described.touches[0].action) == ("", "DescribeStream")
+
+
+# ------------------------------------------------------------------------------------------------- replies
+
+
+def reply(body: bytes, status: int = 200, crc32: int | None = None) -> Reply:
+    """A reply as DynamoDB sends it."""
+    checksum = zlib.crc32(body) if crc32 is None else crc32
+    return Reply(status, ((b"x-amzn-requestid", b"R1"), (b"x-amz-crc32", b"%d" % checksum)), body)
+
+
+def mark(iterator: str) -> str:
+    """A seal that can be read."""
+    return f"<{iterator}>"
+
+
+@pytest.mark.parametrize("member", ["ShardIterator", "NextShardIterator"])
+def test_iterators_in_replies_are_sealed_and_the_checksum_is_new(member: str) -> None:
+    """Nothing else changes."""
+    records = [{"dynamodb": {"ApproximateCreationDateTime": 1.46480431e9, "Keys": {"NextShardIterator": {"S": "x"}}}}]
+    sealed = seal_reply(reply(orjson.dumps({"Records": records, member: "it"})), mark)
+    assert jiter.from_json(sealed.body) == {"Records": records, member: "<it>"}
+    assert sealed.headers == ((b"x-amzn-requestid", b"R1"), (b"x-amz-crc32", b"%d" % zlib.crc32(sealed.body)))
+
+
+def test_the_end_of_a_shard_has_no_iterator() -> None:
+    """A closed shard's last reply names none, or null; a reply without a checksum gets none."""
+    assert seal_reply(reply(b'{"NextShardIterator":null}'), mark).body == b'{"NextShardIterator":null}'
+    assert seal_reply(Reply(200, (), b'{"Records":[]}'), mark) == Reply(200, (), b'{"Records":[]}')
+
+
+def test_errors_pass_unchanged() -> None:
+    """They hold no iterator."""
+    error = reply(b'{"__type":"ExpiredIteratorException"}', status=400)
+    assert seal_reply(error, mark) is error
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        reply(b'{"NextShardIterator":"it"'),
+        reply(b'{"NextShardIterator":"it"}', crc32=1),
+        reply(b'["NextShardIterator"]'),
+        reply(b'{"NextShardIterator":"it","NextShardIterator":"it"}'),
+        reply(b'{"NextShardIterator":7}'),
+        reply(b"1"),
+        reply(b""),
+    ],
+)
+def test_a_reply_that_cannot_be_read_is_not_passed_on(bad: Reply) -> None:
+    """A bare iterator must not leave, nor may a new checksum hide that bytes were lost."""
+    with pytest.raises(Broken) as caught:
+        seal_reply(bad, mark)
+    assert caught.value.reason is Reason.UPSTREAM_BROKEN
