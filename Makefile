@@ -106,12 +106,16 @@ unit: $(call ready,dev) ## unit tests and attacks, with the floors of coverage
 	$(PYTEST) tests/unit --cov --cov-report=
 	@$(DEV) -m tests.coverage_floors
 
+.PHONY: attacks
+attacks: $(call ready,dev) ## attacks on a real gateway, by category (CORPUS=FILE for other ones of the format)
+	$(PYTEST) tests/attacks $(if $(CORPUS),--corpus $(CORPUS))
+
 .PHONY: clients
-clients: $(call ready,clients) ## our tables against the newest botocore
-	.venv/clients/bin/python -m pytest tests/clients
+clients: environments ## what needs the newest boto3: our tables against its model, the gateway between it and real engines
+	.venv/clients/bin/python -m pytest tests/clients tests/engines --durations=10
 
 .PHONY: rest
-rest: environments ## all but the unit tests: engines, Airflow, distribution, documents, image and chart
+rest: environments ## all else: Airflow, distribution, documents, image and chart
 	$(PYTEST) tests --ignore=tests/unit --durations=10
 
 .PHONY: ship
@@ -120,7 +124,7 @@ ship: $(call ready,dev) $(call ready,ship) .cache/helm.ready ## the image, reall
 
 .PHONY: engines
 engines: environments ## real engines, identity provider and clients alone
-	$(PYTEST) tests/engines
+	.venv/clients/bin/python -m pytest tests/engines
 
 .PHONY: airflow
 airflow: environments ## a real Airflow 3 alone

@@ -11,21 +11,22 @@ import asyncio
 import importlib
 import logging
 import os
+import secrets
 import signal
 import ssl
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from proxy import __version__
+from proxy.admin_plane import AdminThread, PoliciesOnDisk, admin_planes
 from proxy.aws.credentials import RoleCredentials
-from proxy.aws.sigv4 import Endpoint
+from proxy.aws.endpoints import Upstreams
 from proxy.aws.sts import StsClient, variable_pointing_at
-from proxy.aws.upstream import PoolLimits, UpstreamPool
+from proxy.aws.upstream import PoolLimits
+from proxy.dynamodb.iterators import IteratorSeal, read_keys
 from proxy.edge.limits import EdgeLimits
 from proxy.globs import Globs
 from proxy.identity.verifier import TokenVerifier
@@ -43,8 +44,6 @@ from proxy.workers import serve_data_plane
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
-    import uvicorn
-
     from proxy.admin import AdminState
     from proxy.model import Credentials, Exchange, Principal
     from proxy.observe.metrics import Metrics
@@ -55,6 +54,7 @@ log = logging.getLogger("proxy.app")
 RUNTIME_VARIABLE = "DYNAMODB_PROXY_RUNTIME_DIR"  # set by the parent of several workers: where they say how they are
 HOUSEKEEPING_SECONDS = 1.0
 POLICY_POLL_SECONDS = 2.0
+SHARED_KEY = "iterators.key"
 SILENT_WORKER_SECONDS = 30.0
 LAST_WORDS_SECONDS = 2.0
 CANNOT_START = 3
@@ -100,18 +100,31 @@ class Gateway:
             tags=settings.aws_session_tags,
         )
         self.roles = RoleCredentials(self._assume)
-        self._pools: dict[str, UpstreamPool] = {}
+        self.upstreams = Upstreams(
+            {
+                "dynamodb": settings.aws_endpoint_url,
+                "streams": settings.aws_streams_endpoint_url or settings.aws_endpoint_url,
+                "search": settings.aws_endpoint_url,
+            },
+            settings.aws_ca_file,
+            PoolLimits(
+                connections=settings.upstream_max_connections,
+                connect=settings.upstream_connect_seconds,
+                total=settings.upstream_total_seconds,
+            ),
+        )
         self.pipeline = Pipeline(
             tokens=self.tokens,
             policies=self,
             roles=self.roles,
-            endpoint_of=self.endpoint_of,
-            upstream_of=self.upstream_of,
+            endpoint_of=self.upstreams.endpoint_of,
+            upstream_of=self.upstreams.pool_of,
+            seal=IteratorSeal(sealing_keys(settings)),
             journal=Journal(self.audit, self.metrics, self),
             max_json_members=settings.limits_json_members,
         )
         for principal in self.current.principals():
-            self.upstream_of(principal.region)  # reads the trusted authorities: not within a request
+            self.upstreams.pool_of(principal.region, "dynamodb")  # reads the trusted authorities: not within a request
         self.edge_state: MutableMapping[str, Any] = {}
         self._background: list[asyncio.Task[Any]] = []
 
@@ -124,28 +137,6 @@ class Gateway:
         self.metrics.sts_called("ok", time.time())
         return credentials
 
-    def endpoint_of(self, region: str) -> Endpoint:
-        """DynamoDB's endpoint for a Region: from the settings and the Region alone, never from a request."""
-        return self.upstream_of(region).endpoint
-
-    def upstream_of(self, region: str) -> UpstreamPool:
-        """The pool of connections to a Region's endpoint."""
-        pool = self._pools.get(region)
-        if pool is None:
-            settings = self.settings
-            url = urlsplit(settings.aws_endpoint_url or default_endpoint(region))
-            is_tls = url.scheme == "https"
-            host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname or ""
-            endpoint = Endpoint("https" if is_tls else "http", host, url.port or (443 if is_tls else 80), region)
-            trust = ssl.create_default_context(cafile=settings.aws_ca_file or None) if is_tls else None
-            limits = PoolLimits(
-                connections=settings.upstream_max_connections,
-                connect=settings.upstream_connect_seconds,
-                total=settings.upstream_total_seconds,
-            )
-            pool = self._pools[region] = UpstreamPool(endpoint, trust, limits)
-        return pool
-
     async def start(self, state: MutableMapping[str, Any]) -> None:
         """Begin to fetch keys, warm up roles and keep house; does not wait for what is away."""
         self.edge_state = state
@@ -157,6 +148,9 @@ class Gateway:
             asyncio.create_task(self._keep_house(), name="housekeeping"),
             asyncio.create_task(self._follow_policies(), name="changes of the policies"),
         ]
+        for task in self._background:
+            task.add_done_callback(tell_defect)
+        self._warn_of_unknown_issuers()
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.audit.reopen)
 
     async def _warm_up(self) -> None:
@@ -164,6 +158,16 @@ class Gateway:
         refused = await self.roles.warm(p for p in self.current.principals() if globs.match(p.dag_id))
         for principal, refusal in refused.items():
             log.warning("role of dag '%s' could not be warmed up: %s", principal.dag_id, refusal.message)
+
+    def _warn_of_unknown_issuers(self) -> None:
+        """A workload of an issuer that only other environments have is no mistake, a misspelt one looks the same."""
+        known = {issuer.name for issuer in self.settings.issuers}
+        for workload in self.current.workloads:
+            if workload.issuer not in known:
+                log.warning(
+                    "%s: workload `%s` covers nobody here: the settings have no issuer `%s`, only %s",
+                    workload.where, workload.name, workload.issuer, ", ".join(sorted(known)),
+                )  # fmt: skip
 
     async def _follow_policies(self) -> None:
         """Swap the snapshot when the files' content changes; names and times say little where a ConfigMap is mounted."""
@@ -180,6 +184,7 @@ class Gateway:
                 self.metrics.policy_loaded(found.digest, self.settings.environment)
                 self.audit.event("policy", policy_digest=found.digest, environment=self.settings.environment)
                 log.info("policies %s are in force", found.digest[:12])
+                self._warn_of_unknown_issuers()
 
     def _changed_policies(self, seen: str) -> tuple[str, Policies | PolicyError | None]:
         """The state of the files, and what they hold if that is not `seen`. Reads and compiles: to be run in a thread."""
@@ -246,8 +251,7 @@ class Gateway:
         await self.roles.close()
         await self.sts.close()
         await self.tokens.close()
-        for pool in self._pools.values():
-            await pool.close()
+        await self.upstreams.close()
 
     # ------------------------------------------------------------------------------ asked by the admin plane
 
@@ -261,6 +265,12 @@ class Gateway:
         return self.metrics.render()
 
 
+def tell_defect(task: asyncio.Task[Any]) -> None:
+    """What runs beside the requests must not end unheard."""
+    if not task.cancelled() and (defect := task.exception()) is not None:
+        log.error("a defect ended what sees to %s; restart the gateway", task.get_name(), exc_info=defect)
+
+
 def _write_status(status: WorkerStatus, missing: list[str], digest: str) -> None:
     """A worker that cannot say how it is counts as silent in the end; that must not stop its housekeeping."""
     try:
@@ -269,9 +279,12 @@ def _write_status(status: WorkerStatus, missing: list[str], digest: str) -> None
         log.error("the state of this worker cannot be written: %s", error.strerror)
 
 
-def default_endpoint(region: str) -> str:
-    """AWS's own endpoint of DynamoDB in a Region."""
-    return f"https://dynamodb.{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}"
+def sealing_keys(settings: Settings) -> tuple[bytes, ...]:
+    """The keys that seal shard iterators: the settings' file, else one that the workers of this process share, else a new one."""
+    if settings.streams_key_file:
+        return read_keys(Path(settings.streams_key_file).read_text(encoding="ascii"))
+    directory = os.environ.get(RUNTIME_VARIABLE)
+    return ((Path(directory) / SHARED_KEY).read_bytes(),) if directory else (secrets.token_bytes(32),)
 
 
 # --------------------------------------------------------------------------------------------- as ASGI, as processes
@@ -298,6 +311,12 @@ class LifespanApp:
         await receive()
         await gateway.stop()
         await send({"type": "lifespan.shutdown.complete"})
+
+    def policies(self) -> Policies:
+        """The policies in force. Raises PolicyError before there are any."""
+        if self.gateway is None:
+            raise PolicyError(["the gateway is starting, or its policies cannot be used"])
+        return self.gateway.current
 
     def is_ready(self) -> tuple[bool, list[str]]:
         """Whether requests can be served, and what is missing."""
@@ -387,6 +406,10 @@ def problems_before_start(settings: Settings) -> list[str]:
     if unusable:
         return unusable
     try:
+        sealing_keys(settings)
+    except (OSError, ValueError) as error:
+        return [f"`streams.key_file`: `{settings.streams_key_file}`: {error}"]
+    try:
         sink = LineSink(settings.audit_path)
         sink.check()
         sink.close()
@@ -417,8 +440,10 @@ def _serve_both_planes(settings: Settings, directory: Path) -> int:
     if settings.workers > 1:
         share_between_workers(directory / "metrics")
         os.environ[RUNTIME_VARIABLE] = str(directory)
+        (directory / SHARED_KEY).write_bytes(secrets.token_bytes(32))  # the directory is this user's alone
         state = Fleet(directory, settings.workers)
-    admin = AdminThread(state, admin_listener)
+    policies = PoliciesOnDisk(settings) if settings.workers > 1 else app.policies
+    admin = AdminThread(state, admin_planes(settings, policies, admin_listener))
     admin.start()
     plane = DataPlane(
         app="proxy.app:create_app" if settings.workers > 1 else app,
@@ -432,35 +457,3 @@ def _serve_both_planes(settings: Settings, directory: Path) -> int:
         return serve_data_plane(plane, listener)
     finally:
         admin.stop()
-
-
-class AdminThread:
-    """The admin plane in a thread and loop of its own; FastAPI is imported there, so that the data plane need not wait for it."""
-
-    def __init__(self, state: AdminState, listener: Any) -> None:
-        self._state = state
-        self._listener = listener
-        self._server: uvicorn.Server | None = None
-        self._thread = threading.Thread(target=self._run, name="admin", daemon=True)
-
-    def start(self) -> None:
-        """Begin to serve."""
-        host, port = self._listener.getsockname()[:2]
-        log.info("admin plane on http %s port %d", host, port)
-        self._listener.listen(128)  # probes that come before FastAPI is imported wait instead of failing
-        self._thread.start()
-
-    def _run(self) -> None:
-        import uvicorn
-
-        from proxy.admin import admin_server
-
-        host, port = self._listener.getsockname()[:2]
-        self._server = uvicorn.Server(admin_server(self._state, host, port))
-        self._server.run(sockets=[self._listener])
-
-    def stop(self) -> None:
-        """Stop, within a few seconds."""
-        if self._server is not None:
-            self._server.should_exit = True
-            self._thread.join(3)

@@ -102,7 +102,10 @@ async def _walk(gateway: Gateway, options: argparse.Namespace) -> AsyncGenerator
     operation = read_operation(f"DynamoDB_20120810.{options.operation}".encode(), probe(options.operation, options.table))
     decision = gateway.current.decide(identity, operation, time.time())
     principal = decision.granted_role()
-    yield Finding("policy", "ok", f"{options.operation} on '{options.table}' is allowed by {decision.rule}")
+    if decision.would_deny is None:
+        yield Finding("policy", "ok", f"{options.operation} on '{options.table}' is allowed by {decision.rule}")
+    else:
+        yield Finding("policy", "note", f"let through only while the policy observes: {decision.message}")
     caller = await gateway.sts.caller_identity()
     yield Finding("sts", "ok", f"the gateway itself is {caller.arn}")
     yield await _assume(gateway, principal)
@@ -133,7 +136,7 @@ async def _assume(gateway: Gateway, principal: Principal) -> Finding:
 async def _reach(gateway: Gateway, principal: Principal, operation: Operation) -> list[Finding]:
     """Send the probe, which can do no harm (see `proxy.worker.chain.probe`), and judge the answer."""
     credentials = await gateway.roles.credentials_for(principal)
-    pool = gateway.upstream_of(principal.region)
+    pool = gateway.upstreams.pool_of(principal.region, operation.plane)
     request = signed_request(pool.endpoint, operation.target.encode(), operation.body, credentials, time.time())
     reply = await pool.send(request, is_write=False, sent=lambda: None)
     error = summarise(operation, reply).error

@@ -18,15 +18,31 @@ from proxy.policy.explain import Explanation, explain
 from proxy.policy.recorded import record_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from proxy.identity.token import Issuer
     from proxy.model import Operation
     from proxy.policy.rules import Policies
 
 MOST_BYTES = 256 << 20  # of the end of an audit file are searched for one decision
 DECISION_ID = re.compile(r"[0-9a-f]{16}")
 _TARGETS = {row.name: row.target for row in OPERATIONS}
+
+
+class Admitted(NamedTuple):
+    """Whose tokens may ask: an issuer, and globs of subjects."""
+
+    issuer: Issuer
+    subjects: tuple[str, ...]
+
+
+class Inquiries(NamedTuple):
+    """What is needed to answer: the policies in force, the audit where it is a file, and who may ask (None: whoever can)."""
+
+    policies: Callable[[], Policies]
+    audit: Path | None
+    admitted: Admitted | None
 
 
 class Recollection(NamedTuple):

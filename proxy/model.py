@@ -77,6 +77,7 @@ class Workload:
     dags: tuple[str, ...]  # DAG globs: the workload's own `dags` and those of its teams
     dag_from: tuple[str, ...]  # sources in the order in which they are asked: `claim`, `header`, `user_agent`
     where: str  # file:line
+    may_be_unmapped: bool = True  # False (`unknown_dag: deny`): `unmapped` is not for its DAGs
 
 
 # --------------------------------------------------------------------------------------------- what

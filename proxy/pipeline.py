@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 import orjson
 
 from proxy.aws.sigv4 import Endpoint, signed_request
+from proxy.dynamodb.iterators import IteratorSeal, OpenedIterator, seal_reply
 from proxy.dynamodb.operation import operation_name, read_operation
 from proxy.dynamodb.reply import summarise
 from proxy.identity.binding import bind
@@ -28,7 +29,7 @@ from proxy.refusal import ANSWERS, Abandoned, Broken, Reason, Refusal, Unavailab
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from proxy.model import Credentials, Headers, Principal, RequestHead, Subject
+    from proxy.model import Credentials, Headers, Identity, Principal, RequestHead, Subject
     from proxy.policy.rules import Policies
 
 log = logging.getLogger("proxy.pipeline")
@@ -113,6 +114,24 @@ class Journal(Protocol):
         """Record how it ended; never raises."""
 
 
+class _Iterators:
+    """Shard iterators of one request's DAG: a caller holds them sealed, and only its own open."""
+
+    __slots__ = ("_dag_id", "_seal")
+
+    def __init__(self, seal: IteratorSeal, dag_id: str) -> None:
+        self._seal = seal
+        self._dag_id = dag_id
+
+    def open(self, sealed: str) -> OpenedIterator:
+        """What was sealed. Raises Forbidden."""
+        return self._seal.open(sealed, self._dag_id)
+
+    def sealer(self, stream: str) -> Callable[[str], str]:
+        """How the iterators of one stream go out."""
+        return lambda iterator: self._seal.seal(OpenedIterator(stream, iterator), self._dag_id, secrets.token_bytes(12))
+
+
 class Pipeline:
     """Serves requests. Built once by the composition root; holds no state of any request."""
 
@@ -122,8 +141,9 @@ class Pipeline:
         tokens: Tokens,
         policies: PolicySource,
         roles: Roles,
-        endpoint_of: Callable[[str], Endpoint],
-        upstream_of: Callable[[str], Upstream],
+        endpoint_of: Callable[[str, str], Endpoint],
+        upstream_of: Callable[[str, str], Upstream],
+        seal: IteratorSeal,
         journal: Journal,
         max_json_members: int,
         clock: Callable[[], float] = time.time,
@@ -133,6 +153,7 @@ class Pipeline:
         self._roles = roles
         self._endpoint_of = endpoint_of
         self._upstream_of = upstream_of
+        self._seal = seal
         self._journal = journal
         self._max_json_members = max_json_members
         self._clock = clock
@@ -148,8 +169,7 @@ class Pipeline:
             subject = self._tokens.known(token, exchange.started) or await self._tokens.verify(token)
             exchange.subject = subject
             policies = self._policies.current
-            exchange.policy_digest = policies.digest
-            identity = exchange.identity = bind(subject, claimed_in(head.headers), policies.workloads, policies.dag_of_key)
+            identity = _bound(exchange, subject, head, policies)
 
             # What do they want?
             before = time.perf_counter()
@@ -158,7 +178,12 @@ class Pipeline:
             finally:
                 waited = time.perf_counter() - before  # the caller's time, also of a caller who is too slow
             exchange.request_bytes = len(body)
-            operation = exchange.operation = read_operation(head.headers.get(b"x-amz-target", b""), body, self._max_json_members)
+            if (latest := self._policies.current) is not policies:  # who is slow to send its body does not keep those of before
+                policies = latest
+                identity = _bound(exchange, subject, head, policies)
+            iterators = _Iterators(self._seal, identity.dag_id)
+            target = head.headers.get(b"x-amz-target", b"")
+            operation = exchange.operation = read_operation(target, body, self._max_json_members, iterators.open)
 
             # May they?
             decision = policies.decide(identity, operation, self._clock())
@@ -175,6 +200,8 @@ class Pipeline:
             # Told before it is done; signed; sent once.
             self._journal.decision(exchange)
             reply = await self._send(exchange, principal, credentials, _forwarded(head))
+            if operation.stream:
+                reply = seal_reply(reply, iterators.sealer(operation.stream))
             exchange.ending = Ending.SERVED
         except Refusal as refusal:
             reply = self._refuse(exchange, refusal)
@@ -215,7 +242,7 @@ class Pipeline:
         operation = exchange.operation
         assert operation is not None  # noqa: S101 - for the type checker: `serve` set it
         request = signed_request(
-            self._endpoint_of(principal.region),
+            self._endpoint_of(principal.region, operation.plane),
             operation.target.encode(),
             operation.body,
             credentials,
@@ -228,7 +255,9 @@ class Pipeline:
 
         before = time.perf_counter()
         try:
-            reply = await self._upstream_of(principal.region).send(request, is_write=operation.is_write, sent=sent)
+            reply = await self._upstream_of(principal.region, operation.plane).send(
+                request, is_write=operation.is_write, sent=sent
+            )
         finally:
             exchange.upstream_seconds = time.perf_counter() - before
         exchange.status, exchange.reply_bytes = reply.status, len(reply.body)
@@ -261,6 +290,13 @@ class Pipeline:
         reply = answer(refusal, exchange.id, exchange.message)
         exchange.status, exchange.reply_bytes = reply.status, len(reply.body)
         return reply
+
+
+def _bound(exchange: Exchange, subject: Subject, head: RequestHead, policies: Policies) -> Identity:
+    """For which DAG the subject speaks by these policies; they and the identity are put on record."""
+    exchange.policy_digest = policies.digest
+    exchange.identity = bind(subject, claimed_in(head.headers), policies.workloads, policies.dag_of_key)
+    return exchange.identity
 
 
 def answer(refusal: Refusal, decision_id: str, message: str) -> Reply:

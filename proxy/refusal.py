@@ -27,7 +27,6 @@ class Reason(StrEnum):
     TOO_LARGE = "too_large"
     TOO_SLOW = "too_slow"
     OVERLOADED = "overloaded"
-    DRAINING = "draining"
     PLAINTEXT_TO_TLS = "plaintext_to_tls"
     # who
     NO_TOKEN = "no_token"  # noqa: S105 - the name of a reason
@@ -92,7 +91,6 @@ ANSWERS: dict[Reason, Answer] = {
     Reason.OVERLOADED: Answer(
         400, _AVAILABILITY + "ThrottlingException", "the gateway is at its own limit of connections or bytes; the SDK backs off"
     ),
-    Reason.DRAINING: Answer(503, _UNAVAILABLE, "the gateway is stopping; nothing was sent, the SDK retries elsewhere"),
     Reason.PLAINTEXT_TO_TLS: Answer(400, _CORAL + "SerializationException", "`http://` was spoken to a port that serves TLS"),
     Reason.NO_TOKEN: Answer(
         400,

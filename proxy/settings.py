@@ -73,6 +73,9 @@ class Setting(NamedTuple):
 SETTINGS: tuple[Setting, ...] = (
     Setting("listen", "address", "127.0.0.1:8080", "data plane, `host:port`; off loopback it needs TLS or `insecure_plaintext`"),
     Setting("admin_listen", "address", "127.0.0.1:9090", "admin plane: `/metrics`, `/healthz`, `/readyz`"),
+    Setting("admin.issuer", "text", "", "issuer whose tokens open `/explain` on a shared gateway's admin plane; none: not there"),
+    Setting("admin.subjects", "texts", (), "globs of the `sub` of tokens that may ask there"),
+    Setting("admin.socket", "socket", "", "Unix socket with the admin plane and `/explain`, for whoever may open it (mode 0600)"),
     Setting("insecure_plaintext", "boolean", False, "allow plain HTTP off loopback: tokens then travel in the clear"),
     Setting("tls.certificate", "file", "", "PEM chain of the data plane; read again when it changes"),
     Setting("tls.key", "file", "", "its private key"),
@@ -82,6 +85,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("issuers", "issuers", REQUIRED, "who may sign tokens: see the issuer table"),
     Setting("aws.region", "region", REQUIRED, "Region of the tables where the policy's environment names none, and of STS"),
     Setting("aws.endpoint_url", "origin", "", "DynamoDB's endpoint", "`https://dynamodb.<region>.amazonaws.com`"),
+    Setting("aws.streams_endpoint_url", "url", "", "DynamoDB Streams' endpoint", "`aws.endpoint_url`, else AWS's own"),
     Setting("aws.sts_endpoint_url", "url", "", "STS's endpoint", "`https://sts.<region>.amazonaws.com`"),
     Setting("aws.ca_file", "file", "", "PEM bundle that DynamoDB's certificate must chain to", "the system's"),
     Setting(
@@ -101,6 +105,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("timeouts.head_seconds", "seconds", 10.0, "for a request head to arrive"),
     Setting("timeouts.body_seconds", "seconds", 30.0, "for a request body to arrive"),
     Setting("timeouts.idle_seconds", "seconds", 75.0, "before an idle connection of a caller is closed"),
+    Setting(
+        "streams.key_file",
+        "file",
+        "",
+        "keys that seal shard iterators: 32 bytes in base64 a line, the first seals, all open; the same for all replicas",
+        "a new key at each start",
+    ),
     Setting("audit.path", "sink", "-", "file of audit records, one JSON object a line; `-` is standard output"),
     Setting(
         "drain_delay_seconds",
@@ -153,6 +164,9 @@ class Settings:
 
     listen: Address
     admin_listen: Address
+    admin_issuer: str
+    admin_subjects: tuple[str, ...]
+    admin_socket: str
     insecure_plaintext: bool
     tls_certificate: str
     tls_key: str
@@ -162,6 +176,7 @@ class Settings:
     issuers: tuple[Issuer, ...]
     aws_region: str
     aws_endpoint_url: str
+    aws_streams_endpoint_url: str
     aws_sts_endpoint_url: str
     aws_ca_file: str
     aws_session_seconds: int
@@ -179,6 +194,7 @@ class Settings:
     timeouts_head_seconds: float
     timeouts_body_seconds: float
     timeouts_idle_seconds: float
+    streams_key_file: str
     audit_path: str
     drain_delay_seconds: float
     drain_timeout_seconds: float
@@ -241,7 +257,7 @@ def _flatten(mapping: Mapping, prefix: str, nodes: dict[str, Node], mistakes: Mi
     keys = {setting.key for setting in SETTINGS}
     sections = {key.rsplit(".", 1)[0] for key in keys if "." in key}
     here = tuple(sorted({key[len(prefix) :].split(".")[0] for key in keys if key.startswith(prefix)}))
-    known_keys(mapping, here, f"`{prefix[:-1]}`" if prefix else "the settings", mistakes)
+    known_keys(mapping, here, f"`{prefix[:-1]}`" if prefix else "the settings file", mistakes)
     for name, node in mapping.entries.items():
         key = prefix + name
         if key in keys:
@@ -306,11 +322,13 @@ class _Reader:
     def _given(self, setting: Setting, node: Node) -> Any:
         if setting.kind == "issuers":
             return _issuers(node, self.base, self.mistakes)
-        if setting.kind not in ("path", "file", "sink"):
+        if setting.kind not in ("path", "file", "sink", "socket"):
             return _READERS[setting.kind](node, setting.key, self.mistakes)
         text = text_of(node, f"`{setting.key}`", self.mistakes)
         if setting.kind == "sink":
             return text if text == "-" else str(self.base / text) if text else "-"
+        if setting.kind == "socket":
+            return str(self.base / text) if text else ""
         if setting.kind == "path":
             return self._existing(text, setting.key, node.place)
         return str(self._existing(text, setting.key, node.place)) if text else ""
@@ -571,7 +589,27 @@ def _check_together(values: dict[str, Any], reader: _Reader, nodes: Environment[
         )
     if are_good("listen", "admin_listen") and listen == admin and listen.port:
         add("admin_listen", "`admin_listen` must be another port than `listen`")
+    _check_admin(values, add, are_good)
     if are_good("aws_session_seconds") and not 900 <= values["aws_session_seconds"] <= 43200:
         add("aws.session_seconds", "`aws.session_seconds` must lie between 900 and 43200")
     if values["drain_delay_seconds"] < 0 and are_good("listen"):
         values["drain_delay_seconds"] = 0.0 if listen.is_loopback else 5.0
+
+
+def _check_admin(values: dict[str, Any], add: Callable[[str, str], None], are_good: Callable[..., bool]) -> None:
+    """`/explain` is closed unless all of it is said, and never there for a task that shares a sidecar's network."""
+    issuer, admin = values["admin_issuer"], values["admin_listen"]
+    if are_good("admin_issuer", "admin_subjects") and bool(issuer) != bool(values["admin_subjects"]):
+        add("admin.issuer" if issuer else "admin.subjects", "`admin` needs both `issuer` and `subjects`, or neither")
+    if not issuer or not are_good("admin_issuer"):
+        return
+    if are_good("issuers") and issuer not in {found.name for found in values["issuers"]}:
+        add("admin.issuer", f"`admin.issuer`: no issuer is named `{issuer}`; write the name of one of `issuers`")
+    if are_good("listen") and values["listen"].is_loopback:
+        add("admin.issuer", "`admin.issuer` is for a shared gateway; beside a task (`listen` on loopback) use `admin.socket`")
+    if are_good("admin_listen", "insecure_plaintext") and not admin.is_loopback and not values["insecure_plaintext"]:
+        add(
+            "admin.issuer",
+            f"`admin.issuer` on {admin.host}: admin tokens would travel in the clear; "
+            "put `admin_listen` on loopback, or accept it with `insecure_plaintext: true`",
+        )

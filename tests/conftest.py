@@ -41,8 +41,8 @@ _FIXTURE_NEEDS = {
     "start_gateway": ("server",),
 }
 _left_out: list[tuple[str, tuple[str, ...]]] = []
-# The tests of tests/clients/ compare with the newest botocore: only its own environment has it.
-collect_ignore = [] if Path(sys.prefix) == ROOT / ".venv" / "clients" else ["clients"]
+# These compare with the newest botocore, or call by the newest boto3: only an environment of its own has them.
+collect_ignore = [] if Path(sys.prefix) == ROOT / ".venv" / "clients" else ["clients", "engines"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

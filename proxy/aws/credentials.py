@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy.model import Credentials
-from proxy.refusal import Reason, Refusal, Unavailable
+from proxy.refusal import Reason, Refusal, Throttled, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -27,6 +27,7 @@ _log = logging.getLogger("proxy.aws")
 
 _SPARE = 60.0  # seconds before their end from which credentials are not used: clocks differ, requests take time
 _DENIED_WAIT = 30.0
+_MOST_FLIGHTS = 100  # invented DAG ids must not take STS away from the refreshes of others
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 8.0  # an STS that is back is found within 10 s
 
 
@@ -82,7 +83,7 @@ class RoleCredentials:
         return entry.credentials
 
     async def credentials_for(self, principal: Principal) -> Credentials:
-        """What is held, else what STS gives. Raises Forbidden (role not assumable) or Unavailable.
+        """What is held, else what STS gives. Raises Forbidden (role not assumable), Throttled or Unavailable.
 
         A caller that goes away leaves the call to STS running for the others.
         """
@@ -92,6 +93,8 @@ class RoleCredentials:
         entry = self._entry_of(principal)
         if entry.flight is None and entry.refusal is not None and self._steady() < entry.retry_at:
             raise _again(entry.refusal)
+        if entry.flight is None and len(self._flights) >= _MOST_FLIGHTS:
+            raise Throttled(Reason.OVERLOADED, "too many DAGs ask for their first AWS session at once; retry with back-off")
         flight = entry.flight or self._take_off(principal, entry)
         try:
             outcome = await asyncio.shield(flight)

@@ -28,7 +28,7 @@ _READ_AHEAD = 64 * 1024  # bytes kept of what nobody asked for yet: bodies befor
 _TURNED_AWAY = 64  # connections over the limit that may still hear why
 _END_OF_HEAD = b"\r\n\r\n"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_HEALTHY = Reply(200, ((b"content-type", b"application/json"),), b'{"status": "ok"}')
+_HEALTHY = Reply(200, ((b"content-type", b"application/json"), (b"x-ddb-proxy", b"ok")), b'{"status": "ok"}')  # `doctor` looks
 
 
 class Phase(Enum):

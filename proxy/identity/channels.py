@@ -19,7 +19,7 @@ from proxy.refusal import Malformed, Reason, Unauthenticated
 _HOW = "give one in `Authorization: Bearer`, in `X-DAG-Token`, or to boto3 as `aws_session_token`"
 _SIGNED_BY_AWS = (b"aws4-hmac-sha256", b"aws4-ecdsa-p256-sha256")
 _JWT_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
-_WHITE_SPACE = re.compile(rb"[\x00-\x20\x7f]|\\+[nrt]|%0[9ad]|%20", re.IGNORECASE)
+_WHITE_SPACE = re.compile(rb"[\x00-\x20\x7f]|\\[nrt]|%0[9ad]|%20", re.IGNORECASE)
 _KEY_PREFIX = re.compile(rb"Credential=(AKIA|ASIA)")
 _DAG_RUN_KEY = re.compile(rb"(?<!\S)DagRunKey/([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})(?!\S)")
 _NO_DAG = "00000000-0000-0000-0000-000000000000"

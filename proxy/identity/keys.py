@@ -1,7 +1,8 @@
 """The keys of one issuer: fetched, kept fresh ahead of need, and kept through an outage up to a stated age.
 
 Refreshes run one at a time and never inside a request whose key is known. An unknown `kid` may ask for one, at most every
-30 s, so a flood of invented ones costs the issuer nothing. A failed refresh never takes a key away; keys older than 24 h
+30 s where the last brought nothing new, so a flood of invented ones costs the issuer nothing and a rotation no request.
+A failed refresh never takes a key away; keys older than 24 h
 are not believed any more. Intervals are measured on a monotonic clock.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import re
 import ssl
 import time
 from pathlib import Path
@@ -34,6 +36,7 @@ FIRST_COOLDOWN = 5.0  # between attempts while there are no keys at all
 MAX_STALE = 86400.0
 FETCH_SECONDS = 5.0
 DISCOVERY = "/.well-known/openid-configuration"
+_ORDINARY_KID = re.compile(r"[A-Za-z0-9_.=+-]{1,80}")  # other ones are not shown: they are a stranger's text
 
 _log = logging.getLogger(__name__)
 
@@ -111,8 +114,9 @@ class IssuerKeys:
                 f"the token names no key (`kid`), and issuer `{self.issuer.name}` does not publish exactly one for "
                 f"{quoted(algorithm)}; let the issuer set `kid`"
             )
+        shown = quoted(kid) if _ORDINARY_KID.fullmatch(kid) else "with the token's unusual `kid`"
         return (
-            f"issuer `{self.issuer.name}` publishes no key {quoted(kid)} for {quoted(algorithm)} (looked {self.age:.0f} s ago); "
+            f"issuer `{self.issuer.name}` publishes no key {shown} for {quoted(algorithm)} (looked {self.age:.0f} s ago); "
             f"a new key is seen within {COOLDOWN:.0f} s, an old token must be renewed"
         )
 
@@ -146,8 +150,8 @@ class IssuerKeys:
     async def _refresh(self) -> None:
         try:
             fresh = read_key_set(await self._published())
-        except (OSError, ValueError, httpx.HTTPError, httpx.InvalidURL) as error:
-            self._note_failure(str(error) or "no answer in time")
+        except (OSError, ValueError, httpx.InvalidURL) as error:
+            self._note_failure(str(error))
             self._on_fetch(self.issuer.name, False)
             return
         if self.failure:
@@ -156,6 +160,7 @@ class IssuerKeys:
         self._fetched = self._clock()
         if fresh.keys != self._set.keys:
             self.generation += 1
+            self._attempted = float("-inf")  # what brought something new was worth it: the next may follow at once
         self._set = fresh
         self._on_fetch(self.issuer.name, True)
 
@@ -166,7 +171,7 @@ class IssuerKeys:
         self.failure = failure
 
     async def _published(self) -> bytes:
-        """The issuer's key set as it stands there now. Raises OSError, ValueError or httpx.HTTPError."""
+        """The issuer's key set as it stands there now. Raises OSError, ValueError or httpx.InvalidURL."""
         source = self.issuer.keys
         if source.kind == "jwks_file":
             return await asyncio.to_thread(_read_file, source.location)
@@ -203,9 +208,16 @@ def http_client(ca_file: str = "") -> httpx.AsyncClient:
 async def fetch(http: httpx.AsyncClient, url: str, seconds: float = FETCH_SECONDS) -> bytes:
     """GET a small document over https (or http on this host) within `seconds`, however it drips.
 
-    Raises ValueError, OSError, httpx.HTTPError or httpx.InvalidURL.
+    Raises ValueError, OSError or httpx.InvalidURL; what went wrong on the way is told with the address.
     """
     place = _checked_url(url)
+    try:
+        return await _fetched(http, place, url, seconds)
+    except (httpx.HTTPError, TimeoutError) as error:
+        raise ConnectionError(f"{quoted(url)}: {str(error) or 'no answer in time'}") from error
+
+
+async def _fetched(http: httpx.AsyncClient, place: httpx.URL, url: str, seconds: float) -> bytes:
     headers = {"accept": "application/json", "accept-encoding": "identity"}
     async with asyncio.timeout(seconds), http.stream("GET", place, headers=headers) as reply:
         if reply.status_code != 200:

@@ -150,18 +150,33 @@ def issuer_of(token: UnverifiedToken, issuers: tuple[Issuer, ...]) -> Issuer:
     for issuer in issuers:
         if issuer.issuer == said:
             return issuer
+    raise Unauthenticated(Reason.UNKNOWN_ISSUER, f"login refused: {_unknown_issuer(said, issuers)}")
+
+
+def _unknown_issuer(said: str, issuers: tuple[Issuer, ...]) -> str:
+    """Shows an issuer of a configured host only: an address from anywhere else would be a stranger's text in our logs."""
     near = next((issuer.issuer for issuer in issuers if _loosely(issuer.issuer) == _loosely(said)), None)
     if near is not None:
-        hint = f"it differs from the configured {quoted(near)} only in {_difference(said, near)}; the strings must be equal"
-    else:
-        hint = (
-            f"configured: {listed(tuple(issuer.issuer for issuer in issuers))}; add it under `issuers`, or fix the worker's token"
+        return (
+            f"token issuer is {quoted(said)}, which no setting names; "
+            f"it differs from the configured {quoted(near)} only in {_difference(said, near)}; the strings must be equal"
         )
-    raise Unauthenticated(Reason.UNKNOWN_ISSUER, f"login refused: token issuer is {quoted(said)}, which no setting names; {hint}")
+    is_at_home = any(_host(issuer.issuer) == _host(said) for issuer in issuers)
+    what = (
+        f"token issuer is {quoted(said)}, which no setting names" if is_at_home else "no setting names the token's issuer (`iss`)"
+    )
+    return (
+        f"{what}; configured: {listed(tuple(issuer.issuer for issuer in issuers))}; add it under `issuers`, "
+        "or fix the worker's token (`dynamodb-proxy doctor` on the worker shows it)"
+    )
 
 
 def _loosely(issuer: str) -> str:
     return re.sub(r"^https?://", "", issuer.strip().lower()).rstrip("/")
+
+
+def _host(issuer: str) -> str:
+    return _loosely(issuer).partition("/")[0]
 
 
 def _difference(said: str, near: str) -> str:

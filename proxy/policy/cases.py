@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.policy.coverage import Asked, Gap, Requirement, Rule
-from proxy.policy.keys import NO_KEYS, TableKeys
+from proxy.policy.keys import NO_KEYS, LeadingKeys, TableKeys
 from proxy.refusal import Reason, Unreadable
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Case(NamedTuple):
     require: tuple[Requirement, ...]
     allow: tuple[Rule, ...]  # those without conditions first
     is_inside: bool  # of the team's boundary
-    keys: TableKeys
+    keys: LeadingKeys
 
     @property
     def is_settled(self) -> bool:
@@ -106,15 +106,15 @@ class DagRules:
     keys: Mapping[str, TableKeys] = field(default_factory=dict)  # by real table name
     names: Mapping[str, str] = field(default_factory=dict)  # of tables: real name -> name in the DAG's file
 
-    def case(self, action: str, table: str, index: str) -> Case:
+    def case(self, dag_id: str, action: str, table: str, index: str) -> Case:
         """The rules that can matter. `table` is a real name in the DAG's own account and Region, or empty."""
-        allow = [rule for rule in self.allow if rule.may_allow(action, table, index)]
+        allow = [rule.of_dag(dag_id) for rule in self.allow if rule.may_allow(action, table, index)]
         return Case(
-            deny=tuple(rule for rule in self.deny if rule.may_deny(action, table, index)),
+            deny=tuple(rule.of_dag(dag_id) for rule in self.deny if rule.may_deny(action, table, index)),
             require=tuple(r for r in self.require if r.rule.may_deny(action, table, index)),
             allow=tuple(sorted(allow, key=lambda rule: rule.has_conditions)),
             is_inside=self.boundary is None or not table or self.boundary.tables.match(table),
-            keys=self.keys.get(table, NO_KEYS),
+            keys=self.keys.get(table, NO_KEYS).leading(index),
         )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.actions import ITEM, PARTIQL
 from proxy.globs import Globs
-from proxy.policy.coverage import Rule, leading_keys
+from proxy.policy.coverage import Rule
 from proxy.policy.keys import KeyLimit, KeyPattern
 from proxy.policy.patterns import LOGICAL_NAME
 from proxy.policy.written import flow_list, quoted, rule, scalar
@@ -132,7 +132,7 @@ def _is_unknown(asked: Asked) -> bool:
 def _proven(asked: Asked) -> tuple[KeyPattern, ...]:
     """The keys that the request proves, as `exact`, or as a `prefix` where it proves that."""
     facts = asked.touch.facts
-    for attribute in leading_keys(asked):
+    for attribute in asked.keys.both:
         pin = facts.pins.get(attribute.name) if facts else None
         if pin is not None and attribute.kind != "B":
             texts = (value.get(attribute.kind) for value in pin.values)

@@ -154,13 +154,13 @@ def _check_tests(document: Document, resolution: Resolution, policies: Policies)
 
 def _outcomes(document: Document, resolution: Resolution, policies: Policies) -> Iterator[Outcome]:
     for file in document.teams:
+        real = resolution.names.tables_of(file) if file.tests else {}
         for test in file.tests:
             if test.environment is None or test.environment.text == resolution.environment.name:
-                yield _outcome(test, file, resolution, policies)
+                yield _outcome(test, file, real, policies)
 
 
-def _outcome(test: TestDeclaration, file: TeamFile, resolution: Resolution, policies: Policies) -> Outcome:
-    real = resolution.names.tables_of(file)[test.table] if test.table else ""
-    operation = operation_of(test, file.tables.get(test.table), real)
+def _outcome(test: TestDeclaration, file: TeamFile, real: Mapping[str, str], policies: Policies) -> Outcome:
+    operation = operation_of(test, file.tables.get(test.table), real.get(test.table, ""))
     decision = policies.decide(identity_of(test), operation, test.at or 0.0)
     return Outcome(test.place, policies.environment, test.dag, test.call, test.table, test.expect_allow, decision)

@@ -10,7 +10,7 @@ from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.model import TableReference
-from proxy.policy.coverage import Asked, AttributeGap, Gap, attribute_gap, leading_keys
+from proxy.policy.coverage import Asked, AttributeGap, Gap, attribute_gap
 from proxy.policy.keys import NO_KEYS
 from proxy.policy.messages import has, shown
 from proxy.refusal import Reason, Unreadable
@@ -48,9 +48,9 @@ class Considered(NamedTuple):
 def asked_of(rules: DagRules, identity: Identity, touch: Touch, now: float) -> Asked:
     """The touch as it is judged: the DAG's own table by its bare name."""
     table = touch.table
-    if table[1:] == rules.home:
+    if any(table[1:]) and table.is_at(rules.home):
         touch = touch._replace(table=TableReference(table.name))
-    return Asked(identity, touch, rules.keys.get(table.name, NO_KEYS), now)
+    return Asked(identity, touch, rules.keys.get(table.name, NO_KEYS).leading(touch.index), now)
 
 
 def consider(rules: DagRules, asked: Asked, environment: str) -> Iterator[Considered]:
@@ -155,7 +155,7 @@ def gap_in_words(rule: Rule, gap: Gap, asked: Asked) -> str:
 
 def _key_gap(rule: Rule, asked: Asked) -> str:
     facts = asked.touch.facts
-    names = [attribute.name for attribute in leading_keys(asked)]
+    names = [attribute.name for attribute in asked.keys.both]
     for pattern in rule.keys.patterns if rule.keys else ():
         if pattern.problem(asked.identity):
             return f"{pattern.problem(asked.identity)}, so its keys cannot be filled in"

@@ -7,7 +7,7 @@ them, and never before.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,19 +16,17 @@ from proxy.model import Evidence
 from proxy.policy.vocabulary import METADATA, SHAPES, WITHOUT_ATTRIBUTES, WITHOUT_TABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from proxy.globs import Globs
     from proxy.model import Identity, Touch
-    from proxy.policy.keys import KeyAttribute, KeyLimit, TableKeys
+    from proxy.policy.keys import KeyLimit, LeadingKeys
 
 
 class Asked(NamedTuple):
-    """One touch as it is judged: by whom, when, on a table with which keys."""
+    """One touch as it is judged: by whom, when, on a table or index led by which keys."""
 
     identity: Identity
     touch: Touch
-    keys: TableKeys
+    keys: LeadingKeys
     now: float
 
 
@@ -125,6 +123,10 @@ class Rule:
             return False
         return self.attributes is None or _meets_attributes(self.attributes, asked)
 
+    def of_dag(self, dag_id: str) -> Rule:
+        """The rule as it is for one DAG."""
+        return replace(self, keys=self.keys.of_dag(dag_id)) if self.keys is not None else self
+
     def grants_task(self, task_id: str) -> bool:
         """True if, as an allow rule, it is for this task; a rule for some tasks is not for an unknown one."""
         return self.tasks is None or (bool(task_id) and self.tasks.match(task_id))
@@ -134,32 +136,23 @@ class Rule:
         facts = asked.touch.facts
         if facts is None:
             return False
-        pins = facts.pins
-        return any(limit.is_inside(attribute, pins.get(attribute.name), asked.identity) for attribute in leading_keys(asked))
+        pins, identity = facts.pins, asked.identity
+        return any(limit.is_inside(attribute, pins.get(attribute.name), identity) for attribute in asked.keys.both)
 
     def _holds_outside(self, limit: KeyLimit, asked: Asked) -> bool:
         """The leading key is outside: of the index alone where the rule names indexes, else of table and index both."""
         facts = asked.touch.facts
         if facts is None:
             return False
-        keys, index = asked.keys, asked.touch.index
+        keys = asked.keys
         needed = [] if self.indexes is not None else [keys.table]
-        if index:
-            needed.append(keys.indexes.get(index))
+        if asked.touch.index:
+            needed.append(keys.of_index)
         pins = facts.pins
         return all(
             attribute is not None and limit.is_outside(attribute, pins.get(attribute.name), asked.identity)
             for attribute in needed
         )
-
-
-def leading_keys(asked: Asked) -> Iterator[KeyAttribute]:
-    """The attributes whose values can show that a touch stays within some partition keys; none where none are declared."""
-    keys, index = asked.keys, asked.touch.index
-    if index and index in keys.indexes:
-        yield keys.indexes[index]
-    if keys.table is not None:
-        yield keys.table
 
 
 class AttributeGap(NamedTuple):

@@ -1,6 +1,6 @@
-"""Where a decision here is stricter than IAM's would be for the same policy, and why. The README's table is made from it.
+"""Where a decision here differs from IAM's for the same words, and why. The README's table is made from it.
 
-Nowhere is it more lenient: what IAM denies, AWS denies still, for every request is signed with the DAG's own role.
+All but one are stricter; and what IAM denies, AWS denies still, for every request is signed with the DAG's own role.
 """
 
 from __future__ import annotations
@@ -29,6 +29,12 @@ DIFFERENCES: tuple[Difference, ...] = (
         "a condition that finds no key does not match, so the deny is passed by",
         "covers every request that does not prove that it stays outside; of an index, by the table's key as well",
         "what cannot be proven is not let past a deny",
+    ),
+    Difference(
+        "`keys` on an index",
+        "compares the partition key of the index",
+        "compares that, or the table's partition key where the request says it too; of several attributes the first",
+        "either keeps what comes back within the keys",
     ),
     Difference(
         "number keys",

@@ -28,11 +28,24 @@ class KeyAttribute(NamedTuple):
     kind: str
 
 
+class LeadingKeys(NamedTuple):
+    """The attributes whose values can show that a touch stays within some partition keys, or without them."""
+
+    table: KeyAttribute | None
+    of_index: KeyAttribute | None  # of the index that is read
+    both: tuple[KeyAttribute, ...]  # those that are known, the index's first
+
+
 class TableKeys(NamedTuple):
     """The leading attributes of a table and of its indexes, as declared; None where the table's is not."""
 
     table: KeyAttribute | None
     indexes: Mapping[str, KeyAttribute]
+
+    def leading(self, index: str) -> LeadingKeys:
+        """What leads where this index is read, or the table itself if `index` is empty."""
+        own = self.indexes.get(index) if index else None
+        return LeadingKeys(self.table, own, tuple(attribute for attribute in (own, self.table) if attribute is not None))
 
 
 NO_KEYS = TableKeys(None, {})
@@ -70,6 +83,17 @@ class KeyPattern:
         if self.problem(identity):
             return ""
         return "".join(placeholder_value(piece, identity) if at % 2 else piece for at, piece in enumerate(self.pieces))
+
+    def of_dag(self, dag_id: str) -> KeyPattern:
+        """The pattern with <dag_id> filled in, as far as it can be."""
+        pieces = [self.pieces[0]]
+        for at in range(1, len(self.pieces), 2):
+            name, text = self.pieces[at : at + 2]
+            if name == "dag_id" and dag_id and not (text and text[0] in dag_id):
+                pieces[-1] += dag_id + text
+            else:
+                pieces += (name, text)
+        return KeyPattern(self.is_prefix, tuple(pieces))
 
 
 def placeholder_value(name: str, identity: Identity) -> str:
@@ -113,6 +137,10 @@ class KeyLimit:
         self.patterns = patterns
         self._open = tuple(pattern for pattern in patterns if pattern.has_placeholders)
         self._literal = _ready((p.is_prefix, p.pieces[0]) for p in patterns if not p.has_placeholders)
+
+    def of_dag(self, dag_id: str) -> KeyLimit:
+        """The limit as it is for one DAG: <dag_id> need not be filled in for each of its requests."""
+        return KeyLimit(tuple(pattern.of_dag(dag_id) for pattern in self.patterns)) if self._open else self
 
     def is_inside(self, attribute: KeyAttribute, pin: Pin | None, identity: Identity) -> bool:
         """True if the request proves that every partition key it means is one that the patterns name."""

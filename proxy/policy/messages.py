@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from proxy.policy.coverage import Asked, Rule
 
 _LONGEST = 120  # characters shown of a name that a request chose
-_MOST_COMPARED = 32  # names that are compared to find a near one: denials must stay cheap
+_MOST_COMPARED = 32  # names that are compared to find a near one, by their first _COMPARED characters: denials must stay cheap
+_COMPARED = 64
 
 
 def shown(name: str) -> str:
@@ -151,14 +152,15 @@ def _closeness(rule: Rule, asked: Asked) -> tuple[bool, ...]:
 
 def _nearest_by_name(allow: Iterable[Rule], touch: Touch) -> Rule:
     """The rule with the table whose name comes closest; where several come equally close, one that has the action."""
-    name = touch.table.name[:255]
-    return max(
-        islice(allow, _MOST_COMPARED),
-        key=lambda rule: (
-            max(difflib.SequenceMatcher(None, name, table).ratio() for table in rule.tables.patterns[:4]),
-            rule.names_action(touch.action),
-        ),
-    )
+    matcher = difflib.SequenceMatcher(None, b=touch.table.name[:_COMPARED])
+    names = islice(((table, rule) for rule in allow for table in rule.tables.patterns[:4]), _MOST_COMPARED)
+
+    def closeness(named: tuple[str, Rule]) -> tuple[float, bool]:
+        table, rule = named
+        matcher.set_seq1(table[:_COMPARED])
+        return matcher.ratio(), rule.names_action(touch.action)
+
+    return max(names, key=closeness)[1]
 
 
 def _missing(rules: DagRules, nearest: Rule, asked: Asked, environment: str) -> str:

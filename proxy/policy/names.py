@@ -24,6 +24,15 @@ class Names:
         self.environment = environment
         self.mistakes = mistakes
 
+    def environments(self, words: tuple[Word, ...] | None) -> tuple[bool, tuple[str, ...]]:
+        """Whether a restriction leaves this environment in, and the restriction."""
+        if words is None:
+            return True, ()
+        for word in words:
+            self.check_environment(word)
+        names = tuple(word.text for word in words)
+        return self.environment.name in names, names
+
     def check_environment(self, word: Word) -> None:
         """Record a name that is no environment of platform.yaml."""
         if word.text not in self.platform.environments:

@@ -154,8 +154,10 @@ def _workload(name: str, key: Scalar, node: Node, teams: dict[str, TeamDeclarati
     subject = string_of(fields.get("subject"), f"`subject` of {what}", mistakes)
     if subject.startswith("!"):
         mistakes.add(fields.place_of("subject"), f"`subject` of {what} cannot begin with `!`; write the subjects that may speak")
-    if string_of(fields.get("unknown_dag"), f"`unknown_dag` of {what}", mistakes) not in ("", "deny"):
-        mistakes.add(fields.place_of("unknown_dag"), "`unknown_dag` is deny; another value comes with a later version")
+    unknown_dag = string_of(fields.get("unknown_dag"), f"`unknown_dag` of {what}", mistakes)
+    if unknown_dag not in ("", "deny", "unmapped"):
+        place = fields.place_of("unknown_dag")
+        mistakes.add(place, f"`unknown_dag` of {what} is deny or unmapped, not `{unknown_dag}`")
     return Workload(
         name=name,
         issuer=string_of(fields.get("issuer"), f"`issuer` of {what}", mistakes),
@@ -163,6 +165,7 @@ def _workload(name: str, key: Scalar, node: Node, teams: dict[str, TeamDeclarati
         dags=_dags(fields, what, teams, mistakes),
         dag_from=_sources(fields, what, mistakes),
         where=str(key.place),
+        may_be_unmapped=unknown_dag != "deny",
     )
 
 

@@ -188,7 +188,7 @@ def judge(record: Record, policies: Policies, known: Mapping[Touch, _Known]) -> 
 def _is_allowed(rules: DagRules, record: Record, touch: Touch, known: _Known) -> bool | None:
     """Whether a touch is allowed; None where that is not known."""
     asked = asked_of(rules, record.identity, touch, record.time)
-    case = rules.case(asked.touch.action, asked.touch.table.name, asked.touch.index)
+    case = rules.case(record.identity.dag_id, asked.touch.action, asked.touch.table.name, asked.touch.index)
 
     def asks(rule: Rule, effect: object, ask: Callable[[], bool]) -> bool | None:
         told = known.get(fingerprint(rule, effect))
@@ -225,7 +225,7 @@ def _told_by(record: Record, old: Policies) -> dict[Touch, _Known]:
 
 def _known_of(record: Record, touch: Touch, rules: DagRules) -> _Known:
     asked = asked_of(rules, record.identity, touch, record.time)
-    case = rules.case(asked.touch.action, asked.touch.table.name, asked.touch.index)
+    case = rules.case(record.identity.dag_id, asked.touch.action, asked.touch.table.name, asked.touch.index)
     reason, known = record.reason, _Known()
     if reason is Reason.DENIED_BY_RULE:
         return {fingerprint(rule, "deny"): True for rule in case.deny if _at(rule.place) in record.rules}

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.globs import Globs, is_glob
 from proxy.policy.cases import Boundary, DagRules, Home, Unmapped
-from proxy.policy.coverage import Requirement, Rule
 from proxy.policy.declared import EnvironmentDeclaration
-from proxy.policy.keys import KeyAttribute, KeyLimit, KeyPattern, TableKeys
 from proxy.policy.names import Names
-from proxy.policy.patterns import PLACEHOLDER, can_meet
+from proxy.policy.patterns import can_meet
+from proxy.policy.rule_making import RuleMaker, keys_of
 from proxy.policy.rules import Policies
 from proxy.policy.tables import check_rule_tables
 
@@ -24,16 +23,11 @@ if TYPE_CHECKING:
     from proxy.policy.declared import (
         DagDeclaration,
         GrantDeclaration,
-        KeyDeclaration,
-        KeySchema,
         PlatformFile,
-        RequirementDeclaration,
-        RuleDeclaration,
         TableDeclaration,
         TeamDeclaration,
         TeamFile,
         UnmappedDeclaration,
-        Word,
     )
     from proxy.policy.document import Document
     from proxy.yaml_source import Mistakes
@@ -84,8 +78,9 @@ class Resolution:
         self.mistakes = mistakes
         self.names = Names(platform, environment, mistakes)
         self.owner = owner_of(platform.contact, platform.file)
-        self._deny = tuple(self._platform_rule(rule, "a platform-wide deny") for rule in platform.deny)
-        self._require = tuple(self._requirement(requirement) for requirement in platform.require)
+        maker = RuleMaker(self.names, self.owner)
+        self._deny = tuple(maker.platform_rule(rule, "a platform-wide deny") for rule in platform.deny)
+        self._require = tuple(maker.requirement(requirement) for requirement in platform.require)
 
     def policies(self, document: Document) -> Policies:
         """Everything together."""
@@ -164,14 +159,14 @@ class Resolution:
     def _dags(
         self, file: TeamFile, real: Mapping[str, str], boundary: Boundary | None
     ) -> Iterator[tuple[DagDeclaration, DagRules]]:
-        maker = _RuleMaker(self, file, real)
+        maker = RuleMaker(self.names, self._owner(file), file, real)
         defaults_allow = maker.rules(file.defaults.allow) if file.defaults else ()
         defaults_deny = maker.rules(file.defaults.deny) if file.defaults else ()
-        keys = _keys_of(file, real)
+        keys = keys_of(file, real)
         names = {name: logical for logical, name in real.items()}
         for dag in file.dags:
             partition, account, role_arn = self.names.role_of(dag, file)
-            active, environments = self._environments(dag.environments)
+            active, environments = self.names.environments(dag.environments)
             rules = DagRules(
                 pattern=dag.pattern,
                 place=str(dag.place),
@@ -205,15 +200,6 @@ class Resolution:
                             "write a sign there that no DAG id holds, for example #",
                         )
 
-    def _environments(self, words: tuple[Word, ...] | None) -> tuple[bool, tuple[str, ...]]:
-        """Whether a restriction leaves this environment in, and the restriction."""
-        if words is None:
-            return True, ()
-        for word in words:
-            self.names.check_environment(word)
-        names = tuple(word.text for word in words)
-        return self.environment.name in names, names
-
     # ------------------------------------------------------------------------------- grants and unmapped
 
     def _grant(self, grant: GrantDeclaration, defined: dict[str, _Defined]) -> None:
@@ -228,7 +214,7 @@ class Resolution:
             return
         for rule in grant.allow:
             check_rule_tables(rule, found.file.tables, self.mistakes, found.file.file)
-        maker = _RuleMaker(self, found.file, found.real)
+        maker = RuleMaker(self.names, found.rules.owner, found.file, found.real)
         allow = (*found.rules.allow, *(replace(rule, until=grant.until) for rule in maker.rules(grant.allow)))
         rules = replace(found.rules, pattern=grant.dag.text, allow=allow)
         self._check_dag_id(replace(found.dag, pattern=grant.dag.text), rules)
@@ -259,40 +245,7 @@ class Resolution:
         )
         return Unmapped(rules, unmapped.until)
 
-    # ------------------------------------------------------------------------------------- rules
-
-    def _platform_rule(self, rule: RuleDeclaration, what: str) -> Rule:
-        return self.rule(rule, self.names.globs(rule.tables, f"`tables` of {what}", ""), self.owner, "")
-
-    def _requirement(self, requirement: RequirementDeclaration) -> Requirement:
-        return Requirement(
-            self._platform_rule(requirement.rule, "`require`"),
-            requirement.max_limit,
-            requirement.max_segments,
-            requirement.condition,
-            requirement.client_token,
-            requirement.evidence,
-        )
-
-    def rule(self, rule: RuleDeclaration, tables: tuple[str, ...], owner: str, team: str) -> Rule:
-        """One rule with real tables."""
-        active, environments = self._environments(rule.environments)
-        return Rule(
-            place=str(rule.place),
-            has=", ".join(rule.written),
-            actions=rule.actions,
-            tables=Globs(tables),
-            indexes=None if rule.indexes is None else Globs(rule.indexes),
-            tasks=None if rule.tasks is None else Globs(rule.tasks),
-            environments=environments,
-            is_active=active,
-            owner=owner,
-            keys=None if rule.keys is None else KeyLimit(tuple(self._pattern(key, team) for key in rule.keys)),
-            attributes=None if rule.attributes is None else frozenset(word.text for word in rule.attributes),
-        )
-
-    def _pattern(self, key: KeyDeclaration, team: str) -> KeyPattern:
-        return KeyPattern(key.is_prefix, tuple(PLACEHOLDER.split(self.names.filled(key.word, "`keys`", team, keep=True))))
+    # ------------------------------------------------------------------------- boundaries and tables
 
     def _boundary(self, team: TeamDeclaration) -> Boundary:
         tables = self.names.globs(team.tables, f"`tables` of team `{team.name}`", team.name)
@@ -307,37 +260,3 @@ class Resolution:
             pairs = ((table.key, first.key), *both.values())
             if name and any(one is not None and other is not None and one != other for one, other in pairs):
                 self.mistakes.add(table.place, f"`{name}` has another key at {first.place}; correct the one that is wrong")
-
-
-class _RuleMaker:
-    """Makes the rules of one file: its tables, its team, whom to ask."""
-
-    def __init__(self, resolution: Resolution, file: TeamFile, real: Mapping[str, str]) -> None:
-        self.owner = resolution._owner(file)
-        self._resolution = resolution
-        self._real = real
-        self._team = file.team.text if file.team else ""
-
-    def rules(self, declared: tuple[RuleDeclaration, ...]) -> tuple[Rule, ...]:
-        """Rules with real tables."""
-        return tuple(
-            self._resolution.rule(
-                rule, tuple(dict.fromkeys(self._real.get(word.text, "") for word in rule.tables)), self.owner, self._team
-            )
-            for rule in declared
-        )
-
-
-def _keys_of(file: TeamFile, real: Mapping[str, str]) -> dict[str, TableKeys]:
-    """Real table name -> its leading attributes; what two entries of one table declare is put together."""
-    keys: dict[str, TableKeys] = {}
-    for logical, table in file.tables.items():
-        before = keys.get(real[logical], TableKeys(None, {}))
-        indexes = {name: _attribute(schema) for name, schema in table.indexes.items() if schema is not None}
-        own = _attribute(table.key) if table.key is not None else before.table
-        keys[real[logical]] = TableKeys(own, {**before.indexes, **indexes})
-    return keys
-
-
-def _attribute(schema: KeySchema) -> KeyAttribute:
-    return KeyAttribute(*schema.leading)

@@ -10,7 +10,7 @@ import re
 
 from proxy.actions import ALL, GROUPS, READ, WITH_INDEX
 from proxy.policy.declared import KeyDeclaration, RequirementDeclaration, RuleDeclaration, Word
-from proxy.policy.fields import check_fields, globs_of, list_of, section_of, string_of, words_of
+from proxy.policy.fields import check_fields, globs_of, list_of, string_of, words_of
 from proxy.policy.patterns import PLACEHOLDER, TABLE_GLOB
 from proxy.policy.vocabulary import (
     ATTRIBUTED,
@@ -60,9 +60,9 @@ def _rule(rule: Mapping, what: str, known: tuple[str, ...], mistakes: Mistakes, 
     actions = _actions(written, mistakes, has_indexes="indexes" in rule, denies=denies, place=rule.place)
     if not denies:
         _check_limits(rule, written, mistakes)
-    elif what == "deny" and actions and actions >= READ and "Scan" not in actions:
+    elif actions and actions >= READ and "Scan" not in actions:
         mistakes.warn(
-            rule.place, "`read` does not hold Scan, so this rule does not deny scanning; write [read, Scan] if it should"
+            rule.place, "`read` does not hold Scan, so scanning passes this rule by; write [read, Scan] if it should not"
         )
     return RuleDeclaration(
         place=rule.place,

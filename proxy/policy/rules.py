@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from proxy.globs import Globs
     from proxy.model import Identity, Operation, Touch, Workload
     from proxy.policy.cases import Case, DagRules, Home, Unmapped, Verdict
+    from proxy.policy.coverage import Rule
     from proxy.policy.declared import TableDeclaration
 
 OTHER = "other"
@@ -70,14 +71,22 @@ class Decision:
 class _Ready(NamedTuple):
     """One DAG id, met. Keys are (action, table, index): the start of a Touch.
 
-    `decisions` has what is allowed whatever the request says, `cases` what the request decides.
+    `decisions` has what is allowed whatever the request says, `cases` the rules where the request decides.
     """
 
     rules: DagRules
     principal: Principal
     decisions: dict[tuple[object, ...], Decision]
     cases: dict[tuple[object, ...], Case]
+    granted: dict[str, Decision]  # by the rule's place
     barred: Decision | None = None  # why the DAG may do nothing here
+
+    def grant(self, rule: Rule) -> Decision:
+        """The decision that a rule allows: one for all requests that it covers."""
+        decision = self.granted.get(rule.place)
+        if decision is None:
+            decision = self.granted[rule.place] = Decision(Reason.ALLOWED, "", rule.place, self.principal)
+        return decision
 
 
 class Policies:
@@ -88,6 +97,7 @@ class Policies:
         "_globbed",
         "_globs",
         "_homes",
+        "_never_unmapped",
         "_ready",
         "_tables",
         "_unmapped",
@@ -124,6 +134,7 @@ class Policies:
         self._tables = tables
         self._homes = homes
         self._unmapped = unmapped
+        self._never_unmapped = frozenset(workload.name for workload in workloads if not workload.may_be_unmapped)
         self._ready: dict[str, _Ready] = {}
         self._globbed: deque[str] = deque()
 
@@ -161,9 +172,9 @@ class Policies:
         unmapped = self._unmapped
         if denial.reason is not Reason.UNKNOWN_DAG or unmapped is None or now >= unmapped.until:
             return denial
-        if not _DAG_ID.fullmatch(identity.dag_id):
+        if not _DAG_ID.fullmatch(identity.dag_id) or identity.workload in self._never_unmapped:
             return denial
-        ready = _Ready(unmapped.rules, _principal(unmapped.rules, identity.dag_id), {}, {})
+        ready = _Ready(unmapped.rules, _principal(unmapped.rules, identity.dag_id), {}, {}, {})
         passable = _OBSERVABLE if self.observes else _OBSERVABLE - {Reason.DENIED_BY_RULE}
         return _let_through(ready, identity, operation, now, self.environment, denial, passable)
 
@@ -184,7 +195,7 @@ class Policies:
         if not rules.is_active:
             barred = _refused(Reason.NO_RULE, messages.other_environment(dag_id, rules, self.environment), rules.place)
             rules = replace(rules, allow=())
-        return self._keep(dag_id, _Ready(rules, _principal(rules, dag_id), {}, {}, barred))
+        return self._keep(dag_id, _Ready(rules, _principal(rules, dag_id), {}, {}, {}, barred))
 
     def _matching(self, dag_id: str) -> list[DagRules]:
         if not _DAG_ID.fullmatch(dag_id):
@@ -297,7 +308,7 @@ def _let_through(
 def _judge(ready: _Ready, identity: Identity, operation: Operation, touch: Touch, now: float, environment: str) -> Decision:
     rules, table = ready.rules, touch.table
     if table[1:] != _OWN:
-        if table[1:] != rules.home:
+        if not table.is_at(rules.home):
             return _refused(Reason.FOREIGN_TABLE, messages.foreign_table(identity.dag_id, rules, operation, touch), rules.place)
         table = TableReference(table.name)
     key = (touch.action, table, touch.index)
@@ -306,15 +317,15 @@ def _judge(ready: _Ready, identity: Identity, operation: Operation, touch: Touch
         return decision
     case = ready.cases.get(key)
     if case is None:
-        case = rules.case(touch.action, table.name, touch.index)
+        case = rules.case(identity.dag_id, touch.action, table.name, touch.index)
         if case.allow and len(ready.decisions) + len(ready.cases) < _MAX_CASES:
             if case.is_settled:
-                return ready.decisions.setdefault(key, Decision(Reason.ALLOWED, "", case.allow[0].place, ready.principal))
+                return ready.decisions.setdefault(key, ready.grant(case.allow[0]))
             ready.cases[key] = case
     asked = Asked(identity, touch, case.keys, now)
     verdict = case.judge(asked)
     if verdict.reason is Reason.ALLOWED and verdict.rule is not None:
-        return Decision(Reason.ALLOWED, "", verdict.rule.place, ready.principal)
+        return ready.grant(verdict.rule)
     return _explained(rules, operation, asked, verdict, environment)
 
 

@@ -65,9 +65,13 @@ class _Shape(NamedTuple):
 
 def samples_for(before: DagRules | None, after: DagRules | None, action: str, table: str, index: str) -> list[Sample]:
     """Samples for one action on one table or index."""
-    found = [rules.case(action, table, index) for rules in (before, after) if rules is not None]
-    requirements = [requirement for case in found for requirement in case.require]
-    rules = [rule for case in found for rule in (*case.allow, *case.deny)]
+    rules: list[Rule] = []
+    requirements: list[Requirement] = []
+    for found in (before, after):
+        if found is not None:
+            rules += [rule for rule in found.allow if rule.may_allow(action, table, index)]
+            rules += [rule for rule in found.deny if rule.may_deny(action, table, index)]
+            requirements += [r for r in found.require if r.rule.may_deny(action, table, index)]
     rules += [requirement.rule for requirement in requirements]
     tasks, keys, attributes = list(_tasks(rules)), list(_keys(rules)), list(_attributes(rules))
     shapes = list(_shapes(requirements))

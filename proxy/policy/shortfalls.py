@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.policy.coverage import attribute_gap, leading_keys
+from proxy.policy.coverage import attribute_gap
 from proxy.policy.messages import ending, has, may_not, shown
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def outside_keys(rule: Rule, operation: Operation, asked: Asked) -> str:
     if not _is_pinned(asked):
         return (
             f"{may_not(identity.dag_id, operation, touch)}: that the partition key is inside {where} cannot be proven"
-            f"{_how_to_prove(asked)}{ending(operation, touch)}"
+            f"{_how_to_prove(asked, (attribute.name for attribute in asked.keys.both))}{ending(operation, touch)}"
         )
     if not touch.position:
         return f"{may_not(identity.dag_id, operation, touch)}: the partition key is outside {where}"
@@ -47,11 +47,11 @@ def outside_attributes(rule: Rule, operation: Operation, asked: Asked) -> str:
     attributes, touch = rule.attributes or frozenset(), asked.touch
     gap = attribute_gap(attributes, asked)
     start = f"{may_not(asked.identity.dag_id, operation, touch)}: "
-    listed = ", ".join(sorted(attributes))
+    listed = _cut(sorted(attributes))
     end = ending(operation, touch)
-    given = f"and {rule.place} gives {_cut(sorted(attributes))} only"
+    given = f"and {rule.place} gives {listed} only"
     if gap is None or gap.is_unknown:
-        return f"{start}it cannot be limited to {_cut(sorted(attributes))} ({rule.place}){end}"
+        return f"{start}it cannot be limited to {listed} ({rule.place}){end}"
     if gap.names:
         them = "them" if len(gap.names) > 1 else "it"
         return f"{start}it names {_quoted(gap.names)}, {given}; leave {them} out{end}"
@@ -84,13 +84,14 @@ def requirement(needed: Requirement, operation: Operation, asked: Asked) -> str:
 
 def _is_pinned(asked: Asked) -> bool:
     facts = asked.touch.facts
-    return facts is not None and any(attribute.name in facts.pins for attribute in leading_keys(asked))
+    return facts is not None and any(attribute.name in facts.pins for attribute in asked.keys.both)
 
 
-def _how_to_prove(asked: Asked) -> str:
+def _how_to_prove(asked: Asked, missing: Iterable[str]) -> str:
+    """How a request proves its partition key, of which the attributes that are `missing` say nothing yet."""
     action = asked.touch.action
-    name = next((attribute.name for attribute in leading_keys(asked)), "")
-    if not name:
+    name = next(iter(missing), "")
+    if not name or asked.touch.facts is None:
         return ""
     if action == "Query":
         return f"; write KeyConditionExpression as {_safe(name)} = :v"
@@ -111,9 +112,13 @@ def _how_to_avoid(rule: Rule, asked: Asked) -> str:
         if named:
             return f"; leave {_quoted(sorted(named))} out"
         return f"; the whole item comes back ({facts.whole}), name what you need instead"
-    if rule.keys is not None and not _is_pinned(asked):
-        return f"; that the partition key is outside cannot be proven{_how_to_prove(asked)}"
-    return ""
+    if rule.keys is None:
+        return ""
+    needed = asked.keys.both if rule.indexes is None else asked.keys.both[:1]
+    missing = [attribute.name for attribute in needed if facts is None or attribute.name not in facts.pins]
+    if not missing and needed:
+        return ""
+    return f"; that the partition key is outside cannot be proven{_how_to_prove(asked, missing)}"
 
 
 def _problem(limit: KeyLimit, identity: Identity) -> str:

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from proxy.policy.declared import KeyDeclaration, RuleDeclaration, TableDeclaration, Word
     from proxy.yaml_source import Mistakes
 
-_WITHOUT_KEY = frozenset({"Scan"})  # needs to name no key attribute
-
 
 def check_rule_tables(
     rule: RuleDeclaration, tables: Mapping[str, TableDeclaration], mistakes: Mistakes, file: str = "this file"
@@ -74,15 +72,21 @@ def _check_keys(
 def _check_attributes(
     rule: RuleDeclaration, attributes: tuple[Word, ...], word: Word, table: TableDeclaration, mistakes: Mistakes
 ) -> None:
-    """Every request that has a key names it, so a list without it allows little; a deny list with it denies nearly all."""
-    actions = rule.actions
-    if actions is None or actions <= _WITHOUT_KEY:
-        return
+    """Nearly every request names the key: an item's own, that of the page before. A list that forgets it allows little."""
     names = {attribute.text for attribute in attributes}
-    for name, _ in _leading(rule, table):
-        if (name in names) == rule.denies:
-            how = "so the rule denies them all" if rule.denies else "so the rule allows none of them; add it"
-            mistakes.warn(rule.place, f"requests name the key `{name}` of table `{word.text}`, {how}")
+    if rule.denies:
+        leading = [f"`{name}`" for name, _ in _leading(rule, table) if name in names]
+        if leading and rule.actions is not None:
+            mistakes.warn(rule.place, f"requests name the key {leading[0]} of table `{word.text}`, so the rule denies them all")
+        return
+    schemas = [table.key, *(table.indexes[index] for index in rule.indexes or ())]
+    wanted = [name for schema in schemas if schema is not None for name, _ in (*schema.partition, *schema.sort)]
+    missing = [f"`{name}`" for name in dict.fromkeys(wanted) if name not in names]
+    if missing:
+        mistakes.warn(
+            rule.place,
+            f"requests and their next pages name the key of table `{word.text}`; add {', '.join(missing)} to `attributes`",
+        )
 
 
 def _leading(rule: RuleDeclaration, table: TableDeclaration) -> Iterator[tuple[str, str]]:

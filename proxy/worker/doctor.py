@@ -7,7 +7,6 @@ through the gateway, whose refusal names the link. Standard library only; prints
 from __future__ import annotations
 
 import base64
-import configparser
 import http.client
 import json
 import math
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from proxy.worker.chain import PROBES, Finding, judge_answer, print_findings, probe
+from proxy.worker.profile import endpoint_of_profile, stale_profile, token_of_profile
 
 if TYPE_CHECKING:
     import argparse
@@ -87,7 +87,7 @@ def find_endpoint(given: str | None, environment: Mapping[str, str]) -> tuple[st
         found = service.get("endpoint_url") or extra.get("endpoint_url")
         if isinstance(found, str) and found:
             return found, f"{name}, extra"
-    return "", ""
+    return endpoint_of_profile(environment, profile_of(environment))
 
 
 def problem_of_endpoint(endpoint: str) -> str:
@@ -134,7 +134,14 @@ def traps(endpoint: str, environment: Mapping[str, str], *, explicit_token: bool
             f"add {host} to NO_PROXY",
         )
     if not explicit_token and not environment.get("AWS_ACCESS_KEY_ID"):
-        yield from stale_profile(environment)
+        section, key = stale_profile(environment, profile_of(environment))
+        if section:
+            yield Finding(
+                "worker",
+                "broken",
+                f"{section} holds {key}: it wins over the gateway's token, so requests are signed with that",
+                f"remove {key} there, or point AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE at empty files",
+            )
 
 
 def variable_of(name: str, environment: Mapping[str, str]) -> str:
@@ -153,37 +160,10 @@ def bypasses_proxy(host: str, port: int | None, no_proxy: str) -> bool:
     return False
 
 
-def stale_profile(environment: Mapping[str, str]) -> Iterator[Finding]:
-    """Keys, roles or processes in `~/.aws` win over container credentials, without a word."""
-    profile = environment.get("AWS_PROFILE", "default")
-    files = (
-        (environment.get("AWS_CONFIG_FILE", "~/.aws/config"), "default" if profile == "default" else f"profile {profile}"),
-        (environment.get("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"), profile),
-    )
-    for name, section in files:
-        path = Path(name).expanduser()
-        parsed = configparser.RawConfigParser()
-        try:
-            parsed.read_string(path.read_text(encoding="utf-8"), source=str(path))
-        except (OSError, UnicodeError, configparser.Error):
-            continue
-        held = [
-            key
-            for key in ("aws_access_key_id", "credential_process", "role_arn", "sso_session")
-            if parsed.has_option(section, key)
-        ]
-        is_gateways = parsed.get(section, "aws_session_token", fallback="").count(".") == 2  # a JWT, no session of AWS
-        if (
-            held
-            and not is_gateways
-            and not (parsed.has_option(section, "services") or parsed.has_option(section, "endpoint_url"))
-        ):
-            yield Finding(
-                "worker",
-                "broken",
-                f"{path} [{section}] holds {held[0]}: it wins over the gateway's token, so requests are signed with that",
-                f"remove {held[0]} there, or point AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE at empty files",
-            )
+def profile_of(environment: Mapping[str, str]) -> str:
+    """The profile that boto3 takes here: the variable's, else that of an Airflow connection, else the default one."""
+    named = (str(extra["profile_name"]) for _, extra in connections(environment) if extra.get("profile_name"))
+    return environment.get("AWS_PROFILE") or next(named, "default")
 
 
 # --------------------------------------------------------------------------------------------- the token
@@ -207,13 +187,7 @@ def find_token(given: Path | None, environment: Mapping[str, str]) -> TokenSourc
         if path is None and environment.get(variable):
             path, where = Path(environment[variable]), variable
     if path is not None:
-        try:
-            return TokenSource(path.read_text(encoding="utf-8"), f"{path} ({where})")
-        except (OSError, UnicodeError) as error:
-            cause = error.strerror if isinstance(error, OSError) else "not text"
-            return Finding(
-                "token", "broken", f"{path} ({where}) cannot be read: {cause}", "look at the volume mount and its mode"
-            )
+        return token_in_file(path, where)
     for name, extra in connections(environment):
         if isinstance(extra.get("aws_session_token"), str):
             if not extra.get("_login") or not extra.get("_password"):
@@ -221,7 +195,19 @@ def find_token(given: Path | None, environment: Mapping[str, str]) -> TokenSourc
                     "token", "broken", f"{name} has aws_session_token but no login and password", "give both; any text will do"
                 )
             return TokenSource(extra["aws_session_token"], f"{name}, aws_session_token")
+    said, where = token_of_profile(environment, profile_of(environment))
+    if said:
+        return token_in_file(said, where) if isinstance(said, Path) else TokenSource(said, where)
     return Finding("token", "broken", "no token found where boto3 looks", "name it with --token-file, or set AWS_SESSION_TOKEN")
+
+
+def token_in_file(path: Path, where: str) -> TokenSource | Finding:
+    """The text of a token file, or the finding that it cannot be read."""
+    try:
+        return TokenSource(path.read_text(encoding="utf-8"), f"{path} ({where})")
+    except (OSError, UnicodeError) as error:
+        cause = error.strerror if isinstance(error, OSError) else "not text"
+        return Finding("token", "broken", f"{path} ({where}) cannot be read: {cause}", "look at the volume mount and its mode")
 
 
 def examine_token(source: TokenSource, now: float) -> Iterator[Finding]:
@@ -279,25 +265,21 @@ def ask_gateway(endpoint: str, token: str, options: argparse.Namespace) -> Itera
     if options.dag:
         headers["X-Airflow-Dag-Id"] = quote(options.dag, safe="")
     try:
-        status, answer_headers, body = exchange(endpoint, headers, probe(operation, table))
+        yield from greet(endpoint)
+        status, answer_headers, body = exchange(endpoint, "POST", "/", headers, probe(operation, table))
     except (OSError, http.client.HTTPException, ValueError) as error:
         yield unreachable(endpoint, error)
         return
-    yield from clock(answer_headers.get("date"))
     reason = answer_headers.get("x-ddb-proxy-reason", "")
-    try:
-        said = json.loads(body)
-        error_name, message = (
-            str(said.get("__type", "")).rsplit("#", 1)[-1],
-            str(said.get("message") or said.get("Message") or ""),
+    error_name, message = words_of(body)
+    if status != 200 and not error_name:
+        yield Finding(
+            "gateway",
+            "broken",
+            f"{endpoint} answered {status}, not in DynamoDB's words",
+            "look at what stands before the gateway",
         )
-    except (ValueError, AttributeError):
-        if status != 200:
-            yield Finding(
-                "gateway", "broken", f"{endpoint} answered {status}, not in DynamoDB's words", "is this the gateway's data port?"
-            )
-            return
-        error_name = message = ""
+        return
     if not options.table and (reason in _REFUSED_TABLE or error_name == "ResourceNotFoundException"):
         yield from (finding for finding in judge_answer(status, "no_rule", error_name, message, table) if finding.state == "ok")
         yield Finding("policy", "note", "name a table with --table to walk on to policy, role and table")
@@ -305,8 +287,34 @@ def ask_gateway(endpoint: str, token: str, options: argparse.Namespace) -> Itera
     yield from judge_answer(status, reason, error_name, message, table)
 
 
-def exchange(endpoint: str, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:
-    """One POST over a connection of its own. Returns status, lower-case headers, body; raises OSError or HTTPException."""
+def greet(endpoint: str) -> Iterator[Finding]:
+    """What is wrong with whoever listens there, if anything. It is told no token: not the gateway is a stranger."""
+    status, headers, body = exchange(endpoint, "GET", "/healthz")
+    yield from clock(headers.get("date"))
+    if reason := headers.get("x-ddb-proxy-reason"):
+        yield from judge_answer(status, reason, *words_of(body), "")
+    elif "x-ddb-proxy" not in headers:
+        yield Finding(
+            "gateway",
+            "broken",
+            f"{endpoint} is not the gateway: it answered {status} to GET /healthz, without the gateway's mark",
+            "write the address of the gateway's data plane",
+        )
+
+
+def words_of(body: bytes) -> tuple[str, str]:
+    """Error name and message of an answer; empty strings where it has none."""
+    try:
+        said = json.loads(body)
+        return str(said.get("__type", "")).rsplit("#", 1)[-1], str(said.get("message") or said.get("Message") or "")
+    except (ValueError, AttributeError):
+        return "", ""
+
+
+def exchange(
+    endpoint: str, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
+) -> tuple[int, dict[str, str], bytes]:
+    """One request over a connection of its own. Returns status, lower-case headers, body; raises OSError or HTTPException."""
     url = urlsplit(endpoint)
     host, port = url.hostname or "", url.port
     connection: http.client.HTTPConnection
@@ -316,7 +324,7 @@ def exchange(endpoint: str, headers: dict[str, str], body: bytes) -> tuple[int, 
     else:
         connection = http.client.HTTPConnection(host, port, timeout=10)
     try:
-        connection.request("POST", "/", body, headers)
+        connection.request(method, path, body, headers or {})
         answer = connection.getresponse()
         return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
     finally:

@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from proxy.dynamodb.operation import read_operation
+from proxy.identity.binding import bind
+from proxy.model import Claimed, Subject
+from proxy.policy.store import policies_of
 from tests.docs.tables import TABLES, names_in, rewritten
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,3 +43,17 @@ def test_every_file_that_the_readme_links_to_exists(readme: str) -> None:
     """Relative links point at tracked files or folders."""
     links = [link.split("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", readme) if "://" not in link]
     assert [link for link in links if link and not (ROOT / link).exists()] == []
+
+
+def test_the_first_denied_dag_is_denied_as_told(readme: str) -> None:
+    """The policies of "five minutes", a worker's ordinary token and the amazon provider's User-Agent give the message shown."""
+    blocks = re.findall(r"`(policies/[a-z]+\.yaml)`:\n\n```yaml\n(.*?)```", readme, re.DOTALL)
+    assert [name for name, _ in blocks] == ["policies/orders.yaml", "policies/platform.yaml"]
+    policies = policies_of(dict(blocks), "", "eu-west-1")
+    subject = Subject("airflow", "system:serviceaccount:airflow:worker", {}, ("*",), 0.0, "id")
+    (key,) = (key for key, dag_id in policies.dag_of_key.items() if dag_id == "orders_daily")
+    identity = bind(subject, Claimed(dag_run_key=key), policies.workloads, policies.dag_of_key)
+    scan = read_operation(b"DynamoDB_20120810.Scan", b'{"TableName": "orders"}')
+    shown = re.search(r"^AccessDeniedException \.\.\. (.*?); decision [0-9a-f]{16}$", readme, re.DOTALL | re.MULTILINE)
+    assert shown is not None
+    assert policies.decide(identity, scan).message == " ".join(shown[1].split())

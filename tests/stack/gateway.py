@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tests.stack.environments import python_of
-from tests.stack.process import Program, answers, free_port, running
+from tests.stack.process import Program, answers, free_port, running, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+_SAMPLE = re.compile(r"(\w+)(?:\{(.*)\})? (\S+)")
+_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """A running gateway."""
+    """A running gateway. While it writes, the last line of its audit may be half there: it is not counted."""
 
     url: str
     admin_url: str
@@ -27,7 +31,37 @@ class Gateway:
 
     def records(self) -> list[dict[str, Any]]:
         """Its audit records so far."""
-        return [json.loads(line) for line in self.audit.read_text().splitlines()] if self.audit.exists() else []
+        whole = self.audit.read_text().rpartition("\n")[0] if self.audit.exists() else ""
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def settled(self, decision_id: str = "", requests: int = 1) -> list[dict[str, Any]]:
+        """The decisions and outcomes, of one id or of all, once `requests` outcomes are written; a read's may come late."""
+
+        def of_requests() -> list[dict[str, Any]]:
+            return [record for record in self.records() if decision_id in ("", record.get("id")) and record["record"] != "event"]
+
+        wait_until(
+            lambda: sum(r["record"] == "outcome" for r in of_requests()) >= requests, 10, f"{requests} outcomes are audited"
+        )
+        return of_requests()
+
+    def record(self, **fields: str) -> dict[str, Any]:
+        """The last audit record with these members, once there is one."""
+
+        def fitting() -> list[dict[str, Any]]:
+            return [record for record in self.records() if fields.items() <= record.items()]
+
+        wait_until(lambda: bool(fitting()), 10, f"a record with {fields} is audited")
+        return fitting()[-1]
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of the samples of one metric that have these labels."""
+        total = 0.0
+        for line in self.metrics().splitlines():
+            found = _SAMPLE.fullmatch(line)
+            if found and found[1] == f"dynamodb_proxy_{name}" and labels.items() <= dict(_LABEL.findall(found[2] or "")).items():
+                total += float(found[3])
+        return total
 
     def metrics(self) -> str:
         """The text of /metrics."""

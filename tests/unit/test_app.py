@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import os
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from proxy.app import default_endpoint
+from proxy.app import tell_defect
+from proxy.aws.endpoints import default_endpoint
 from tests.fake_aws import RunningGateway, fake_aws, running_gateway, settings_in, token
 from tests.stack.process import wait_until
 
@@ -76,6 +78,34 @@ def test_the_main_job(gateway: RunningGateway, aws: FakeAws) -> None:
     gateway.until(lambda: metric(gateway.get("/metrics")[1], "dynamodb_proxy_ready") == 1, "readiness is a metric too")
     seen = text + gateway.errors.read_text() + gateway.out.read_text() + (gateway.folder / "audit.jsonl").read_text()
     assert not [secret for secret in SECRETS if secret in seen]
+
+
+def test_a_workload_of_an_unknown_issuer_is_told(tmp_path: Path, aws: FakeAws) -> None:
+    """A misspelt issuer would else show as tasks without a DAG only."""
+    settings = settings_in(tmp_path, aws.url)
+    (tmp_path / "policies" / "platform.yaml").write_text('workloads: {pool: {issuer: ipd, subject: "*", dags: ["*"]}}\n')
+    with running_gateway(tmp_path, settings) as gateway:
+        gateway.until_ready()
+        assert "platform.yaml:1: workload `pool` covers nobody here: the settings have no issuer `ipd`, only idp" in (
+            gateway.errors.read_text()
+        )
+
+
+async def test_a_task_beside_the_requests_does_not_end_unheard(caplog: pytest.LogCaptureFixture) -> None:
+    """A defect there is logged when it happens, not when the process ends; to be stopped is none."""
+
+    async def fail() -> None:
+        raise ValueError
+
+    async def wait() -> None:
+        await asyncio.Event().wait()
+
+    failing, waiting = asyncio.create_task(fail(), name="housekeeping"), asyncio.create_task(wait())
+    waiting.cancel()
+    await asyncio.wait([failing, waiting])
+    tell_defect(failing)
+    tell_defect(waiting)
+    assert [record.getMessage() for record in caplog.records] == ["a defect ended what sees to housekeeping; restart the gateway"]
 
 
 def test_it_stops_at_once_when_idle(gateway: RunningGateway) -> None:
@@ -324,5 +354,5 @@ def test_a_certificate_that_cannot_be_used(tmp_path: Path, workers: int) -> None
 
 def test_endpoints_by_region() -> None:
     """China has a domain of its own."""
-    assert default_endpoint("eu-west-1") == "https://dynamodb.eu-west-1.amazonaws.com"
-    assert default_endpoint("cn-north-1") == "https://dynamodb.cn-north-1.amazonaws.com.cn"
+    assert default_endpoint("eu-west-1", "dynamodb") == "https://dynamodb.eu-west-1.amazonaws.com"
+    assert default_endpoint("cn-north-1", "dynamodb") == "https://dynamodb.cn-north-1.amazonaws.com.cn"

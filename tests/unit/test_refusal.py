@@ -40,7 +40,6 @@ def test_only_what_may_pass_by_itself_is_retried(reason: Reason) -> None:
     is_retried = answer.status >= 500 or "Throttling" in answer.error
     passes_by_itself = {
         Reason.OVERLOADED,
-        Reason.DRAINING,
         Reason.KEYS_UNAVAILABLE,
         Reason.CREDENTIALS_UNAVAILABLE,
         Reason.CREDENTIALS_REFUSED,

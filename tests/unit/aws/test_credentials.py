@@ -302,3 +302,26 @@ async def test_close_answers_those_who_wait(sts: Sts, clock: Clock) -> None:
     assert all(isinstance(outcome, Refusal) and "stopping" in outcome.message for outcome in outcomes)
     with pytest.raises(Unavailable, match="stopping"):
         await cache.credentials_for(ONE)
+
+
+async def test_a_flood_of_new_principals_leaves_sts_to_the_others() -> None:
+    """Beyond a hundred first sessions at once a caller is told to back off, and nothing more is asked of STS."""
+    release = asyncio.Event()
+    asked: list[Principal] = []
+
+    async def assume(principal: Principal) -> Credentials:
+        asked.append(principal)
+        await release.wait()
+        return Credentials("ASIATEST", "secret", "session", time.time() + 900)
+
+    roles = RoleCredentials(assume)
+    principals = [Principal("arn:aws:iam::111122223333:role/r", f"dag-{n}", "eu-west-1", f"dag-{n}") for n in range(101)]
+    waiting = [asyncio.create_task(roles.credentials_for(principal)) for principal in principals[:100]]
+    while len(asked) < 100:
+        await asyncio.sleep(0)
+    with pytest.raises(Throttled):
+        await roles.credentials_for(principals[100])
+    release.set()
+    await asyncio.gather(*waiting)
+    assert len(asked) == 100
+    await roles.close()

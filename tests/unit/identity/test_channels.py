@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from urllib.parse import quote
 
 import pytest
 
 from proxy.identity.channels import claimed_in, token_in
+from proxy.identity.token import MAX_TOKEN_BYTES
 from proxy.model import Claimed
 from proxy.refusal import Malformed, Reason, Refusal, Unauthenticated
 
@@ -25,6 +27,13 @@ def refusal_of(headers: dict[bytes, bytes]) -> Refusal:
     with pytest.raises(Unauthenticated) as caught:
         token_in(headers)
     return caught.value
+
+
+def test_a_token_of_backslashes_is_refused_at_once() -> None:
+    """Looking for an escaped line break takes time in proportion to the token: 16 KiB once took a second of the event loop."""
+    started = time.process_time()
+    assert token_in({b"x-dag-token": b"\\" * MAX_TOKEN_BYTES}) == b"\\" * MAX_TOKEN_BYTES
+    assert time.process_time() - started < 0.1
 
 
 @pytest.mark.parametrize(

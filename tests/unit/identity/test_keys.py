@@ -153,11 +153,22 @@ async def test_unknown_key_ids_share_one_fetch_per_cooldown(ring: Ring) -> None:
         for _ in range(3):
             answers = await asyncio.gather(*(keys.key_for(f"k{i}", "RS256") for i in range(300)), return_exceptions=True)
             assert {one.reason for one in answers if isinstance(one, Unauthenticated)} == {Reason.UNKNOWN_KEY}
-        assert idp.fetches["/jwks"] == 1
+        assert idp.fetches["/jwks"] == 2
         idp.keys.append(ring.rsa_b.jwk())
         clock.now += COOLDOWN
         assert (await keys.key_for("rsa-b", "RS256")).kid == "rsa-b"
-        assert (idp.fetches["/jwks"], keys.generation) == (2, 2)
+        assert (idp.fetches["/jwks"], keys.generation) == (3, 2)
+
+
+async def test_a_rotation_right_after_the_last_one_is_seen_at_once(ring: Ring) -> None:
+    """Where the last fetch brought new keys, a token of the next key waits for no cool-down."""
+    async with Idp(ring.rsa_a.jwk()) as idp, keys_of(at(idp), Clock()) as keys:
+        await keys.warm()
+        idp.keys = [ring.rsa_b.jwk(), ring.rsa_a.jwk()]
+        assert (await keys.key_for("rsa-b", "RS256")).kid == "rsa-b"
+        idp.keys = [ring.ec_1.jwk(), ring.rsa_b.jwk()]
+        assert (await keys.key_for("ec-1", "ES256")).kid == "ec-1"
+        assert (idp.fetches["/jwks"], keys.generation) == (3, 3)
 
 
 async def test_an_unknown_key_during_an_outage_is_not_called_wrong(ring: Ring) -> None:
@@ -169,6 +180,8 @@ async def test_an_unknown_key_during_an_outage_is_not_called_wrong(ring: Ring) -
         clock.now += COOLDOWN
         with pytest.raises(Unauthenticated, match="publishes no key 'new'"):
             await keys.key_for("new", "RS256")
+        with pytest.raises(Unauthenticated, match="publishes no key with the token's unusual `kid` for"):
+            await keys.key_for("http://evil.test/", "RS256")  # a stranger's text is not shown
         clock.now += TTL
         with pytest.raises(Unavailable):
             await keys.key_for("new", "RS256")
@@ -225,6 +238,14 @@ async def test_a_caller_who_leaves_does_not_end_the_fetch(ring: Ring) -> None:
         assert idp.fetches["/jwks"] == 1
 
 
+async def test_a_failure_says_which_address() -> None:
+    """Who looks into the log need not guess whether the issuer's name or its document's address is wrong."""
+    async with http_client() as http:
+        keys = IssuerKeys(issuer_with(keys=KeySource("jwks_url", "http://127.0.0.1:1/jwks")), http, clock=Clock())
+        await keys.warm()
+        assert keys.failure.startswith("'http://127.0.0.1:1/jwks': ")
+
+
 async def test_a_dripping_answer_is_given_up(ring: Ring) -> None:
     """The time for a document is a total, not a pause between bytes."""
     async with Idp(ring.rsa_a.jwk()) as idp, http_client() as http:
@@ -232,7 +253,7 @@ async def test_a_dripping_answer_is_given_up(ring: Ring) -> None:
         keys = IssuerKeys(issuer_with(keys=at(idp)), http, clock=Clock(), patience=0.05)
         with pytest.raises(Unavailable):
             await keys.key_for("rsa-a", "RS256")
-        assert keys.failure == "no answer in time"
+        assert keys.failure.endswith(": no answer in time")
 
 
 async def test_a_password_in_an_address_is_not_repeated() -> None:

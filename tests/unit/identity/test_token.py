@@ -224,7 +224,7 @@ def test_the_type_is_compared_where_the_issuer_demands_one(ring: Ring) -> None:
         (ISSUER.upper(), "only in"),
         (ISSUER.replace("airflow", "Airflow"), "upper and lower case"),
         (ISSUER[:-1], "configured:"),
-        ("x" * 200 + "\n", "..."),
+        (ISSUER + "x" * 200 + "\n", "..."),
     ],
 )
 def test_the_issuer_is_compared_exactly(ring: Ring, said: str, says: str) -> None:
@@ -233,6 +233,13 @@ def test_the_issuer_is_compared_exactly(ring: Ring, said: str, says: str) -> Non
     assert refusal.reason is Reason.UNKNOWN_ISSUER
     assert says in refusal.message
     assert "\n" not in refusal.message
+
+
+def test_an_issuer_from_elsewhere_is_not_shown(ring: Ring) -> None:
+    """Whoever can reach the port could else write any address into answers and logs."""
+    refusal = refusal_of(ring.rsa_a.token(claims_with(iss="http://evil.test:4444/x")), ring.rsa_a)
+    assert "evil" not in refusal.message
+    assert "dynamodb-proxy doctor" in refusal.message
 
 
 def test_each_issuer_is_found_among_several(ring: Ring) -> None:

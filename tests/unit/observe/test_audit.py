@@ -163,6 +163,20 @@ async def test_the_decision_of_a_write_is_in_the_file_at_once(trial: Trial, buil
     assert write.decided
 
 
+async def test_a_write_that_is_only_observed_is_in_the_file_at_once(trial: Trial, build) -> None:
+    """It goes upstream like an allowed one, and its record says why it would have been refused."""
+    write = build(is_write=True, reason=Reason.OBSERVED, would_deny=Reason.NO_RULE, message="dag 'd' may not PutItem")
+    trial.log.decision(write)
+    (record,) = trial.records()
+    assert [record[name] for name in ("decision", "reason", "would_deny", "message")] == [
+        "allow",
+        "observed",
+        "no_rule",
+        "dag 'd' may not PutItem",
+    ]
+    assert write.decided
+
+
 async def test_reads_are_flushed_within_a_moment(trial: Trial, build) -> None:
     """A read's records reach the sink by themselves."""
     trial.log.decision(build())

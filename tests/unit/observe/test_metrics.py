@@ -107,6 +107,16 @@ def test_a_refusal_is_counted_by_dag_and_reason_and_never_waits_for_aws(build) -
     assert seen["upstream_seconds_count", "GetItem"] == 0
 
 
+def test_what_is_only_observed_is_no_refusal(build) -> None:
+    """A request that went through although the policy says no is counted by why it says so, and not as refused."""
+    metrics = Metrics("1.0")
+    metrics.record(build(reason=Reason.OBSERVED, would_deny=Reason.OUTSIDE_KEYS), POLICY)
+    seen = samples(metrics)
+    assert seen["observed_denials_total", "etl.orders", "outside_keys"] == 1
+    assert seen["requests_total", "etl.orders", "served", "GetItem", "200", "orders"] == 1
+    assert not [key for key in seen if key[0] == "refusals_total"]
+
+
 def test_what_a_request_does_not_have_is_none(build) -> None:
     """What the gate turns away has neither DAG nor table nor operation, and is no SDK call that we know of."""
     metrics = Metrics("1.0")

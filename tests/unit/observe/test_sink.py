@@ -9,11 +9,16 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from proxy.observe.sink import LineSink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parents[3]
 
@@ -73,27 +78,33 @@ def test_reopen_finds_a_moved_file_at_once(tmp_path: Path) -> None:
     sink.close()
 
 
-@pytest.fixture
-def file_limit():
-    """Sets the size at which the kernel cuts this process' writes short, as a full disk does."""
+@contextmanager
+def limited_files() -> Iterator[Callable[[int], None]]:
+    """Gives what sets the size at which the kernel cuts this process' writes short, as a full disk does.
+
+    Not a fixture: pytest reports a test before it ends its fixtures, and its own output may be a file.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, handler)
+    try:
+        yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
-def test_a_line_cut_short_is_taken_back(tmp_path: Path, file_limit) -> None:
+def test_a_line_cut_short_is_taken_back(tmp_path: Path) -> None:
     """A disk that fills within a line keeps the whole lines before it and no fragment; with room again the line follows."""
-    file = tmp_path / "audit.log"
-    sink = LineSink(str(file))
-    file_limit(15)
-    assert sink.append([b"12345678\n", b"abcdefgh\n", b"third\n"]) == 1
-    assert file.read_bytes() == b"12345678\n"
-    file_limit(1000)
-    assert sink.append([b"abcdefgh\n"]) == 1
-    assert file.read_bytes() == b"12345678\nabcdefgh\n"
-    sink.close()
+    with limited_files() as file_limit:
+        file = tmp_path / "audit.log"
+        sink = LineSink(str(file))
+        file_limit(15)
+        assert sink.append([b"12345678\n", b"abcdefgh\n", b"third\n"]) == 1
+        assert file.read_bytes() == b"12345678\n"
+        file_limit(1000)
+        assert sink.append([b"abcdefgh\n"]) == 1
+        assert file.read_bytes() == b"12345678\nabcdefgh\n"
+        sink.close()
 
 
 def test_a_reader_of_a_pipe_gets_whole_lines_and_a_stalled_one_holds_nobody(tmp_path: Path) -> None:
@@ -180,17 +191,18 @@ class OvertakenSink(LineSink):
         super()._take_back(fragment)
 
 
-def test_a_fragment_that_cannot_be_taken_back_ends_before_the_next_line(tmp_path: Path, file_limit) -> None:
+def test_a_fragment_that_cannot_be_taken_back_ends_before_the_next_line(tmp_path: Path) -> None:
     """Where another wrote after the fragment nothing of theirs is cut off, and our line begins on a line of its own."""
-    file = tmp_path / "audit.log"
-    sink = OvertakenSink(str(file))
-    file_limit(12)
-    assert sink.append([b"12345678\n", b"abcdefgh\n"]) == 1
-    assert file.read_bytes() == b"12345678\nabcneighbour\n"
-    assert sink.append([b"abcdefgh\n"]) == 1
-    assert sink.append([b"next\n"]) == 1
-    assert file.read_bytes() == b"12345678\nabcneighbour\n\nabcdefgh\nnext\n"
-    sink.close()
+    with limited_files() as file_limit:
+        file = tmp_path / "audit.log"
+        sink = OvertakenSink(str(file))
+        file_limit(12)
+        assert sink.append([b"12345678\n", b"abcdefgh\n"]) == 1
+        assert file.read_bytes() == b"12345678\nabcneighbour\n"
+        assert sink.append([b"abcdefgh\n"]) == 1
+        assert sink.append([b"next\n"]) == 1
+        assert file.read_bytes() == b"12345678\nabcneighbour\n\nabcdefgh\nnext\n"
+        sink.close()
 
 
 def test_errors_are_those_of_the_system() -> None:

@@ -214,8 +214,10 @@ def test_a_grant_beyond_the_boundary_is_an_error() -> None:
     text = "team: growth\ntables: {stolen: {name: orders}}\ndags: {growth_sync: {}}\n"
     grant = '  - {dag: growth_sync, allow: [{actions: [GetItem], tables: [stolen]}], until: "2026-11-30", reason: INC-1}\n'
     assert check_policies({"platform.yaml": f"{PLATFORM}grants:\n{grant}", "growth.yaml": text}).lines() == [
-        "platform.yaml:7: the rule grants `orders`, which is outside the boundary of team growth (platform.yaml:5); "
-        "have it widened there, or leave it out"
+        (
+            "platform.yaml:7: the rule grants `orders`, which is outside the boundary of team growth (platform.yaml:5); "
+            "have it widened there, or leave it out"
+        )
     ]
 
 

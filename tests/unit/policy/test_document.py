@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 
 CASES: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parents[2] / "cases" / "policy_mistakes.yaml").read_text())
 NAMES = {"a": "a.yaml", "b": "b.yaml", "platform": "platform.yaml", "platform_yml": "platform.yml"}
-AROUND = """\
-tables: {{orders: {{key: "pk (S)", indexes: {{by_status: "status (S)", by_count: "count (N)"}}}}, totals: {{}}, counters: {{key: "id (N)"}}}}
+INDEXES = '{{by_status: "status (S)", by_count: "count (N)"}}'
+AROUND = f"""\
+tables: {{{{orders: {{{{key: "pk (S)", indexes: {INDEXES}}}}}, totals: {{{{}}}}, counters: {{{{key: "id (N)"}}}}}}}}
 dags:
   d:
     role: arn:aws:iam::111122223333:role/r
-    {list}:
-      - {rule}
+    {{list}}:
+      - {{rule}}
 """
 
 
@@ -127,7 +128,7 @@ def test_workloads_speak_for_their_dags_and_those_of_their_teams() -> None:
             ("header", "user_agent"),
             "platform.yaml:8",
         ),
-        Workload("pods", "eks", "pod", ("*",), ("claim",), "platform.yaml:9"),
+        Workload("pods", "eks", "pod", ("*",), ("claim",), "platform.yaml:9", may_be_unmapped=False),
     )
 
 
@@ -154,7 +155,7 @@ WARNED = (
     (
         "deny",
         "{actions: [read], tables: [orders]}",
-        "`read` does not hold Scan, so this rule does not deny scanning; write [read, Scan] if it should",
+        "`read` does not hold Scan, so scanning passes this rule by; write [read, Scan] if it should not",
     ),
     (
         "allow",
@@ -169,12 +170,12 @@ WARNED = (
     (
         "allow",
         "{actions: [GetItem], tables: [orders], attributes: [status]}",
-        "requests name the key `pk` of table `orders`, so the rule allows none of them; add it",
+        "requests and their next pages name the key of table `orders`; add `pk` to `attributes`",
     ),
     (
         "allow",
-        "{actions: [Query], tables: [orders], indexes: [by_status], attributes: [pk]}",
-        "requests name the key `status` of table `orders`, so the rule allows none of them; add it",
+        "{actions: [Query], tables: [orders], indexes: [by_status, by_count], attributes: [x]}",
+        "requests and their next pages name the key of table `orders`; add `pk`, `status`, `count` to `attributes`",
     ),
     (
         "deny",
@@ -184,8 +185,10 @@ WARNED = (
     (
         "allow",
         "{actions: [DeleteItem], tables: [orders], attributes: [pk]}",
-        "DeleteItem takes every attribute away, so a rule with `attributes` does not cover it; "
-        "write it in a rule of its own, without `attributes`",
+        (
+            "DeleteItem takes every attribute away, so a rule with `attributes` does not cover it; "
+            "write it in a rule of its own, without `attributes`"
+        ),
     ),
 )
 
@@ -203,7 +206,7 @@ def test_what_is_probably_not_meant_is_warned_of(list_name: str, rule: str, warn
     [
         ("deny", "{actions: ['*'], tables: [orders], attributes: [pk]}"),
         ("deny", "{actions: [read, Scan], tables: [totals], attributes: [pk]}"),
-        ("allow", "{actions: [Scan], tables: [orders], attributes: [status]}"),
+        ("allow", "{actions: [Scan], tables: [orders], attributes: [status, pk]}"),
         ("allow", "{actions: [read], tables: [orders], keys: [{exact: ['a'], prefix: 'b'}, {exact: ['c']}]}"),
         ("deny", "{actions: [read, Scan], tables: [orders], keys: {prefix: '<run_id>#'}}"),
         ("allow", "{actions: [GetItem], tables: [counters], keys: {exact: ['-1.5e3', '<claim.shard>']}}"),
@@ -218,7 +221,10 @@ def test_what_is_meant_is_not_warned_of(list_name: str, rule: str) -> None:
 def test_a_key_may_be_of_several_attributes() -> None:
     """A global index may have up to four partition and four sort key attributes; a semicolon parts them."""
     text = """\
-tables: {t: {key: "pk (S); sk (N)", indexes: {a: "x (S), z (S); pk (B)", b: "x (N), z (N);", c: "a (S), b (S), c (S), d (S); e (S), f (S), g (S), h (S)"}}}
+tables:
+  t:
+    key: "pk (S); sk (N)"
+    indexes: {a: "x (S), z (S); pk (B)", b: "x (N), z (N);", c: "a (S), b (S), c (S), d (S); e (S), f (S), g (S), h (S)"}
 """
     mistakes = Mistakes()
     document = read_document({"a.yaml": text}, mistakes)
@@ -245,6 +251,11 @@ def test_moments_are_days_in_utc_or_have_a_zone(text: str, moment: float) -> Non
     mistakes = Mistakes()
     assert moment_of(Scalar(text, True, Place("a.yaml", 1)), "`until`", mistakes) == moment
     assert mistakes.lines() == []
+
+
+def test_empty_lists_of_the_platform_team_say_nothing() -> None:
+    """`deny: []` and its like are a place to write in, as an empty `deny` of a DAG is."""
+    loaded({"platform.yaml": "deny: []\nrequire: []\ngrants: []\n"})
 
 
 def test_placeholders_of_an_environment_are_filled_in_keys() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -84,6 +85,7 @@ def test_decision_table(row: dict[str, Any]) -> None:
     identity = identity_of(
         row["dag"], row.get("task", ""), verified=row.get("verified", False), run_id=row.get("run", ""), claims=row.get("claims")
     )
+    identity = replace(identity, workload=row.get("workload", "workers"))
     operation = operation_of(row["call"], *touches_of(row))
     now = row.get("now", 1.0)
     decision = policies.decide(identity, operation, now)
@@ -218,6 +220,20 @@ def test_a_long_dag_id_is_cut_in_the_message() -> None:
     """A name of any length that a request chose does not flood the log."""
     decision = snapshot({}).decide(identity_of("x" * 5000), operation_of("GetItem"), 1.0)
     assert len(decision.message) < 300
+
+
+def test_a_denial_is_cheap_however_long_the_names() -> None:
+    """The search for the nearest rule compares a bounded length: names of a caller's choice cannot hold the loop for seconds."""
+    names = [("abc" * 66)[: 150 + n] for n in range(36)]
+    tables = "".join(f'  {name}: {{key: "pk (S)"}}\n' for name in names)
+    allow = "".join(f"      - {{actions: [read], tables: [{name}]}}\n" for name in names)
+    text = f"tables:\n{tables}dags:\n  etl:\n    role: arn:aws:iam::111122223333:role/etl\n    allow:\n{allow}"
+    policies = read_policies({"a.yaml": text}, "", "eu-west-1", Mistakes())
+    assert policies is not None
+    began = time.process_time()
+    decision = policies.decide(identity_of("etl"), operation_of("Scan", Touch("Scan", TableReference("acb" * 66))))
+    assert decision.reason is Reason.NO_RULE
+    assert time.process_time() - began < 0.5
 
 
 def test_a_subject_cannot_break_the_line() -> None:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
@@ -232,6 +232,34 @@ def test_a_profile_that_does_no_harm(examine, tmp_path: Path, text: str) -> None
     assert examine(token_file=None, env=env)[0] == 0
 
 
+@pytest.mark.parametrize("where", ["AWS_PROFILE", "connection"])
+def test_the_profile_of_the_readme(examine, gateway: RunningGateway, tmp_path: Path, where: str) -> None:
+    """Endpoint and token of a profile with `services` and `dynamodb-proxy token`, named by the variable or by a connection."""
+    (tmp_path / "aws").write_text(
+        f"[profile ddb-proxy]\ncredential_process = dynamodb-proxy token --file {tmp_path}/token\nservices = ddb-proxy\n"
+        f"[services ddb-proxy]\ndynamodb =\n  endpoint_url = {gateway.url}\n"
+    )
+    connection = {"conn_type": "aws", "extra": {"profile_name": "ddb-proxy"}}
+    names = {"AWS_PROFILE": "ddb-proxy"} if where == "AWS_PROFILE" else {"AIRFLOW_CONN_AWS": json.dumps(connection)}
+    status, text = examine(endpoint=None, token_file=None, env=names | {"AWS_CONFIG_FILE": str(tmp_path / "aws")})
+    assert status == 0, text
+    assert f"({tmp_path}/aws [profile ddb-proxy])" in text
+    assert f"{tmp_path}/token ({tmp_path}/aws [profile ddb-proxy])" in text
+
+
+@pytest.mark.parametrize("process", ["other-process", "'", "dynamodb-proxy token"])
+def test_a_process_that_is_not_ours_is_not_run(examine, gateway: RunningGateway, tmp_path: Path, process: str) -> None:
+    """No token can be told of it; its endpoint can."""
+    (tmp_path / "aws").write_text(f"[default]\ncredential_process = {process}\nendpoint_url = {gateway.url}\n")
+    assert "no token found" in broken(examine(endpoint=None, token_file=None, env={"AWS_CONFIG_FILE": str(tmp_path / "aws")}))
+
+
+def test_the_token_of_a_credentials_file(examine, tmp_path: Path) -> None:
+    """A profile may hold the token itself."""
+    (tmp_path / "aws").write_text(f"[default]\naws_access_key_id = x\naws_session_token = {token()}\n")
+    assert examine(token_file=None, env={"AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "aws")})[0] == 0
+
+
 # ---------------------------------------------------------------------------------------------------- the token
 
 
@@ -388,14 +416,21 @@ class Stranger(BaseHTTPRequestHandler):
     date = "Thu, 01 Jan 2026 00:00:00 GMT"
     status = 404
     body = b"<html>"
+    mark = False
+    heard: ClassVar[list[tuple[str, Any]]] = []
 
     def do_POST(self) -> None:
         """Answer."""
+        self.heard.append((self.command, self.headers))
         self.send_response_only(self.status)
         self.send_header("date", self.date)
+        if self.mark:
+            self.send_header("x-ddb-proxy", "ok")
         self.send_header("content-length", str(len(self.body)))
         self.end_headers()
         self.wfile.write(self.body)
+
+    do_GET = do_POST  # noqa: N815 - the name that http.server looks for
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -420,12 +455,30 @@ def test_a_clock_that_is_off(examine, stranger: str) -> None:
     assert "fix: set the clock (NTP)" in found
 
 
-def test_somebody_else_listens(examine, stranger: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An answer that is not DynamoDB's."""
+def test_somebody_else_listens_and_hears_no_token(examine, stranger: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has not the gateway's mark (AWS itself, the admin plane) is named as a stranger and given nothing."""
     monkeypatch.setattr(Stranger, "date", "no date")
-    assert "answered 404, not in DynamoDB's words fix: is this the gateway's data port?" in broken(examine(endpoint=stranger))
-    monkeypatch.setattr(Stranger, "body", b"[]")
-    assert "not in DynamoDB's words" in broken(examine(endpoint=stranger))
+    Stranger.heard.clear()
+    found = broken(examine(endpoint=stranger))
+    assert "is not the gateway: it answered 404 to GET /healthz" in found
+    assert "fix: write the address of the gateway's data plane" in found
+    assert [(method, headers["authorization"]) for method, headers in Stranger.heard] == [("GET", None)]
+
+
+def test_the_admin_plane_is_not_the_data_plane(examine, gateway: RunningGateway) -> None:
+    """Its health looks alike but has no mark."""
+    assert "is not the gateway: it answered 200" in broken(examine(endpoint=f"http://{gateway.admin}"))
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b""])
+def test_an_answer_in_other_words(examine, stranger: str, monkeypatch: pytest.MonkeyPatch, body: bytes) -> None:
+    """Something between worker and gateway that answers for it is told apart from both."""
+    monkeypatch.setattr(Stranger, "date", "no date")
+    monkeypatch.setattr(Stranger, "mark", True)
+    monkeypatch.setattr(Stranger, "body", body)
+    assert "answered 404, not in DynamoDB's words fix: look at what stands before the gateway" in broken(
+        examine(endpoint=stranger)
+    )
 
 
 def test_clocks() -> None:
@@ -439,7 +492,7 @@ def test_clocks() -> None:
 
 def test_every_reason_has_its_link() -> None:
     """The closed list of reasons, exactly; each link is one of the chain."""
-    assert set(LINK_OF_REASON) == {reason.value for reason in Reason} - {Reason.ALLOWED.value}
+    assert set(LINK_OF_REASON) == {reason.value for reason in Reason} - {Reason.ALLOWED.value, Reason.OBSERVED.value}
     assert set(LINK_OF_REASON.values()) <= set(LINKS)
 
 
@@ -489,7 +542,8 @@ def test_the_worker_side_is_the_standard_library_alone(gateway: RunningGateway) 
         input=token(), capture_output=True, text=True, check=True, timeout=60,
         env={"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull},
     )  # fmt: skip
-    assert done.stderr == "0 ['proxy', 'proxy.__main__', 'proxy.worker', 'proxy.worker.chain', 'proxy.worker.doctor'] []\n"
+    parts = ["proxy.worker", "proxy.worker.chain", "proxy.worker.doctor", "proxy.worker.profile"]
+    assert done.stderr == f"0 {['proxy', 'proxy.__main__', *parts]} []\n"
     assert "table    ok" in done.stdout
 
 
