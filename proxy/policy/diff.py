@@ -8,7 +8,6 @@ alike are told together.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import groupby
 from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -81,12 +80,15 @@ def _changes(old: Policies, new: Policies, now: float) -> Iterator[Change]:
         alike = (content_of(old, dag_id), content_of(new, dag_id))
         if alike[0] != alike[1]:
             groups.setdefault(alike, []).append(pattern)
+    changes: dict[Change, list[str]] = {}  # without its DAGs -> the DAGs
     for patterns in groups.values():
-        found = _changes_of(patterns, old, new, now)
-        found.sort(key=lambda change: change._replace(actions=()))
-        for _, alike_changes in groupby(found, key=lambda change: change._replace(actions=())):
-            several = list(alike_changes)
-            yield several[0]._replace(actions=tuple(action for change in several for action in change.actions))
+        actions: dict[Change, list[str]] = {}  # without its actions -> the actions
+        for change in _changes_of(dag_of(patterns[0]), old, new, now):
+            actions.setdefault(change._replace(actions=()), []).extend(change.actions)
+        for change, several in actions.items():
+            changes.setdefault(change._replace(actions=tuple(several)), []).extend(patterns)
+    for change, patterns in changes.items():
+        yield change._replace(dags=tuple(patterns))
 
 
 def _patterns(old: Policies, new: Policies) -> list[str]:
@@ -104,10 +106,9 @@ def letting_of(policies: Policies) -> tuple[object, ...]:
     return policies.observes, policies.unmapped.until if policies.unmapped else None
 
 
-def _changes_of(patterns: list[str], old: Policies, new: Policies, now: float) -> list[Change]:
-    dag_id = dag_of(patterns[0])
+def _changes_of(dag_id: str, old: Policies, new: Policies, now: float) -> Iterator[Change]:
+    """What changes for one DAG, each action by itself."""
     before, after = old.rules_of(dag_id), new.rules_of(dag_id)
-    changes = []
     for action, table, index in _places(before, after):
         found: dict[tuple[str, str, str], list[Sample]] = {}
         samples = samples_for(before, after, action, table, index)
@@ -115,12 +116,10 @@ def _changes_of(patterns: list[str], old: Policies, new: Policies, now: float) -
             identity, operation = operation_for(sample, dag_id, action, table, index, (before, after))
             first, second = old.decide(identity, operation, now), new.decide(identity, operation, now)
             if state_of(first) != state_of(second):
-                ground = _ground(first if state_of(second) == DENY and second.reason is Reason.UNKNOWN_DAG else second)
-                found.setdefault((state_of(first), state_of(second), ground), []).append(sample)
+                key = (state_of(first), state_of(second), _ground(first, second))
+                found.setdefault(key, []).append(sample)
         for (was, comes, ground), changed in found.items():
-            when = _when(changed, samples)
-            changes.append(Change(old.environment, tuple(patterns), (action,), table, index, when, was, comes, ground))
-    return changes
+            yield Change(old.environment, (), (action,), table, index, _when(changed, samples), was, comes, ground)
 
 
 def state_of(decision: Decision) -> str:
@@ -128,10 +127,11 @@ def state_of(decision: Decision) -> str:
     return {Reason.ALLOWED: ALLOW, Reason.OBSERVED: OBSERVE}.get(decision.reason, DENY)
 
 
-def _ground(decision: Decision) -> str:
-    """The rule where one decided, else the reason."""
-    named = decision.reason in (Reason.NO_RULE, Reason.UNKNOWN_DAG)
-    return str(decision.reason) if named or not decision.rule else f"{decision.reason} {decision.rule}"
+def _ground(before: Decision, after: Decision) -> str:
+    """The rule that decides now; where there is none any more, the one that did."""
+    if after.reason in (Reason.NO_RULE, Reason.UNKNOWN_DAG):
+        return f"{after.reason}, was {before.rule}"
+    return f"{after.reason} {after.rule}".rstrip()
 
 
 def _when(changed: list[Sample], samples: list[Sample]) -> str:
