@@ -19,9 +19,12 @@ from proxy import __version__
 from proxy.inquiry import DECISION_ID, moment_of, operation_of_request, recall
 from proxy.policy.described import Description, Misdescribed, identity_in, request_of
 from proxy.policy.explain import explain
+from proxy.policy.store import PolicyError
 from proxy.refusal import Refusal, Unauthenticated, Unavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from proxy.admin_gate import AdminGate
     from proxy.inquiry import Inquiries
     from proxy.model import Operation
@@ -145,13 +148,13 @@ def _add_inquiries(admin: FastAPI, inquiries: Inquiries, gate: AdminGate | None)
             asked = Asked.model_validate_json(body)
         except ValidationError as error:
             return _problem(422, "; ".join(f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in error.errors()[:5]))
-        return await run_in_threadpool(_answer, inquiries, asked)
+        return await run_in_threadpool(_told, lambda: _answer(inquiries, asked))
 
     @admin.get("/explain/{decision_id}", summary="Why a recorded decision was made, and what it would be now")
     async def read_decision(decision_id: str, request: Request) -> JSONResponse:
         if (refusal := await _turned_away(request, gate)) is not None:
             return refusal
-        return await run_in_threadpool(_recalled, inquiries, decision_id)
+        return await run_in_threadpool(_told, lambda: _recalled(inquiries, decision_id))
 
 
 async def _turned_away(request: Request, gate: AdminGate | None) -> JSONResponse | None:
@@ -181,14 +184,25 @@ def _problem(status: int, message: str) -> JSONResponse:
     return JSONResponse({"message": message}, status)
 
 
+def _told(answer: Callable[[], JSONResponse]) -> JSONResponse:
+    """An answer, or why there is none."""
+    try:
+        return answer()
+    except Misdescribed as error:
+        return _problem(422, str(error))
+    except PolicyError:
+        return _problem(503, "the policies on disk cannot be used; the log says why")
+    except OSError:
+        log.exception("the audit cannot be read")
+        return _problem(503, "the audit cannot be read; the log says why")
+
+
 def _answer(inquiries: Inquiries, asked: Asked) -> JSONResponse:
     description, policies = asked.described(), inquiries.policies()
     try:
         identity = identity_in(description)
         operation = _operation(asked, description, policies)
         explanation = explain(policies, identity, operation, moment_of(asked.at))
-    except Misdescribed as error:
-        return _problem(422, str(error))
     except Refusal as refusal:  # the request itself cannot be read
         return JSONResponse({"verdict": "denied", "reason": str(refusal.reason), "message": refusal.message})
     return JSONResponse(explanation.document())
@@ -207,11 +221,7 @@ def _recalled(inquiries: Inquiries, decision_id: str) -> JSONResponse:
         return _problem(
             404, "the audit goes to standard output, so decisions cannot be looked up here; set `audit.path` to a file"
         )
-    try:
-        found = recall(inquiries.audit, decision_id, inquiries.policies())
-    except OSError:
-        log.exception("the audit cannot be read")
-        return _problem(503, "the audit cannot be read; the log says why")
+    found = recall(inquiries.audit, decision_id, inquiries.policies())
     if found is None:
         return _problem(404, "the audit has no such decision; it may stand in an older file, or another gateway's")
     return JSONResponse(found.document())

@@ -59,6 +59,7 @@ class AdminPlane(NamedTuple):
 
     listener: socket.socket
     inquiries: Inquiries | None
+    path: Path | None = None  # of a Unix socket
 
 
 def admin_planes(settings: Settings, policies: Callable[[], Policies], listener: socket.socket) -> list[AdminPlane]:
@@ -67,7 +68,8 @@ def admin_planes(settings: Settings, policies: Callable[[], Policies], listener:
     issuer = next((issuer for issuer in settings.issuers if issuer.name == settings.admin_issuer), None)
     planes = [AdminPlane(listener, Inquiries(policies, audit, Admitted(issuer, settings.admin_subjects)) if issuer else None)]
     if settings.admin_socket:
-        planes.append(AdminPlane(bind_unix(Path(settings.admin_socket)), Inquiries(policies, audit, None)))
+        path = Path(settings.admin_socket)
+        planes.append(AdminPlane(bind_unix(path), Inquiries(policies, audit, None), path))
     return planes
 
 
@@ -83,9 +85,8 @@ class AdminThread:
     def start(self) -> None:
         """Begin to serve."""
         for plane in self._planes:
-            name = plane.listener.getsockname()
-            where = f"unix {name}" if isinstance(name, str) else f"http {name[0]} port {name[1]}"
-            log.info("admin plane on %s%s", where, ", with /explain" if plane.inquiries else "")
+            host, port = _address(plane)
+            log.info("admin plane on http %s port %d%s", plane.path or host, port, ", with /explain" if plane.inquiries else "")
             plane.listener.listen(128)  # probes that come before FastAPI is imported wait instead of failing
         self._thread.start()
 
@@ -99,11 +100,11 @@ class AdminThread:
         from proxy.admin_gate import AdminGate
 
         gates = []
-        for listener, inquiries in self._planes:
+        for plane in self._planes:
+            inquiries = plane.inquiries
             gate = AdminGate(*inquiries.admitted) if inquiries and inquiries.admitted else None
             gates += [gate] if gate else []
-            name = listener.getsockname()
-            host, port = name[:2] if isinstance(name, tuple) else ("localhost", 0)
+            host, port = _address(plane)
             self._servers.append(uvicorn.Server(admin_server(self._state, host, port, inquiries, gate)))
         try:
             await asyncio.gather(*(s.serve([p.listener]) for s, p in zip(self._servers, self._planes, strict=True)))
@@ -115,7 +116,16 @@ class AdminThread:
         """Stop, within a few seconds."""
         for server in self._servers:
             server.should_exit = True
-        self._thread.join(3)
+        if self._servers:
+            self._thread.join(3)
         for plane in self._planes:
-            if isinstance(name := plane.listener.getsockname(), str):
-                Path(name).unlink(missing_ok=True)
+            if plane.path is not None:
+                plane.path.unlink(missing_ok=True)
+
+
+def _address(plane: AdminPlane) -> tuple[str, int]:
+    """Host and port; of a Unix socket what stands for them in a URL."""
+    if plane.path is not None:
+        return "localhost", 0
+    host, port = plane.listener.getsockname()[:2]
+    return host, port

@@ -5,6 +5,8 @@ and written anew. Where no comment may be written (a fork's token), the run's su
 `check`: a difference is for people to judge.
 """
 
+# ruff: noqa: S603 - no shell, and what comes from outside is never the first word
+
 from __future__ import annotations
 
 import json
@@ -24,8 +26,8 @@ _SECONDS = 30
 
 
 def proxy(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """One command of the gateway's, with what it printed."""
-    return subprocess.run([sys.executable, "-m", "proxy", *arguments], capture_output=True, text=True, check=False)
+    """One command of the gateway's, with what it printed. -P: a `proxy` folder of the pull request is not run in its place."""
+    return subprocess.run([sys.executable, "-P", "-m", "proxy", *arguments], capture_output=True, text=True, check=False)
 
 
 def base_policies(sha: str, folder: str, into: Path) -> bool:
