@@ -67,6 +67,8 @@ class ItemFacts:
     def _proven(self) -> dict[str, Pin]:
         mentions = self.mentions
         pins = {name: Pin((dict(value),)) for name, value in mentions.equalities.items()}
+        if "IndexName" not in self._member:  # the table's own partition key is tested with `=`; anything else DynamoDB refuses
+            return pins
         for name, (kind, values) in mentions.ranges.items():
             if kind == "begins_with" and not values[0].keys().isdisjoint(("S", "B")):
                 pins[name] = Pin((dict(values[0]),), is_prefix=True)

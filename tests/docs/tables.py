@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from proxy.__main__ import parser
 from proxy.observe.metrics import METRICS
+from proxy.policy.differences import DIFFERENCES
 from proxy.refusal import ANSWERS
 from proxy.settings import ISSUER_KEYS, REQUIRED, SETTINGS
 
@@ -73,12 +74,19 @@ def commands() -> str:
     return _table(("command", "what it does"), rows)
 
 
+def differences() -> str:
+    """Where a decision differs from IAM's."""
+    rows = ((row.topic, row.iam, row.here, row.why) for row in DIFFERENCES)
+    return _table(("about", "IAM", "here", "why"), rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "settings": settings,
     "issuers": issuers,
     "reasons": reasons,
     "metrics": metrics,
     "commands": commands,
+    "differences": differences,
 }
 
 

@@ -56,4 +56,4 @@ def test_the_first_denied_dag_is_denied_as_told(readme: str) -> None:
     scan = read_operation(b"DynamoDB_20120810.Scan", b'{"TableName": "orders"}')
     shown = re.search(r"^AccessDeniedException \.\.\. (.*?); decision [0-9a-f]{16}$", readme, re.DOTALL | re.MULTILINE)
     assert shown is not None
-    assert policies.decide(identity, scan).message == " ".join(shown[1].split())
+    assert policies.decide(identity, scan, 0.0).message == " ".join(shown[1].split())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ import pytest
 
 from proxy.aws.credentials import RoleCredentials
 from proxy.model import Credentials, Principal
-from proxy.refusal import Forbidden, Reason, Refusal, Unavailable
+from proxy.refusal import Forbidden, Reason, Refusal, Throttled, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -306,19 +307,20 @@ async def test_close_answers_those_who_wait(sts: Sts, clock: Clock) -> None:
 
 async def test_a_flood_of_new_principals_leaves_sts_to_the_others() -> None:
     """Beyond a hundred first sessions at once a caller is told to back off, and nothing more is asked of STS."""
-    release = asyncio.Event()
+    release, all_asked = asyncio.Event(), asyncio.Event()
     asked: list[Principal] = []
 
     async def assume(principal: Principal) -> Credentials:
         asked.append(principal)
+        if len(asked) == 100:
+            all_asked.set()
         await release.wait()
         return Credentials("ASIATEST", "secret", "session", time.time() + 900)
 
     roles = RoleCredentials(assume)
     principals = [Principal("arn:aws:iam::111122223333:role/r", f"dag-{n}", "eu-west-1", f"dag-{n}") for n in range(101)]
     waiting = [asyncio.create_task(roles.credentials_for(principal)) for principal in principals[:100]]
-    while len(asked) < 100:
-        await asyncio.sleep(0)
+    await all_asked.wait()
     with pytest.raises(Throttled):
         await roles.credentials_for(principals[100])
     release.set()

@@ -231,7 +231,7 @@ def test_a_denial_is_cheap_however_long_the_names() -> None:
     policies = read_policies({"a.yaml": text}, "", "eu-west-1", Mistakes())
     assert policies is not None
     began = time.process_time()
-    decision = policies.decide(identity_of("etl"), operation_of("Scan", Touch("Scan", TableReference("acb" * 66))))
+    decision = policies.decide(identity_of("etl"), operation_of("Scan", Touch("Scan", TableReference("acb" * 66))), 0.0)
     assert decision.reason is Reason.NO_RULE
     assert time.process_time() - began < 0.5
 
