@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from proxy.actions import ALL, GROUPS
+from proxy.actions import ALL, GROUPS, WITH_INDEX
 from proxy.policy.vocabulary import (
+    ATTRIBUTED,
     DAG_FIELDS,
     DEFAULTS_FIELDS,
     GRANT_FIELDS,
+    KEYED,
+    PER_REQUEST,
     PLATFORM_SECTIONS,
     REQUIRE_FIELDS,
     RULE_FIELDS,
@@ -30,6 +33,13 @@ if TYPE_CHECKING:
 
 Schema = dict[str, Any]
 
+# A `<` that begins no placeholder is text as any other.
+_TEXT = r"[^<\x00-\x1f]|<(?![^<>]*>)"
+_KEY_NAMES = "|".join(("env", "team", *PER_REQUEST, r"claim\.[\w.-]{1,64}"))
+_KEY_PREFIX = rf"^(?:{_TEXT}|<(?:{_KEY_NAMES})>(?={_TEXT}))+$"  # each placeholder is ended by a sign
+_KEY_EXACT = rf"^(?:{_TEXT}|<(?:{_KEY_NAMES})>(?={_TEXT}|$))+$"
+_FILLED = rf"^(?:{_TEXT}|<(?:env|team)>)+$"
+_ROLE = r"^(?:arn:aws[a-z-]*:iam::[0-9]{12}:role/|(?!arn:))[A-Za-z0-9_+=,.@/<>-]{1,600}$"
 _SAID = r"^[^\x00-\x1f]+$"  # a string that is not empty and has one line
 _GLOB = r"^!?[A-Za-z0-9_.*?-]{1,255}$"
 _TABLE_GLOB = r"^!?[A-Za-z0-9_.*?<>-]{1,300}$"  # with placeholders
@@ -52,7 +62,7 @@ def policy_schema() -> Schema:
         "definitions": {
             "team_file": _object(TEAM_SECTIONS, _TEAM),
             "platform_file": _object(PLATFORM_SECTIONS, _PLATFORM),
-            "varied": _VARIED,
+            "role": _varied(_ROLE, "a role's ARN, or its name in the environment's account"),
             "action": _one_of(sorted(ALL), "an action, by IAM's name"),
             "allow_action": {"anyOf": [_ref("action"), _one_of(sorted(GROUPS), "a group")]},
             "deny_action": {"anyOf": [_ref("action"), _one_of(sorted({*GROUPS, *STOPPING_GROUPS}), "a group")]},
@@ -96,6 +106,11 @@ def _words(description: str, pattern: str = _SAID) -> Schema:
     return _list({"type": "string", "pattern": pattern}, description)
 
 
+def _globs(description: str, pattern: str) -> Schema:
+    """Globs, not all of which take back."""
+    return _words(description, pattern) | {"contains": {"type": "string", "pattern": "^[^!]"}}
+
+
 def _named(value: Schema, pattern: str, description: str) -> Schema:
     return {
         "type": "object",
@@ -113,15 +128,17 @@ def _ref(name: str) -> Schema:
     return {"$ref": f"#/definitions/{name}"}
 
 
-_VARIED: Schema = {
-    "description": "one string, or one for every environment; <env> and <team> are filled in",
-    "anyOf": [{"type": "string", "pattern": _SAID}, _named({"type": "string", "pattern": _SAID}, ".+", "by environment")],
-}
+def _varied(pattern: str, description: str) -> Schema:
+    """One string, or one for every environment."""
+    text = {"type": "string", "pattern": pattern}
+    return {"anyOf": [text, _named(text, ".+", "by environment") | {"minProperties": 1}], "description": description}
+
+
 _KEY_LIMIT: Schema = {
     "type": "object",
     "properties": {
-        "prefix": _text("keys that begin so; <dag_id>, <task_id>, <run_id>, <claim.NAME> with a sign after each"),
-        "exact": _words("these keys"),
+        "prefix": _text("keys that begin so; <dag_id>, <task_id>, <run_id>, <claim.NAME> with a sign after each", _KEY_PREFIX),
+        "exact": _words("these keys", _KEY_EXACT),
     },
     "additionalProperties": False,
     "minProperties": 1,
@@ -131,10 +148,10 @@ _KEYS: Schema = {
     "anyOf": [_KEY_LIMIT, _list(_KEY_LIMIT, "several")],
 }
 _COMMON: dict[str, Schema] = {
-    "indexes": _words("secondary indexes, as the table declares them; a table does not grant its indexes", _GLOB),
+    "indexes": _globs("secondary indexes, as the table declares them; a table does not grant its indexes", _GLOB),
     "keys": _KEYS,
     "attributes": _words("top-level attributes"),
-    "tasks": _words("globs of task ids; !glob takes back", r"^!?[^\s/]{1,250}$"),
+    "tasks": _globs("globs of task ids; !glob takes back", r"^!?[^\s/]{1,250}$"),
     "environments": _words("environments in which it holds; all without it"),
 }
 _SHAPES: dict[str, Schema] = {
@@ -148,11 +165,23 @@ _SHAPES: dict[str, Schema] = {
 
 def _rule(action: str, description: str, *, is_platform: bool = False) -> Schema:
     known = {**_rule_fields(action, is_platform=is_platform), **_COMMON}
-    return {"description": description} | _object(RULE_FIELDS, known, ("actions", "tables"))
+    limits = [_if_limited("indexes", WITH_INDEX, must_have=True)]
+    if action == "allow_action":
+        limits += [_if_limited("keys", KEYED), _if_limited("attributes", ATTRIBUTED)]
+    return {"description": description} | _object(RULE_FIELDS, known, ("actions", "tables")) | {"allOf": limits}
+
+
+def _if_limited(field: str, actions: frozenset[str], *, must_have: bool = False) -> Schema:
+    """Where a rule has `field`, its actions are of those that can be limited so, or groups (`must_have`: with one of them)."""
+    words: Schema = {"items": {"enum": sorted({*actions, *GROUPS, *STOPPING_GROUPS})}}
+    if must_have:
+        groups = (name for name, group in {**GROUPS, **STOPPING_GROUPS}.items() if group & actions)
+        words["contains"] = {"enum": sorted({*actions, *groups})}
+    return {"if": {"required": [field]}, "then": {"properties": {"actions": words}}}
 
 
 def _rule_fields(action: str, *, is_platform: bool) -> dict[str, Schema]:
-    tables = _words("globs of real table names", _TABLE_GLOB) if is_platform else _words("tables of this file", _LOGICAL)
+    tables = _globs("globs of real table names", _TABLE_GLOB) if is_platform else _words("tables of this file", _LOGICAL)
     return {"actions": _list(_ref(action), "actions or groups; escalations by exact name only"), "tables": tables}
 
 
@@ -195,13 +224,13 @@ _TEST: dict[str, Schema] = {
 _ALLOW = _list(_ref("rule_allow"), "what the DAG may do", may_be_empty=True)
 _DENY = _list(_ref("rule_deny"), "what it may not, whatever allows it", may_be_empty=True)
 _DAG_FIELDS: dict[str, Schema] = {
-    "role": _ref("varied"),
+    "role": _ref("role"),
     "environments": _words("environments in which the DAG lives; all without it"),
     "allow": _ALLOW,
     "deny": _DENY,
 }
 _TABLE: dict[str, Schema] = {
-    "name": _ref("varied"),
+    "name": _varied(_FILLED, "the real table, where it differs; <env> and <team> are filled in"),
     "key": _text('partition key, then sort key: "pk (S), sk (N)"', _KEY),
     "indexes": _named(_text("the key of the index", _INDEX_KEY), ".+", "secondary indexes with their keys"),
 }
@@ -220,16 +249,16 @@ _ENVIRONMENT: dict[str, Schema] = {
     "mode": _one_of(("enforce", "observe"), "observe: decide and tell, and let pass"),
 }
 _TEAM_BOUNDARY: dict[str, Schema] = {
-    "dags": _words("globs of the team's DAGs", r"^!?[^\s/]{1,250}$"),
-    "tables": _words("globs of real tables that the team can grant", _TABLE_GLOB),
-    "role": _ref("varied"),
+    "dags": _globs("globs of the team's DAGs", r"^!?[^\s/]{1,250}$"),
+    "tables": _globs("globs of real tables that the team can grant", _TABLE_GLOB),
+    "role": _ref("role"),
     "contact": _text("whom to ask"),
 }
 _WORKLOAD: dict[str, Schema] = {
     "issuer": _text("name of an issuer in the settings"),
     "subject": _text("the token's sub, or a glob of it", r"^[^!].*$"),
     "teams": _words("teams for whose DAGs it may speak"),
-    "dags": _words("globs of DAGs for which it may speak", r"^!?[^\s/]{1,250}$"),
+    "dags": _globs("globs of DAGs for which it may speak", r"^!?[^\s/]{1,250}$"),
     "dag_from": _list({"enum": list(SOURCES)}, "where the DAG id may come from, in order"),
     "unknown_dag": _one_of(("deny",), "what becomes of a request without a DAG"),
 }
@@ -240,7 +269,7 @@ _GRANT: dict[str, Schema] = {
     "reason": _text("why"),
 }
 _UNMAPPED: dict[str, Schema] = {
-    "role": _ref("varied"),
+    "role": _ref("role"),
     "mode": _one_of(("observe",), "let pass, and tell"),
     "until": _text("when it ends", _MOMENT),
 }

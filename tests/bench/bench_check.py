@@ -62,7 +62,7 @@ def main() -> None:
     rules = _TEAMS * _DAGS * _RULES
     check, linted, compared = (statistics.median(times) for times in (checks, lints, diffs))
     print(
-        f"{rules} rules, 2 environments: check {check:.3f} s and lint {linted:.3f} s (goal {GOAL} s together), diff {compared:.3f} s"
+        f"{rules} rules, 2 environments: check {check:.3f} s, lint {linted:.3f} s (goal {GOAL} s together), diff {compared:.3f} s"
     )
 
 
