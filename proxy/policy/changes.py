@@ -71,9 +71,6 @@ def _stopping(rules: DagRules, considered: Sequence[Considered], table: str) -> 
 def _allowing(rules: DagRules, asked: Asked, environment: str) -> Iterator[Change]:
     touch = asked.touch
     file = rules.place.rpartition(":")[0]
-    if not rules.is_active:
-        there = flow_list((*rules.environments, environment))
-        yield Change(rules.place, f"environments: {there}", f"the DAG is not for {environment}")
     table = touch.table.name
     if table and table not in rules.names:
         name = table if LOGICAL_NAME.fullmatch(table) else "NAME"
@@ -110,15 +107,16 @@ def _limits(rules: DagRules, asked: Asked) -> Iterator[_Limits]:
     if facts is None or touch.action not in ITEM | PARTIQL:
         return
     near = [found for found in rules.allow if found.tables.match(touch.table.name) and (found.keys or found.attributes)]
-    for found in near if not _is_unknown(asked) else ():
-        keys = found.keys.patterns if found.keys else ()
-        yield keys, found.attributes
-        if found.attributes is not None:
-            yield keys, found.attributes | facts.named
-        if keys:
-            yield keys, None
-            yield (*keys, *_proven(asked)), found.attributes
-        yield _proven(asked), None
+    if not near or _is_unknown(asked):
+        return
+    wanted = [found.keys.patterns for found in near if found.keys] + [_proven(asked)]
+    for found in near:
+        for keys in (found.keys.patterns if found.keys else (), _proven(asked)):
+            yield keys, found.attributes
+            if found.attributes is not None:
+                yield keys, found.attributes | facts.named
+    for keys in wanted:
+        yield keys, None
 
 
 def _is_unknown(asked: Asked) -> bool:
@@ -176,9 +174,13 @@ def changes_for_dag(policies: Policies, rules: DagRules | None, identity: Identi
         allow = rule(actions, sorted(names.get(table, table) for table in tables)) if tables else ""
         line = f"{scalar(dag_id)}: {{allow: [{allow}]}}"
         yield Change(f"{home.file}, under `dags`", line, f"{home.owner}; with role: where neither defaults nor team has one")
-    elif rules.boundary is not None and not rules.boundary.dags.match(dag_id):
+        return
+    if rules.boundary is not None and not rules.boundary.dags.match(dag_id):
         where = f"{rules.boundary.place}, into `dags` of the team"
         yield Change(where, quoted(dag_id), rules.boundary.owner)
+    if not rules.is_active:
+        there = flow_list((*rules.environments, policies.environment))
+        yield Change(rules.place, f"environments: {there}", f"the DAG is not for {policies.environment}")
 
 
 def _name(rules: DagRules, table: str) -> str:

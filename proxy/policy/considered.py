@@ -120,8 +120,6 @@ def _elsewhere(rule: Rule, asked: Asked, environment: str) -> str:
 
 
 def _other_index(asked: Asked) -> str:
-    if not asked.touch.table.name:
-        return f"{asked.touch.action} of no table is given by rules without a table only"
     if asked.touch.index:
         return f"has not index {shown(asked.touch.index)}; a table does not grant its indexes"
     return "is about indexes, not about the table itself"

@@ -168,8 +168,10 @@ dags:
   "growth_?x": {allow: [{actions: [read], tables: [state]}]}
 """
     assert told(growth, PLATFORM + workloads) == [
-        "growth.yaml:5: warning: no workload may speak for DAG `growth_?x`, so it is refused always; "
-        "see workloads: in platform.yaml"
+        (
+            "growth.yaml:5: warning: no workload may speak for DAG `growth_?x`, so it is refused always; "
+            "see workloads: in platform.yaml"
+        )
     ]
 
 
