@@ -88,6 +88,8 @@ def _deny(rule: Rule, asked: Asked, environment: str) -> tuple[bool | None, str]
     touch = asked.touch
     if not rule.may_deny(touch.action, touch.table.name, touch.index):
         return False, _elsewhere(rule, asked, environment) or _not_denied(rule, asked)
+    if not _is_for_task(rule, asked):
+        return False, f"is for other tasks than {shown(asked.identity.task_id)}"
     try:
         if rule.denies(asked):
             return True, _why_denied(rule)
@@ -100,11 +102,18 @@ def _require(requirement: Requirement, asked: Asked, environment: str) -> tuple[
     rule, touch = requirement.rule, asked.touch
     if not rule.may_deny(touch.action, touch.table.name, touch.index):
         return False, _elsewhere(rule, asked, environment) or _not_denied(rule, asked)
+    if not _is_for_task(rule, asked):
+        return False, f"is for other tasks than {shown(asked.identity.task_id)}"
     try:
         lacking, how = requirement.lacks(asked)
     except Unreadable as error:
         return None, error.message
     return bool(lacking), f"requires {lacking}; {how}" if lacking else "the request has the shape that it asks for"
+
+
+def _is_for_task(rule: Rule, asked: Asked) -> bool:
+    """As a deny rule: one for some tasks is for an unknown one too."""
+    return not asked.identity.task_id or rule.grants_task(asked.identity.task_id)
 
 
 def _elsewhere(rule: Rule, asked: Asked, environment: str) -> str:

@@ -435,3 +435,17 @@ def test_several_prefixes_are_a_list() -> None:
     assert changes(found)[1] == (
         '    - {actions: [PutItem], tables: [events], keys: [{exact: ["one"]}, {prefix: "<dag_id>#"}, {prefix: "all#"}]}'
     )
+
+
+def test_stopping_rules_for_other_tasks_are_told() -> None:
+    """A deny rule and a requirement for some tasks say nothing of others."""
+    growth = GROWTH.replace(
+        "{actions: [Query], tables: [events], keys: {exact", "{actions: [Scan], tables: [events], tasks: [load], keys: {exact"
+    )
+    platform = PLATFORM.replace("max_limit: 10", "max_limit: 10, tasks: [load]")
+    found = asked(policies(platform, growth.replace(', keys: {exact: ["growth_sync#no"]}', "")), operation="Scan", task="other")
+    assert found.verdict == "allowed"
+    assert [answer for answer in answers(found) if answer[0] in ("15", "17")][:2] == [
+        ("17", False, "is for other tasks than 'other'"),
+        ("15", False, "is for other tasks than 'other'"),
+    ]
