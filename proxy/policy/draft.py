@@ -71,7 +71,7 @@ class Draft:
                 dag.notes += [
                     f"{', '.join(sorted(actions))} need no table, and a rule must name one" for actions in dag.rights.values()
                 ]
-                lines += [f"# {name}: {line}" for note in dict.fromkeys(dag.notes) for line in _wrapped(note)]
+                lines += [f"# {line}" for note in dict.fromkeys(dag.notes) for line in _wrapped(f"{name}: {note}")]
         if not dags:
             lines.append("# Nothing was found that a rule could be made of.")
         lines += _tables(dags, self.keys)
