@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import os
 import sys
 import time
 from itertools import chain
@@ -211,8 +212,6 @@ def _settings(options: argparse.Namespace) -> Settings | None:
         if options.token:
             raise CannotTry("a token is judged by the gateway's issuers; name its settings with --config")
         return None
-    import os
-
     try:
         return load_settings(options.config, os.environ)
     except SettingsError as error:
