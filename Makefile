@@ -110,6 +110,12 @@ unit: $(call ready,dev) ## unit tests and attacks, with the floors of coverage
 attacks: $(call ready,dev) ## attacks on a real gateway, by category (CORPUS=FILE for other ones of the format)
 	$(PYTEST) tests/attacks $(if $(CORPUS),--corpus $(CORPUS))
 
+FUZZ_SECONDS ?= 600
+.PHONY: fuzz
+fuzz: $(call ready,dev) ## damaged bytes for every reader, for FUZZ_SECONDS, and the slowest 64 KiB of each (SALT=... for others)
+	$(DEV) -m tests.fuzz $(FUZZ_SECONDS) $(SALT)
+	$(DEV) -m tests.bench.bench_worst
+
 .PHONY: clients
 clients: environments ## what needs the newest boto3: our tables against its model, the gateway between it and real engines
 	.venv/clients/bin/python -m pytest tests/clients tests/engines --durations=10

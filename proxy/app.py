@@ -90,7 +90,7 @@ class Gateway:
         self.settings = settings
         self.current = load_policies(settings.policies, settings.environment, settings.aws_region)
         self.metrics = Metrics(__version__, settings.workers)
-        self.metrics.policy_loaded(self.current.digest, settings.environment)
+        self._tell_policies()
         self.audit = AuditLog(LineSink(settings.audit_path), self.metrics)
         self.tokens = TokenVerifier(settings.issuers, on_fetch=self.metrics.keys_fetched)
         self.sts = StsClient(
@@ -127,6 +127,10 @@ class Gateway:
             self.upstreams.pool_of(principal.region, "dynamodb")  # reads the trusted authorities: not within a request
         self.edge_state: MutableMapping[str, Any] = {}
         self._background: list[asyncio.Task[Any]] = []
+
+    def _tell_policies(self) -> None:
+        self.metrics.policy_loaded(self.current.digest, self.settings.environment)
+        self.metrics.expect(rules.pattern for rules in self.current.dag_rules())
 
     async def _assume(self, principal: Principal) -> Credentials:
         try:
@@ -181,7 +185,7 @@ class Gateway:
                 log.error("the policies on disk cannot be used, so the last good ones stay:\n  %s", "\n  ".join(found.lines))
             elif found is not None:
                 self.current = found
-                self.metrics.policy_loaded(found.digest, self.settings.environment)
+                self._tell_policies()
                 self.audit.event("policy", policy_digest=found.digest, environment=self.settings.environment)
                 log.info("policies %s are in force", found.digest[:12])
                 self._warn_of_unknown_issuers()

@@ -42,13 +42,10 @@ def serve_data_plane(plane: DataPlane, listener: socket.socket) -> int:
 def supervise(plane: DataPlane, listener: socket.socket) -> int:
     """Run `plane.workers` processes until a signal; returns 0 after a drain, 3 when a worker could not start its app."""
     workers = Workers(plane, listener)
-    former = {number: signal.signal(number, workers.stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    former[signal.SIGHUP] = signal.signal(signal.SIGHUP, workers.pass_on)
-    try:
-        return workers.run()
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
+    for number in (signal.SIGTERM, signal.SIGINT):  # for good: what comes while the process ends changes nothing
+        signal.signal(number, workers.stop)
+    signal.signal(signal.SIGHUP, workers.pass_on)
+    return workers.run()
 
 
 class Workers:

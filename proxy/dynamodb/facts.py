@@ -76,9 +76,17 @@ class ItemFacts:
 
     @property
     def named(self) -> frozenset[str]:
-        """Key, item, start key, and whatever is projected, tested, copied or changed."""
+        """Key, item, start key, and whatever is projected, tested, copied or changed.
+
+        The keys of one table in a batch speak of the same attributes: a set for each of them would cost a long projection
+        a hundred times.
+        """
         if self._named is None:
-            self._named = self.mentions.attributes.union(self._given or (), self._member.get("ExclusiveStartKey", ()))
+            beside = self._beside.named if self._beside else frozenset[str]()
+            if self._given is not None and beside and self._given.keys() <= beside:
+                self._named = beside
+            else:
+                self._named = self.mentions.attributes.union(self._given or (), self._member.get("ExclusiveStartKey", ()))
         return self._named
 
     @property

@@ -1,7 +1,7 @@
 """PartiQL by DynamoDB's own dialect: one statement, one table, what it proves about keys and how it touches attributes.
 
 An equality is proven only where the top-level conjunction of WHERE has it; below OR and NOT nothing is. What the dialect does
-not have (comments, `;`, aliases, joins, sub-selects, other functions, `FROM ... SET`) is `Unreadable`, also where DynamoDB is
+not have (comments, aliases, joins, sub-selects, other functions, `FROM ... SET`) is `Unreadable`, also where DynamoDB is
 known to take it. Grammar: developer guide, "PartiQL for DynamoDB"; its corners are held against DynamoDB Local.
 """
 

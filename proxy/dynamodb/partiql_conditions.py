@@ -84,7 +84,8 @@ class ConditionReader:
 
     def is_at(self, *texts: str) -> bool:
         """True at one of these keywords or signs; what stands in quotes is neither."""
-        return self.here.text in texts and self.here.kind in (Kind.SIGN, Kind.KEYWORD)
+        kind, text, _, _ = self.tokens[self.at]
+        return text in texts and (kind is Kind.SIGN or kind is Kind.KEYWORD)
 
     def has_taken(self, *texts: str) -> bool:
         """Go past one of these keywords or signs if it is here."""
@@ -116,14 +117,15 @@ class ConditionReader:
     def path(self) -> Path:
         """`name`, then `.name`, `[index]` and `['name']`."""
         path: list[str | int] = [self._step()]
-        while True:
+        while self.tokens[self.at].kind is Kind.SIGN:
             if self.has_taken("."):
                 path.append(self._step())
             elif self.has_taken("["):
                 path.append(self._subscript())
                 self.expect("]")
             else:
-                return tuple(path)
+                break
+        return tuple(path)
 
     def _step(self) -> str:
         return self.take(Kind.NAME) or refuse("has an empty name")
@@ -143,11 +145,18 @@ class ConditionReader:
 
     def function(self) -> str:
         """The name of the function that is called here, in upper case; "" where none is."""
-        is_call = self.here.kind is Kind.NAME and not self.here.is_quoted and self.tokens[self.at + 1].text == "("
-        return self.here.text.upper() if is_call and self.tokens[self.at + 1].kind is Kind.SIGN else ""
+        here = self.tokens[self.at]
+        if here.kind is not Kind.NAME or here.is_quoted:
+            return ""
+        after = self.tokens[self.at + 1]
+        return here.text.upper() if after.text == "(" and after.kind is Kind.SIGN else ""
 
     def operand(self) -> Given | Path | None:
         """A value, a path, or something that proves nothing: None."""
+        here = self.tokens[self.at]
+        if here.kind is Kind.STRING:
+            self.at += 1
+            return Literal("S", here.text)
         if self.is_at("("):
             self.open("(")
             found = self.operand()
@@ -161,7 +170,7 @@ class ConditionReader:
             self.operand()
             self.close(")")
             return None
-        return self.read_path() if self.here.kind is Kind.NAME else self.value()
+        return self.read_path() if here.kind is Kind.NAME else self.value()
 
     def value(self) -> Given | None:
         """A literal or a `?`; None for documents, sets, booleans and null."""
@@ -218,11 +227,14 @@ class ConditionReader:
         return {}
 
     def _conjunction(self) -> Equalities:
-        proven = self._negation()
+        first = self._negation()
+        if not self.is_at("AND"):
+            return first
+        proven = {name: list(given) for name, given in first.items()}
         while self.has_taken("AND"):
             for name, given in self._negation().items():
-                proven[name] = (*proven.get(name, ()), *given)
-        return proven
+                proven.setdefault(name, []).extend(given)
+        return {name: tuple(given) for name, given in proven.items()}
 
     def _negation(self) -> Equalities:
         if not self.is_at("NOT"):
@@ -295,7 +307,7 @@ class ConditionReader:
 
 def _proven(attribute: Given | Path | None, operands: list[Given | Path | None]) -> Equalities:
     """What `attribute IN operands` proves: nothing unless it is one whole attribute and each operand is given."""
-    given = tuple(operand for operand in operands if isinstance(operand, Literal | Parameter))
-    if isinstance(attribute, tuple) and len(attribute) == 1 and len(given) == len(operands):
-        return {str(attribute[0]): given}
-    return {}
+    if not isinstance(attribute, tuple) or len(attribute) != 1:
+        return {}
+    given = tuple([operand for operand in operands if isinstance(operand, (Literal, Parameter))])
+    return {str(attribute[0]): given} if len(given) == len(operands) else {}

@@ -1,8 +1,8 @@
 """PartiQL: from judged statements to touches, one for each statement, with what each proves.
 
-A statement is forwarded as it was received. It was read by a closed grammar over closed tokens (no comments, no `;`, ASCII
-white space), so nothing in it can be read in two ways; printing it anew would put the printer's mistakes between what was
-judged and what is done, and change the text to which a NextToken is bound.
+A statement is forwarded as it was received. It was read by a closed grammar over closed tokens (no comments, nothing after
+`;`, ASCII white space), so nothing in it can be read in two ways; printing it anew would put the printer's mistakes between
+what was judged and what is done, and change the text to which a NextToken is bound.
 """
 
 from __future__ import annotations
@@ -25,17 +25,21 @@ if TYPE_CHECKING:
 class StatementFacts:
     """`model.Facts` of one statement. `member` is the judged object that carries it, `request` the whole body."""
 
-    __slots__ = ("_member", "_request", "_statement")
+    __slots__ = ("_member", "_named", "_pins", "_request", "_statement")
 
     def __init__(self, statement: Statement, member: dict[str, Any], request: dict[str, Any]) -> None:
         self._statement = statement
         self._member = member
         self._request = request
+        self._pins: Mapping[str, Pin] | None = None
+        self._named: frozenset[str] | None = None
 
     @property
     def pins(self) -> Mapping[str, Pin]:
         """Equalities of WHERE's top-level conjunction, or the attributes of an inserted item."""
-        return {name: Pin(tuple(map(self._value, given))) for name, given in self._statement.equalities.items()}
+        if self._pins is None:
+            self._pins = {name: Pin(tuple(map(self._value, given))) for name, given in self._statement.equalities.items()}
+        return self._pins
 
     def _value(self, given: Given) -> dict[str, Any]:
         if isinstance(given, Literal):
@@ -46,7 +50,9 @@ class StatementFacts:
     @property
     def named(self) -> frozenset[str]:
         """Every attribute that the statement speaks of."""
-        return self._statement.attributes
+        if self._named is None:
+            self._named = self._statement.attributes
+        return self._named
 
     @property
     def whole(self) -> str:

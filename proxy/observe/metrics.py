@@ -9,16 +9,16 @@ files below `PROMETHEUS_MULTIPROC_DIR`, so it is imported late: call `fleet.shar
 from __future__ import annotations
 
 import os
-from itertools import product
+from itertools import islice, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
 from proxy.model import Ending
 from proxy.observe.fleet import CONTENT_TYPE, METRICS_DIRECTORY, render_shared
-from proxy.refusal import Reason
+from proxy.refusal import ANSWERS, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from proxy.model import Exchange, Operation
 
@@ -28,6 +28,8 @@ OTHER: Final = "other"  # label of what the policy does not name
 _SERIES_BYTES: Final = 700_000  # label series of one scrape; with histograms and headings `/metrics` stays below 1 MB
 _OBSERVED: Final = Reason.OBSERVED
 _ALLOWED: Final = Reason.ALLOWED  # here, for looking up a member of an enum is slow (Python 3.11)
+UNKNOWN_OPERATION: Final = "unknown"  # as `operation_name` calls it
+_EXPECTED_DAGS: Final = 200  # those beyond are shown from their first request on
 _BROKEN: Final = Ending.BROKEN
 _BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -238,6 +240,12 @@ class Metrics:
     def policy_reload_failed(self, failed: bool) -> None:
         """Say whether the files on disk could not be loaded, so that the last good policy holds."""
         self._child("policy_reload_failed").set(failed)
+
+    def expect(self, dags: Iterable[str]) -> None:
+        """Show from the start, at zero, what a caller could otherwise bring forth by asking for operations that nobody knows."""
+        for dag in islice(dags, _EXPECTED_DAGS):
+            self._open_row(dag, NONE, UNKNOWN_OPERATION, Ending.REFUSED.value, ANSWERS[Reason.UNKNOWN_OPERATION].status)
+            self._bounded("refusals_total", dag, Reason.UNKNOWN_OPERATION.value)
 
     def set_ready(self, ready: bool) -> None:
         """Say whether this process can serve."""

@@ -30,7 +30,9 @@ ATTRIBUTED = ITEM | PARTIQL  # what a request can prove to stay within some attr
 # What can be done without a table's name; who has the exact action has it.
 WITHOUT_TABLE = ACCOUNT | OPTIONAL_TABLE
 # Without any item or key in it, whatever the request: a deny of keys or attributes does not reach it.
-METADATA = DESCRIBE | ACCOUNT | OTHER_RESOURCES | OPTIONAL_TABLE | {"DescribeStream", "GetShardIterator"}
+METADATA = (
+    DESCRIBE | ACCOUNT | OTHER_RESOURCES | OPTIONAL_TABLE | {"DescribeStream", "GetShardIterator", "TagResource", "UntagResource"}
+)
 # Without any attribute of an item that comes out or goes in: a deny of attributes does not reach it.
 WITHOUT_ATTRIBUTES = METADATA | {
     "CreateTable",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.stack.account import Account, administrator, create_table
+from tests.stack.account import Account, administrator, create_table, policy
 from tests.stack.environments import python_of
 from tests.stack.gateway import gateway as start
 
@@ -36,6 +36,9 @@ contact: "#readings"
 tables:
   readings: {key: "pk (S), sk (S)"}
   sums: {key: "pk (S)"}
+  stock: {key: "pk (S), sk (S)", indexes: {by_kind: "kind (S)"}}
+  imported: {key: "pk (S), sk (S)"}
+  tmp_stock: {key: "pk (S), sk (S)"} # where S3ToDynamoDBOperator puts what goes into an existing table
 dags:
   ingest:
     role: arn:aws:iam::000000000000:role/ddb-ingest
@@ -45,6 +48,15 @@ dags:
     role: arn:aws:iam::000000000000:role/ddb-snoop
     allow:
       - {actions: [read], tables: [sums]}
+  transfer:
+    role: arn:aws:iam::000000000000:role/ddb-transfer
+    allow:
+      - {actions: [GetItem, Query, write], tables: [stock]}
+      - {actions: [Query], tables: [stock], indexes: [by_kind]}
+      - {actions: [Scan], tables: [stock]}
+      - {actions: [DescribeTable, ExportTableToPointInTime, DescribeExport], tables: [stock]}
+      - {actions: [ImportTable, DescribeImport], tables: [imported]}
+      - {actions: [ImportTable, DescribeImport, Scan, DeleteTable], tables: [tmp_stock]}
 """,
 }
 
@@ -58,7 +70,22 @@ def account(ministack: Ministack) -> Account:
     create_table(dynamodb, "sums", "pk:S")
     made.create_role("ddb-ingest", "readings", "sums")
     made.create_role("ddb-snoop", "sums")
+    furnish_transfers(made)
     return made
+
+
+def furnish_transfers(account: Account) -> None:
+    """What the transfers read and write: a table with backups, buckets, a file to import, and a role for all of it."""
+    dynamodb, s3, iam = (administrator(account.engine, service) for service in ("dynamodb", "s3", "iam"))
+    create_table(dynamodb, "stock", "pk:S", "sk:S", by_kind=("kind:S",))
+    dynamodb.update_continuous_backups(TableName="stock", PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True})
+    for bucket in ("exports", "imports"):
+        s3.create_bucket(Bucket=bucket)
+    lines = [json.dumps({"Item": {"pk": {"S": "import"}, "sk": {"S": str(n)}}}) for n in range(3)]
+    s3.put_object(Bucket="imports", Key="stock/part-1.json", Body="\n".join(lines).encode())
+    account.create_role("ddb-transfer", "stock", "imported", "tmp_stock")
+    every = policy({"Effect": "Allow", "Action": ["dynamodb:*", "s3:*"], "Resource": "*"})
+    iam.put_role_policy(RoleName="ddb-transfer", PolicyName="all", PolicyDocument=every)
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +158,24 @@ def test_hook_batch_and_sensor_run_unchanged(
         assert (record["evidence"], record["source"], record["workload"]) == ("claimed", "user_agent", "pool")
         assert (record["decision"], record["role_arn"]) == ("allow", "arn:aws:iam::000000000000:role/ddb-ingest")
     assert token not in run.output
+
+
+def test_every_call_of_hook_sensor_and_transfers_is_served(
+    airflow: Airflow, gateway: Gateway, account: Account, oidc_provider: IdentityProvider
+) -> None:
+    """DynamoDBHook, DynamoDBValueSensor, DynamoDBToS3Operator and S3ToDynamoDBOperator, by rules that list what they do."""
+    since = len(gateway.settled(requests=0))
+    engine = account.engine
+    extra = {"region_name": engine.region, "endpoint_url": engine.url}
+    s3 = {"conn_type": "aws", "login": engine.root_key, "password": engine.root_secret, "extra": extra}
+    worker = by_connection(gateway, oidc_provider.token("worker-pool"))
+    run = airflow.test_dag("transfer", DAGS / "transfer.py", {**worker, "AIRFLOW_CONN_AWS_S3": json.dumps(s3)})
+    assert run.is_green, run.output
+    assert {item["pk"]["S"] for item in account.items("stock")} == {"hook", "import"}
+    assert len(account.items("imported")) == 3
+    decisions = calls_of(gateway, "transfer", since)
+    assert [record["message"] for record in decisions if record["decision"] != "allow"] == []
+    assert len({record["rule"] for record in decisions}) == 6  # none of the rules is superfluous
 
 
 def test_a_denied_dag_fails_with_our_sentence_in_its_log(

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.stack.account import Account, administrator, create_table
+from tests.engines.examples import ROLE
+from tests.stack.account import Account, administrator, create_table, policy
 from tests.stack.gateway import gateway
 from tests.stack.worker import worker_client
 
@@ -77,6 +78,9 @@ def account(ministack: Ministack) -> Account:
     made.create_role("ddb-orders", "orders", "archive")
     made.create_role("ddb-billing", "payments")
     made.create_role("ddb-refunds", "payments", trusted=f"arn:aws:iam::{ministack.account}:user/somebody-else")
+    made.create_role(ROLE)
+    every = policy({"Effect": "Allow", "Action": "dynamodb:*", "Resource": "*"})
+    administrator(ministack, "iam").put_role_policy(RoleName=ROLE, PolicyName="all", PolicyDocument=every)
     create_tables(administrator(ministack, "dynamodb"))
     return made
 

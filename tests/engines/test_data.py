@@ -279,9 +279,9 @@ def test_answers_are_untouched(
     assert through.headers.get("x-amz-crc32") == direct.headers.get("x-amz-crc32") == checksum
 
 
-def test_what_is_not_served_yet_says_so(table: Any) -> None:
-    """`Table.load()` and its lazy attributes ask DescribeTable: one attempt, and a sentence that names it."""
-    with pytest.raises(ClientError, match="the gateway does not serve `DescribeTable`") as failure:
+def test_describing_a_table_is_given_by_its_exact_name(table: Any) -> None:
+    """`Table.load()` and its lazy attributes ask DescribeTable, which read, write and Scan do not hold: one attempt."""
+    with pytest.raises(ClientError, match="may not DescribeTable on 'orders': no allow rule has DescribeTable") as failure:
         table.load()
     answer = failure.value.response
     assert (answer["Error"]["Code"], answer["ResponseMetadata"]["RetryAttempts"]) == ("AccessDeniedException", 0)

@@ -1,4 +1,4 @@
-"""ministack with AUTH=true: DynamoDB, STS and IAM on one port, which verify signatures, session tokens and role policies.
+"""ministack with AUTH=true: DynamoDB, STS, IAM and S3 on one port, which verify signatures, session tokens and role policies.
 
 The signature of its root key is not checked, so whatever is tested must be signed with a role's session or a user's key.
 """
@@ -45,7 +45,7 @@ def ministack(logs: Path) -> Iterator[Ministack]:
         "AUTH": "true",
         "BIND_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(port),
-        "SERVICES": "dynamodb,dynamodbstreams,sts,iam",
+        "SERVICES": "dynamodb,dynamodbstreams,sts,iam,s3",
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
         "AWS_ACCESS_KEY_ID": engine.root_key,

@@ -190,7 +190,8 @@ async def test_only_admin_tokens_open_it(tmp_path: Path) -> None:
     async with admin(State([]), inquiries(admitted=admitted), gate) as client:
         for name, authorization in {
             "none": "", "basic": "Basic x", "empty": "Bearer", "long": "Bearer " + "x" * 20_000, "strange": "Bearer \xe9",
-            "forged": f"Bearer {token(sub='ops-ann')[:-8]}AAAAAAAA", "worker": f"Bearer {token()}", "admin": f"bearer {token(sub='ops-ann')}",
+            "forged": f"Bearer {token(sub='ops-ann')[:-8]}AAAAAAAA", "worker": f"Bearer {token()}",
+            "admin": f"bearer {token(sub='ops-ann')}",
         }.items():  # fmt: skip
             headers = {"authorization": authorization.encode("latin-1")} if authorization else {}
             reply = await client.post("/explain", content=b"never read", headers=headers)

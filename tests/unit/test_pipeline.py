@@ -553,3 +553,48 @@ def test_no_request_gets_through_without_its_decision(headers: dict[bytes, bytes
         assert outcome.operation is not None
         assert outcome.operation.table == "orders"
     assert outcome.reason is not Reason.INTERNAL_ERROR
+
+
+# ------------------------------------------------------------------------------------------------------ streams
+
+STREAM = "arn:aws:dynamodb:eu-west-1:111122223333:table/orders/stream/2026-11-22T00:00:00.000"
+STREAM_POLICY = """
+tables:
+  orders: {key: "pk (S)"}
+dags:
+  etl:
+    role: arn:aws:iam::111122223333:role/etl
+    allow:
+      - {actions: [GetShardIterator, GetRecords], tables: [orders]}
+  other:
+    role: arn:aws:iam::111122223333:role/other
+    allow:
+      - {actions: [GetRecords], tables: [orders]}
+"""
+
+
+async def ask_streams(trial: Trial, operation: str, body: dict[str, Any], answer_body: dict[str, Any]) -> Reply | None:
+    """One request to the Streams plane."""
+    trial.policies.policies = policies_of(STREAM_POLICY)
+    trial.upstream.reply = Reply(200, ((b"x-amzn-requestid", b"AWSID"),), json.dumps(answer_body).encode())
+    return await trial.ask(body=json.dumps(body).encode(), x_amz_target=f"DynamoDBStreams_20120810.{operation}".encode())
+
+
+async def test_a_shard_iterator_is_good_for_its_dag_alone() -> None:
+    """It goes out sealed, comes back opened, and another DAG cannot use it."""
+    trial = Trial()
+    asked = {"StreamArn": STREAM, "ShardId": "shardId-00000001234567890123-abcdefgh", "ShardIteratorType": "LATEST"}
+    reply = await ask_streams(trial, "GetShardIterator", asked, {"ShardIterator": f"{STREAM}|1|raw"})
+    assert reply is not None
+    sealed = json.loads(reply.body)["ShardIterator"]
+    assert "raw" not in sealed
+
+    reply = await ask_streams(trial, "GetRecords", {"ShardIterator": sealed}, {"Records": [], "NextShardIterator": "raw-2"})
+    assert reply is not None
+    assert json.loads(reply.body)["NextShardIterator"] not in ("raw-2", sealed)
+    assert f"{STREAM}|1|raw".encode() in trial.upstream.requests[-1]
+
+    other = Trial(dag_id="other")
+    reply = await ask_streams(other, "GetRecords", {"ShardIterator": sealed}, {})
+    assert told(reply)[0] == Reason.FOREIGN_ITERATOR
+    assert other.upstream.requests == []

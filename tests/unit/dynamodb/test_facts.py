@@ -72,7 +72,7 @@ def test_key_item_and_equalities_pin(name: str, members: dict[str, Any]) -> None
     ],
 )
 def test_of_ranges_only_a_prefix_of_text_or_bytes_pins(condition: str, value: Any, pin: Pin | None) -> None:
-    """Whatever else narrows a key pins nothing; on the table itself, where a partition key is tested with `=` only, nothing does."""
+    """Whatever else narrows a key pins nothing; on the table itself, whose key is tested with `=` alone, nothing does."""
     asked: dict[str, Any] = {"KeyConditionExpression": condition, "ExpressionAttributeValues": {":a": value}}
     assert facts("Query", IndexName="by_owner", **asked).pins == ({"pk": pin} if pin else {})
     assert facts("Query", **asked).pins == {}
@@ -87,6 +87,16 @@ def test_scan_and_filters_pin_nothing() -> None:
     assert facts("Scan", ScanFilter=legacy).pins == {}
     assert facts("Query", QueryFilter=legacy).pins == {}
     assert facts("Scan", ExclusiveStartKey=KEY).pins == {}
+
+
+def test_a_long_projection_costs_a_batch_one_set() -> None:
+    """Keys of one table share the set of attributes; a key that has another attribute names it all the same."""
+    other = KEY | {"x": {"S": "a"}}
+    wanted = {"Keys": [KEY, KEY, other], "AttributesToGet": [f"a{number}" for number in range(100)]}
+    first, second, third = all_facts("BatchGetItem", {"RequestItems": {"orders": wanted}})
+    assert second.named is first.named
+    assert len(first.named) == 102
+    assert third.named == first.named | {"x"}
 
 
 def test_each_member_of_a_batch_has_its_own_key() -> None:

@@ -144,11 +144,21 @@ def test_only_a_top_level_conjunction_proves_an_equality(condition: str) -> None
 
 @pytest.mark.parametrize("text", REFUSED)
 def test_what_is_outside_of_the_dialect_is_refused(text: str) -> None:
-    """Also what DynamoDB is known to take: comments, `;`, bare index names, `FROM ... SET`."""
+    """Also what DynamoDB is known to take: comments, bare index names, `FROM ... SET`."""
     with pytest.raises(Unreadable) as caught:
         read_statement(text)
     assert caught.value.reason is Reason.UNREADABLE_BODY
     assert caught.value.message.startswith(("the PartiQL statement ", "`Statement` has paths"))
+
+
+@pytest.mark.parametrize("end", [";", " ;", ";\r\n\t "])
+def test_a_semicolon_at_the_very_end_says_nothing(end: str) -> None:
+    """Statements are pasted from consoles, and DynamoDB takes one `;`; what stands before it is all there is."""
+    for text in ("SELECT * FROM orders", "DELETE FROM orders WHERE pk = 'a;b'", "EXISTS(SELECT * FROM orders WHERE pk = ?)"):
+        assert read_statement(text + end) == read_statement(text)
+    for text in ("", "SELECT * FROM orders -- x", "EXISTS(SELECT * FROM orders", "SELECT * FROM orders WHERE pk = 'a"):
+        with pytest.raises(Unreadable):
+            read_statement(text + end)
 
 
 def test_a_refusal_says_where_and_never_what() -> None:
@@ -295,3 +305,15 @@ def test_anything_else_is_refused_and_nothing_else_happens(start: str, text: str
         return
     assert read.table == "orders"
     assert read.parameters <= text.count("?")
+
+
+def test_a_statement_may_end_in_white_space() -> None:
+    """White space belongs to the token after it, the end included: a long tail of it is passed over once."""
+    text = "SELECT a FROM orders WHERE pk = 'a'"
+    assert read_statement(text + " \r\n\t" * 2000) == read_statement(text)
+
+
+def test_what_is_said_of_one_attribute_adds_up() -> None:
+    """Each equality of a conjunction counts, in the order of the statement."""
+    proven = read_statement("SELECT a FROM orders WHERE pk = 'a' AND sk = 1 AND pk IN ('b', ?) AND (pk = 'c')").equalities
+    assert proven == {"pk": (Literal("S", "a"), Literal("S", "b"), Parameter(0), Literal("S", "c")), "sk": (Literal("N", "1"),)}

@@ -107,6 +107,17 @@ def test_a_refusal_is_counted_by_dag_and_reason_and_never_waits_for_aws(build) -
     assert seen["upstream_seconds_count", "GetItem"] == 0
 
 
+def test_an_unknown_operation_brings_forth_no_series(build) -> None:
+    """What a caller can ask for at will is there from the start, for each DAG that the policy names."""
+    metrics = Metrics("1.0")
+    metrics.expect(sorted(POLICY.dags))
+    before = samples(metrics).keys()
+    exchange = build(ending=Ending.REFUSED, reason=Reason.UNKNOWN_OPERATION, status=400, operation_name="unknown", sent=False)
+    exchange.operation = None
+    metrics.record(exchange, POLICY)
+    assert samples(metrics).keys() == before
+
+
 def test_what_is_only_observed_is_no_refusal(build) -> None:
     """A request that went through although the policy says no is counted by why it says so, and not as refused."""
     metrics = Metrics("1.0")
