@@ -599,9 +599,12 @@ def _check_together(values: dict[str, Any], reader: _Reader, nodes: Environment[
 def _check_admin(values: dict[str, Any], add: Callable[[str, str], None], are_good: Callable[..., bool]) -> None:
     """`/explain` is closed unless all of it is said, and never there for a task that shares a sidecar's network."""
     issuer, admin = values["admin_issuer"], values["admin_listen"]
-    if are_good("admin_issuer", "admin_subjects") and bool(issuer) != bool(values["admin_subjects"]):
+    if not are_good("admin_issuer", "admin_subjects"):
+        return
+    if bool(issuer) != bool(values["admin_subjects"]):
         add("admin.issuer" if issuer else "admin.subjects", "`admin` needs both `issuer` and `subjects`, or neither")
-    if not issuer or not are_good("admin_issuer"):
+        return
+    if not issuer:
         return
     if are_good("issuers") and issuer not in {found.name for found in values["issuers"]}:
         add("admin.issuer", f"`admin.issuer`: no issuer is named `{issuer}`; write the name of one of `issuers`")

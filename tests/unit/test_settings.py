@@ -193,8 +193,8 @@ WRONG = [
     ("admin: {issuer: [x]}", "proxy.yaml:1: `admin.issuer` must be a string"),
     ("admin: {issuer: idp, subjects: [ops]}", "`admin.issuer` is for a shared gateway; beside a task (`listen` on loopback) use"),
     (
-        "{listen: 10.0.0.1:80, insecure_plaintext: true, admin: {issuer: ipd, subjects: [ops]}}",
-        "`admin.issuer`: no issuer is named `ipd`; write the name of one of `issuers`",
+        "listen: 10.0.0.1:80\ninsecure_plaintext: true\nadmin: {issuer: ipd, subjects: [ops]}",
+        "proxy.yaml:3: `admin.issuer`: no issuer is named `ipd`; write the name of one of `issuers`",
     ),
     ("audit: [x]", "proxy.yaml:1: `audit` must be a mapping"),
     ("audit: {path: [x]}", "proxy.yaml:1: `audit.path` must be a string"),
@@ -245,6 +245,20 @@ WRONG_ISSUER: list[tuple[dict[str, Any], str]] = [
     ({"keys": {"jwks_url": "https://a.test", "discovery": "https://b.test"}}, "must hold one of discovery, jwks_url and"),
     ({"key": "x"}, "an issuer has no `key`; did you mean `keys`?"),
 ]  # fmt: skip
+
+
+def test_admin_tokens_do_not_travel_in_the_clear(write, tmp_path: Path) -> None:
+    """Off loopback the admin port with `/explain` needs `insecure_plaintext`, as the data plane does."""
+    (tmp_path / "cert.pem").touch()
+    settings = LEAST | {
+        "listen": "10.0.0.1:80",
+        "admin_listen": "10.0.0.1:90",
+        "tls": {"certificate": "cert.pem", "key": "cert.pem"},
+        "admin": {"issuer": "idp", "subjects": ["ops"]},
+    }
+    (line,) = mistakes_of(write(settings))
+    assert "`admin.issuer` on 10.0.0.1: admin tokens would travel in the clear" in line
+    assert load_settings(write(settings | {"insecure_plaintext": True}), {}).admin_subjects == ("ops",)
 
 
 @pytest.mark.parametrize(("text", "told"), WRONG, ids=[row[0] for row in WRONG])
