@@ -111,9 +111,10 @@ class ItemFacts:
     @property
     def absent(self) -> frozenset[str]:
         """Attributes that must be missing for the condition to hold."""
-        mentions, member = self.mentions, self._member
-        if not mentions.has_condition:
+        # a delete on such a condition does nothing, which is not worth a case of its own
+        if self._action != "PutItem" or not self.mentions.has_condition:
             return frozenset()
+        member = self._member
         if "ConditionExpression" in member:
             names = member.get("ExpressionAttributeNames", {})
             return frozenset(names.get(name, name) for name in _absent_in(member["ConditionExpression"]))

@@ -395,3 +395,10 @@ def test_no_attribute_escapes_that_a_walk_finds(drawn: tuple[str, dict[str, Any]
         return
     assert named >= walked(request)
     assert (found.whole == "no projection") is (name in ("GetItem", "Query", "Scan") and "ProjectionExpression" not in request)
+
+
+def test_only_a_put_can_prove_that_no_item_is_there() -> None:
+    """A put without a condition proves nothing, and neither does a delete with one."""
+    assert facts("PutItem", Item=KEY).absent == frozenset()
+    assert facts("PutItem", Item=KEY, ConditionExpression="attribute_not_exists(pk)").absent == {"pk"}
+    assert facts("DeleteItem", Key=KEY, ConditionExpression="attribute_not_exists(pk)").absent == frozenset()
