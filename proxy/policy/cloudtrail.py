@@ -121,6 +121,9 @@ def _add(draft: Draft, dag_id: str, role: str, note: str, found: Iterable[_Found
         if action == "BatchWriteItem":
             dag.notes.append(f"BatchWriteItem on {table}: the event does not say put or delete; PutItem is given")
             action = "PutItem"
+        if index and not is_table_name(index):
+            dag.notes.append(f"{action} on {table}: `{shown_in_comment(index)}` is not a name of an index")
+            continue
         if action in ESCALATIONS:
             dag.notes.append(
                 f"did {action} on {table or 'the account'}: give it by this name if it is meant, it goes beyond items"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from proxy.actions import ALL, BY_NAME_ONLY, WITH_INDEX
 from proxy.globs import Globs, is_glob
-from proxy.policy.draft import REPLACE, Draft, Right, dag_id_of, shown_in_comment
+from proxy.policy.draft import REPLACE, Draft, Right, dag_id_of, is_table_name, shown_in_comment
 from proxy.policy.vocabulary import ATTRIBUTED, KEYED
 
 if TYPE_CHECKING:
@@ -25,13 +25,14 @@ _ACCOUNT = re.compile(r"[0-9]{12}")
 # IAM knows actions for batches; here their members are judged.
 _MEMBERS = {"BatchGetItem": ("GetItem",), "BatchWriteItem": ("PutItem", "DeleteItem")}
 _NAMES = tuple(sorted(ALL | _MEMBERS.keys()))
+_ATTRIBUTES = "dynamodb:Attributes"
 _KEY_CONDITIONS = frozenset({"dynamodb:LeadingKeys", "dynamodb:FirstPartitionKeyValues"})
-# Conditions that a rule here has of itself, with the values that it has.
-_IMPLIED: dict[str, frozenset[str]] = {
-    "aws:SecureTransport": frozenset({"true"}),
-    "dynamodb:Select": frozenset({"SPECIFIC_ATTRIBUTES", "COUNT"}),
-    "dynamodb:ReturnValues": frozenset({"NONE", "UPDATED_OLD", "UPDATED_NEW"}),
+# What a rule with `attributes` here lets come back: conditions that say the same, or more, need not be said.
+_WITH_ATTRIBUTES: dict[str, tuple[frozenset[str], frozenset[str]]] = {  # values that must be there, and that may be
+    "dynamodb:Select": (frozenset({"SPECIFIC_ATTRIBUTES"}), frozenset({"COUNT"})),
+    "dynamodb:ReturnValues": (frozenset({"UPDATED_OLD", "UPDATED_NEW"}), frozenset({"NONE"})),
 }
+_EQUALITIES = frozenset({"StringEquals", "StringEqualsIfExists", "ForAllValues:StringEquals"})
 
 
 class Source(NamedTuple):
@@ -176,7 +177,7 @@ def _targets(statement: Mapping[str, Any], known: list[str], *, is_allowed: bool
         if _OTHER.fullmatch(resource):
             continue
         match = _RESOURCE.fullmatch(resource) or re.fullmatch(r"()()(\*)()", resource)
-        if not match or (match[4] and is_glob(match[4])):
+        if not match or not _are_names(match[3], match[4]):
             yield "", "", f"{shown_in_comment(resource)} is not taken over: neither a table nor an index with a name"
             continue
         table, index = match[3], match[4] or ""
@@ -195,44 +196,57 @@ def _targets(statement: Mapping[str, Any], known: list[str], *, is_allowed: bool
             yield "", "", f"{shown_in_comment(resource)} is not taken over: rules name their tables one by one; {how}"
 
 
+def _are_names(table: str, index: str | None) -> bool:
+    """A table or a glob of tables, and an index by its name: policy variables are neither."""
+    return is_table_name(table.replace("*", "xxx").replace("?", "x")) and (not index or is_table_name(index))
+
+
 # ------------------------------------------------------------------------------------------ conditions
 
 
 def _limits(conditions: Mapping[str, Any], *, is_allowed: bool) -> _Limits:
     """Keys and attributes; a condition that cannot be said makes the whole statement one that cannot."""
+    every = [
+        (operator, name, [str(text).lower() if isinstance(text, bool) else str(text) for text in _listed(value)])
+        for operator, members in conditions.items()
+        for name, value in members.items()
+    ]
+    has_attributes = any(name == _ATTRIBUTES for _, name, _ in every)
     keys: tuple[tuple[bool, str], ...] = ()
     attributes: tuple[str, ...] = ()
-    for operator, members in conditions.items():
-        for name, value in members.items():
-            values = [str(text).lower() if isinstance(text, bool) else str(text) for text in _listed(value)]
-            if _is_implied(operator, name, values):
-                continue
-            problem = _problem(operator, name, values, is_allowed=is_allowed)
-            if problem:
-                return _Limits(problem=problem)
-            if name in _KEY_CONDITIONS:
-                keys += tuple(_key(operator, text) for text in values)
-            else:
-                attributes += tuple(values)
+    for operator, name, values in every:
+        if _is_implied(operator, name, values, has_attributes=has_attributes, is_allowed=is_allowed):
+            continue
+        problem = _problem(operator, name, values, is_allowed=is_allowed)
+        if not problem and (attributes if name == _ATTRIBUTES else keys):
+            problem = f"it has two conditions on {shown_in_comment(name)}, and IAM asks for both"
+        if problem:
+            return _Limits(problem=problem)
+        if name == _ATTRIBUTES:
+            attributes = tuple(values)
+        else:
+            keys = tuple(_key(operator, text) for text in values)
     return _Limits(keys, attributes)
 
 
-def _is_implied(operator: str, name: str, values: list[str]) -> bool:
+def _is_implied(operator: str, name: str, values: list[str], *, has_attributes: bool, is_allowed: bool) -> bool:
     """True if every rule here says the same: what is not there does not cover, and no more comes back than is named."""
+    if name == "aws:SecureTransport":
+        return operator == "Bool" and values == ["true"]
+    if not is_allowed:
+        return False
     if operator == "Null":
-        return name.startswith("dynamodb:") and values == ["false"]
-    return frozenset(values) <= _IMPLIED.get(name, frozenset()) and operator in (
-        "Bool",
-        "StringEquals",
-        "StringEqualsIfExists",
-        "ForAllValues:StringEquals",
-    )
+        return name in {*_KEY_CONDITIONS, _ATTRIBUTES} and values == ["false"]
+    needed, known = _WITH_ATTRIBUTES.get(name, (frozenset({""}), frozenset()))
+    return has_attributes and operator in _EQUALITIES and needed <= set(values) <= needed | known
 
 
 def _problem(operator: str, name: str, values: list[str], *, is_allowed: bool) -> str:
     shown = f"condition {shown_in_comment(operator)} on {shown_in_comment(name)}"
     every, _, comparison = operator.rpartition(":")
-    if name not in _KEY_CONDITIONS and name != "dynamodb:Attributes":
+    if not values:
+        return f"{shown} names no value"
+    if name not in _KEY_CONDITIONS and name != _ATTRIBUTES:
         return f"{shown} cannot be said; write it as require: or leave it to IAM"
     if every != ("ForAllValues" if is_allowed else "ForAnyValue") or comparison not in ("StringEquals", "StringLike"):
         return f"{shown} cannot be said; keys and attributes are compared with StringEquals or StringLike, for all values"

@@ -1,7 +1,7 @@
 """Requests that two versions of a DAG's rules could tell apart: one of each kind that the rules name, and one stranger.
 
-Choices are task, key, attributes and shape. Not every combination is asked: the product of tasks, keys and attributes in
-full shape, and each single lack of shape with the first of all others.
+Choices are task, key, attributes and shape. Asked are all combinations of tasks, keys and attributes in full shape (of very
+many, all pairs), and each single lack of shape for each task.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from proxy.policy.keys import KeyAttribute
 
 CHOICES = ("for task", "with key", "with", "with")
-_MOST = 2048  # samples of one action on one table
+_MOST = 2048  # combinations for one action on one table
 _STRANGER = "~stranger~"
 _STRANGE_NUMBER = "987654321.5"
 _LOSING = frozenset({"PutItem", "DeleteItem", "PartiQLDelete"})
@@ -75,9 +75,18 @@ def samples_for(before: DagRules | None, after: DagRules | None, action: str, ta
     rules += [requirement.rule for requirement in requirements]
     tasks, keys, attributes = list(_tasks(rules)), list(_keys(rules)), list(_attributes(rules))
     shapes = list(_shapes(requirements))
-    samples = [(task, key, named, shapes[0]) for task, key, named in product(tasks, keys, attributes)]
-    samples += [(task, keys[0], attributes[0], shape) for task in tasks for shape in shapes[1:]]
-    return samples[:_MOST]
+    samples = [(task, key, named, shapes[0]) for task, key, named in _combined(tasks, keys, attributes)]
+    return samples + [(task, keys[0], attributes[0], shape) for task in tasks for shape in shapes[1:]]
+
+
+def _combined(tasks: list[Choice], keys: list[Choice], attributes: list[Choice]) -> Iterable[tuple[Choice, Choice, Choice]]:
+    """All of them; of very many those in which one choice is the first or the last of its kind."""
+    if len(tasks) * len(keys) * len(attributes) <= _MOST:
+        return product(tasks, keys, attributes)
+    ends = [(choices[0], choices[-1]) for choices in (tasks, keys, attributes)]
+    return dict.fromkeys(
+        (*product(ends[0], keys, attributes), *product(tasks, ends[1], attributes), *product(tasks, keys, ends[2]))
+    )
 
 
 def _tasks(rules: Iterable[Rule]) -> Iterator[Choice]:

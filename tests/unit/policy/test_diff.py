@@ -171,6 +171,16 @@ def test_a_required_shape_takes_away_what_has_it_not(shape: str, when: str) -> N
     assert line.endswith(f"{when} (allow to deny; requirement_not_met platform.yaml:7)")
 
 
+def test_very_many_choices_are_asked_in_pairs() -> None:
+    """Thousands of keys and dozens of attributes: every key and every attribute still counts."""
+    names, keys = [f"a{number}" for number in range(20)], ", ".join(f"'k{number}'" for number in range(150))
+    rule = "{{actions: [GetItem], tables: [events], keys: {{exact: [{}]}}, attributes: [{}]}}"
+    other = "\n      - {actions: [GetItem], tables: [events], attributes: [zz]}"
+    old = with_rule(rule.format(keys, ", ".join(names)) + other)
+    (line,) = told(old, with_rule(rule.format(keys.replace("'k77'", "'k77x'"), ", ".join(names)) + other))[:1]
+    assert line.startswith("  - growth_a: GetItem on prod-growth-events, with key k77, with attributes a0, ")
+
+
 def test_a_shape_that_is_asked_by_tasks_keeps_them() -> None:
     """A requirement for some tasks takes away from these alone."""
     old = with_rule("{actions: [Scan], tables: [events]}")

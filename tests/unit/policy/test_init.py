@@ -127,6 +127,12 @@ def test_what_grants_nothing_is_a_comment() -> None:
     ]
 
 
+def test_an_index_without_a_good_name_is_not_taken_for_the_table() -> None:
+    """It is left out, not widened."""
+    found = lines_of(event("Query", requestParameters={"tableName": "orders", "indexName": "a b"}))
+    assert "# orders_daily: Query on orders: `a b` is not a name of an index" in found
+
+
 def test_what_needs_no_table_stands_with_one_that_the_dag_has() -> None:
     """A rule must name a table; escalations of the account are told too."""
     found = lines_of(event("ListTables"), event("GetItem", requestParameters={"tableName": "orders"}), event("CreateTable"))
