@@ -1,4 +1,4 @@
-"""The command line: `dynamodb-proxy serve | check | token | doctor`.
+"""The command line: `dynamodb-proxy serve | check | explain | diff | init | schema | token | doctor`.
 
 Parsed with argparse, for the base distribution goes into Airflow workers without a single dependency. Each command imports
 what it needs only when it runs; the gateway's commands need the `[server]` extra and say so where it is missing.
@@ -10,7 +10,6 @@ import argparse
 import importlib.util
 import os
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,8 @@ from proxy import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 USAGE_ERROR = 2
 
@@ -32,8 +33,11 @@ def parser() -> argparse.ArgumentParser:
     _add_config(serve)
     serve.add_argument("--workers", type=int, metavar="N", help="processes of the data plane; beats the setting `workers`")
 
-    check = commands.add_parser("check", help="validate policies and run the tests that they carry, offline")
-    check.add_argument("policies", type=Path, nargs="?", default=Path("policies"), help="folder or file (default: policies)")
+    _add_check(commands)
+    _add_explain(commands)
+    _add_diff(commands)
+    _add_init(commands)
+    commands.add_parser("schema", help="print the JSON Schema of policy files, for editors")
 
     token = commands.add_parser("token", help="on a worker: print its token as a `credential_process` of the AWS SDKs")
     token.add_argument("--file", type=Path, required=True, metavar="FILE", help="the file that holds the token")
@@ -59,6 +63,74 @@ def parser() -> argparse.ArgumentParser:
         help="what to try on it: GetItem, Query, PutItem, ... (default: GetItem)",
     )
     return top
+
+
+def _add_check(commands: Commands) -> None:
+    check = commands.add_parser("check", help="validate and lint policies, and run the tests that they carry, offline")
+    check.add_argument("policies", type=Path, nargs="?", default=Path("policies"), help="folder or file (default: policies)")
+    check.add_argument(
+        "--tables",
+        type=Path,
+        metavar="FILE",
+        help="names of real tables (one a line, or what ListTables answers) to compare with",
+    )
+    check.add_argument("--strict", action="store_true", help="warnings are failures too")
+    check.add_argument("--format", choices=("text", "json", "github"), default="text", help="how to tell (default: text)")
+
+
+def _add_explain(commands: Commands) -> None:
+    explain = commands.add_parser("explain", help="why a request is allowed or refused, rule by rule, and the nearest change")
+    explain.add_argument("decision", nargs="?", metavar="DECISION-ID", help="the id at the end of a refusal, with --audit")
+    explain.add_argument("--policies", type=Path, metavar="PATH", help="folder or file (default: the settings', else policies)")
+    explain.add_argument(
+        "--environment", metavar="NAME", help="which of platform.yaml's (default: the settings', or the only one)"
+    )
+    explain.add_argument("--config", type=Path, metavar="FILE", help="the gateway's settings")
+    explain.add_argument("--audit", type=Path, metavar="FILE", help="audit file that has the decision (default: the settings')")
+    explain.add_argument("--token", type=Path, metavar="FILE", help="a token that says who asks; with --config")
+    explain.add_argument("--request", type=Path, metavar="FILE", help="a request's body as JSON, or {operation, body}")
+    texts = {
+        "dag": "who asks",
+        "operation": "PutItem, Query, ...: the action, or with --request the operation",
+        "table": "its real name, or the one in the DAG's file",
+        "index": "the index that is read",
+        "key": "value of the partition key; without it the request proves none",
+        "attributes": "names that the request names and brings back, parted by commas; a read without it brings whole items",
+        "returns": "ReturnValues",
+        "task": "task id",
+        "run": "run id",
+        "at": "when, as 2026-11-30T18:00Z (default: now)",
+    }
+    for name, meaning in texts.items():
+        default = None if name in ("dag", "key", "attributes") else ""
+        explain.add_argument(f"--{name}", metavar=name.upper(), default=default, help=meaning)
+    explain.add_argument("--claim", action="append", default=[], metavar="NAME=VALUE", help="a verified claim; may come again")
+    explain.add_argument("--evidence", choices=("verified", "claimed"), default="verified", help="how the DAG is known")
+    explain.add_argument("--limit", type=int, metavar="N", help="Limit")
+    explain.add_argument("--segments", type=int, default=1, metavar="N", help="TotalSegments")
+    explain.add_argument("--condition", action="store_true", help="the write is conditional")
+    explain.add_argument("--new-item", action="store_true", help="a condition proves that there is no item yet")
+    explain.add_argument("--client-token", action="store_true", help="it has a ClientRequestToken")
+    explain.add_argument("--format", choices=("text", "json"), default="text", help="how to tell (default: text)")
+
+
+def _add_diff(commands: Commands) -> None:
+    diff = commands.add_parser("diff", help="which decisions two versions of the policies make otherwise, and for which traffic")
+    diff.add_argument("old", type=Path, help="folder or file as it was")
+    diff.add_argument("new", type=Path, help="folder or file as it will be")
+    diff.add_argument("--audit", type=Path, metavar="FILE", help="audit file: recorded requests that would be decided otherwise")
+    diff.add_argument("--environment", metavar="NAME", help="environment of the audit file (default: as it says itself)")
+    diff.add_argument("--format", choices=("text", "markdown", "json"), default="text", help="how to tell (default: text)")
+
+
+def _add_init(commands: Commands) -> None:
+    init = commands.add_parser("init", help="draft a first policy from CloudTrail's data events or from IAM policies")
+    source = init.add_mutually_exclusive_group(required=True)
+    source.add_argument("--from-cloudtrail", type=Path, nargs="+", metavar="FILE", help="event files: JSON, JSON lines, .gz")
+    source.add_argument(
+        "--from-iam", type=Path, nargs="+", metavar="FILE", help="policy documents, or get-account-authorization-details"
+    )
+    init.add_argument("--tables", type=Path, metavar="FILE", help="names of real tables, for wildcards in ARNs")
 
 
 def _add_config(command: argparse.ArgumentParser) -> None:
@@ -88,8 +160,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run_in_gateway(options: argparse.Namespace) -> int:
-    if options.command == "check":
-        return check(options.policies)
+    if options.command in ("check", "explain", "diff", "init", "schema"):
+        from proxy.authoring import run
+
+        return run(options, sys.stdout)
     from proxy.settings import SettingsError, load_settings, settings_path
 
     if options.command == "serve" and options.workers is not None:
@@ -110,24 +184,6 @@ def _run_in_gateway(options: argparse.Namespace) -> int:
     from proxy.app import serve
 
     return serve(settings)
-
-
-def check(policies: Path) -> int:
-    """Validate policies and run their tests for every environment. Returns 0 if all is well, 1 if not."""
-    from proxy.policy.check import check_policies
-    from proxy.policy.store import PolicyError, policy_texts
-
-    try:
-        files = policy_texts(policies)
-    except PolicyError as error:
-        print("\n".join(error.lines), file=sys.stderr)
-        return USAGE_ERROR
-    report = check_policies(files, now=time.time())
-    for line in report.lines():
-        print(line)
-    passed = sum(outcome.is_passed for outcome in report.outcomes)
-    print(f"{len(files)} file(s), {len(report.mistakes.errors)} mistake(s), {passed} of {len(report.outcomes)} tests pass")
-    return 0 if report.is_good else 1
 
 
 if __name__ == "__main__":

@@ -1,18 +1,38 @@
-"""The admin plane: health, readiness and metrics, on a port of its own and never on the data path.
+"""The admin plane: health, readiness and metrics for all; why decisions are what they are for those who may ask.
 
-These three are open (decision 16), so they say nothing that a stranger may not know: no token, key, address or trace.
-Whatever is added here later asks for an admin token first.
+On a port of its own, never on the data path. The first three are open (decision 16), so they say nothing that a stranger may
+not know: no token, key, address or trace. `/explain` is there only behind a gate (`admin_gate`) or on the Unix socket.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+import logging
+from typing import TYPE_CHECKING, Any, Protocol
 
 import uvicorn
-from fastapi import FastAPI, Response
-from pydantic import BaseModel
+from fastapi import FastAPI, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from proxy import __version__
+from proxy.inquiry import DECISION_ID, moment_of, operation_of_request, recall
+from proxy.policy.described import Description, Misdescribed, identity_in, request_of
+from proxy.policy.explain import explain
+from proxy.policy.store import PolicyError
+from proxy.refusal import Refusal, Unauthenticated, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxy.admin_gate import AdminGate
+    from proxy.inquiry import Inquiries
+    from proxy.model import Operation
+    from proxy.policy.rules import Policies
+
+log = logging.getLogger("proxy.admin")
+
+MOST_BYTES = 1 << 20  # of a question
 
 
 class AdminState(Protocol):
@@ -38,7 +58,53 @@ class Readiness(BaseModel):
     missing: list[str]
 
 
-def create_admin(state: AdminState) -> FastAPI:
+class Asked(BaseModel):
+    """A question, with the fields of an entry of `tests:`. With `request`, its body says what is asked for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dag: str
+    operation: str = ""
+    table: str = ""
+    index: str = ""
+    key: str | None = None
+    attributes: list[str] | None = None
+    returns: str = ""
+    task: str = ""
+    run: str = ""
+    claims: dict[str, str] = {}
+    verified: bool = True
+    limit: int | None = None
+    segments: int = 1
+    condition: bool = False
+    new_item: bool = False
+    client_token: bool = False
+    request: dict[str, Any] | None = None
+    at: str = ""
+
+    def described(self) -> Description:
+        """The same as the policies' tools say it."""
+        return Description(
+            dag=self.dag,
+            operation=self.operation,
+            table=self.table,
+            index=self.index,
+            key=self.key,
+            attributes=None if self.attributes is None else tuple(self.attributes),
+            returns=self.returns,
+            task=self.task,
+            run=self.run,
+            claims=self.claims,
+            is_verified=self.verified,
+            limit=self.limit,
+            segments=self.segments,
+            has_condition=self.condition,
+            is_new=self.new_item,
+            has_client_token=self.client_token,
+        )
+
+
+def create_admin(state: AdminState, inquiries: Inquiries | None = None, gate: AdminGate | None = None) -> FastAPI:
     """The admin app. Its handlers run in threads, so that a slow scrape never holds the data plane's loop."""
     admin = FastAPI(title="dynamodb-proxy admin", version=__version__, redoc_url=None, debug=False)
 
@@ -62,13 +128,111 @@ def create_admin(state: AdminState) -> FastAPI:
         content_type, text = state.render_metrics()
         return Response(text, headers={"content-type": content_type})
 
+    if inquiries is not None and (gate is not None or inquiries.admitted is None):
+        _add_inquiries(admin, inquiries, gate)
     return admin
 
 
-def admin_server(state: AdminState, host: str, port: int) -> uvicorn.Config:
+def _add_inquiries(admin: FastAPI, inquiries: Inquiries, gate: AdminGate | None) -> None:
+    """`/explain`. Nothing of a question is read before its sender is admitted; without a gate, whoever can connect is."""
+    question = {"requestBody": {"required": True, "content": {"application/json": {"schema": Asked.model_json_schema()}}}}
+
+    @admin.post("/explain", summary="Why a request would be allowed or refused", openapi_extra=question)
+    async def read_explanation(request: Request) -> JSONResponse:
+        if (refusal := await _turned_away(request, gate)) is not None:
+            return refusal
+        body = await _body_of(request)
+        if body is None:
+            return _problem(413, f"the question is larger than {MOST_BYTES} bytes")
+        try:
+            asked = Asked.model_validate_json(body)
+        except ValidationError as error:
+            return _problem(422, "; ".join(f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in error.errors()[:5]))
+        return await run_in_threadpool(_told, lambda: _answer(inquiries, asked))
+
+    @admin.get("/explain/{decision_id}", summary="Why a recorded decision was made, and what it would be now")
+    async def read_decision(decision_id: str, request: Request) -> JSONResponse:
+        if (refusal := await _turned_away(request, gate)) is not None:
+            return refusal
+        return await run_in_threadpool(_told, lambda: _recalled(inquiries, decision_id))
+
+
+async def _turned_away(request: Request, gate: AdminGate | None) -> JSONResponse | None:
+    if gate is None:
+        return None
+    try:
+        subject = await gate.admit(request.headers.get("authorization", ""))
+    except Refusal as refusal:
+        status = 401 if isinstance(refusal, Unauthenticated) else 503 if isinstance(refusal, Unavailable) else 403
+        headers = {"www-authenticate": "Bearer"} if status == 401 else {}
+        return JSONResponse({"reason": str(refusal.reason), "message": refusal.message}, status, headers)
+    log.info("%s %s is asked by %s", request.method, request.url.path, ascii(subject))
+    return None
+
+
+async def _body_of(request: Request) -> bytes | None:
+    """The body, or None where it is too large."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MOST_BYTES:
+            return None
+    return bytes(body)
+
+
+def _problem(status: int, message: str) -> JSONResponse:
+    return JSONResponse({"message": message}, status)
+
+
+def _told(answer: Callable[[], JSONResponse]) -> JSONResponse:
+    """An answer, or why there is none."""
+    try:
+        return answer()
+    except Misdescribed as error:
+        return _problem(422, str(error))
+    except PolicyError:
+        return _problem(503, "the policies on disk cannot be used; the log says why")
+    except OSError:
+        log.exception("the audit cannot be read")
+        return _problem(503, "the audit cannot be read; the log says why")
+
+
+def _answer(inquiries: Inquiries, asked: Asked) -> JSONResponse:
+    description, policies = asked.described(), inquiries.policies()
+    try:
+        identity = identity_in(description)
+        operation = _operation(asked, description, policies)
+        explanation = explain(policies, identity, operation, moment_of(asked.at))
+    except Refusal as refusal:  # the request itself cannot be read
+        return JSONResponse({"verdict": "denied", "reason": str(refusal.reason), "message": refusal.message})
+    return JSONResponse(explanation.document())
+
+
+def _operation(asked: Asked, description: Description, policies: Policies) -> Operation:
+    if asked.request is not None:
+        return operation_of_request(asked.operation, asked.request)
+    return request_of(description, policies)[1]
+
+
+def _recalled(inquiries: Inquiries, decision_id: str) -> JSONResponse:
+    if not DECISION_ID.fullmatch(decision_id):
+        return _problem(422, "a decision id has 16 digits and letters, as at the end of a refusal's message")
+    if inquiries.audit is None:
+        return _problem(
+            404, "the audit goes to standard output, so decisions cannot be looked up here; set `audit.path` to a file"
+        )
+    found = recall(inquiries.audit, decision_id, inquiries.policies())
+    if found is None:
+        return _problem(404, "the audit has no such decision; it may stand in an older file, or another gateway's")
+    return JSONResponse(found.document())
+
+
+def admin_server(
+    state: AdminState, host: str, port: int, inquiries: Inquiries | None = None, gate: AdminGate | None = None
+) -> uvicorn.Config:
     """How uvicorn serves the admin app: without a `server` header, an access log, websockets or a lifespan."""
     return uvicorn.Config(
-        create_admin(state),
+        create_admin(state, inquiries, gate),
         host=host,
         port=port,
         server_header=False,

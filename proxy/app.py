@@ -16,12 +16,12 @@ import signal
 import ssl
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proxy import __version__
+from proxy.admin_plane import AdminThread, PoliciesOnDisk, admin_planes
 from proxy.aws.credentials import RoleCredentials
 from proxy.aws.endpoints import Upstreams
 from proxy.aws.sts import StsClient, variable_pointing_at
@@ -43,8 +43,6 @@ from proxy.workers import serve_data_plane
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
-
-    import uvicorn
 
     from proxy.admin import AdminState
     from proxy.model import Credentials, Exchange, Principal
@@ -318,6 +316,12 @@ class LifespanApp:
         await gateway.stop()
         await send({"type": "lifespan.shutdown.complete"})
 
+    def policies(self) -> Policies:
+        """The policies in force. Raises PolicyError before there are any."""
+        if self.gateway is None:
+            raise PolicyError(["the gateway is starting, or its policies cannot be used"])
+        return self.gateway.current
+
     def is_ready(self) -> tuple[bool, list[str]]:
         """Whether requests can be served, and what is missing."""
         return self.gateway.is_ready() if self.gateway is not None else (False, ["starting"])
@@ -442,7 +446,8 @@ def _serve_both_planes(settings: Settings, directory: Path) -> int:
         os.environ[RUNTIME_VARIABLE] = str(directory)
         (directory / SHARED_KEY).write_bytes(secrets.token_bytes(32))  # the directory is this user's alone
         state = Fleet(directory, settings.workers)
-    admin = AdminThread(state, admin_listener)
+    policies = PoliciesOnDisk(settings) if settings.workers > 1 else app.policies
+    admin = AdminThread(state, admin_planes(settings, policies, admin_listener))
     admin.start()
     plane = DataPlane(
         app="proxy.app:create_app" if settings.workers > 1 else app,
@@ -456,35 +461,3 @@ def _serve_both_planes(settings: Settings, directory: Path) -> int:
         return serve_data_plane(plane, listener)
     finally:
         admin.stop()
-
-
-class AdminThread:
-    """The admin plane in a thread and loop of its own; FastAPI is imported there, so that the data plane need not wait for it."""
-
-    def __init__(self, state: AdminState, listener: Any) -> None:
-        self._state = state
-        self._listener = listener
-        self._server: uvicorn.Server | None = None
-        self._thread = threading.Thread(target=self._run, name="admin", daemon=True)
-
-    def start(self) -> None:
-        """Begin to serve."""
-        host, port = self._listener.getsockname()[:2]
-        log.info("admin plane on http %s port %d", host, port)
-        self._listener.listen(128)  # probes that come before FastAPI is imported wait instead of failing
-        self._thread.start()
-
-    def _run(self) -> None:
-        import uvicorn
-
-        from proxy.admin import admin_server
-
-        host, port = self._listener.getsockname()[:2]
-        self._server = uvicorn.Server(admin_server(self._state, host, port))
-        self._server.run(sockets=[self._listener])
-
-    def stop(self) -> None:
-        """Stop, within a few seconds."""
-        if self._server is not None:
-            self._server.should_exit = True
-            self._thread.join(3)

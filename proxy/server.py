@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import sys
@@ -73,6 +74,32 @@ def bind(host: str, port: int) -> socket.socket:
             f"cannot listen on `{host}` port {port}: {error.strerror}; choose another or stop what uses it"
         ) from error
     return listener
+
+
+def bind_unix(path: Path) -> socket.socket:
+    """A bound Unix socket that its owner alone may open, not yet listening; one that nobody serves gives way.
+
+    Raises `CannotServe`.
+    """
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if path.is_socket() and not _is_served(path):
+            path.unlink()
+        before = os.umask(0o177)
+        try:
+            listener.bind(str(path))
+        finally:
+            os.umask(before)
+    except OSError as error:
+        listener.close()
+        cause = error.strerror or "the path is too long"
+        raise CannotServe(f"cannot listen on `{path}`: {cause}; choose another path or stop what uses it") from error
+    return listener
+
+
+def _is_served(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex(str(path)) == 0
 
 
 def run_server(plane: DataPlane, listener: socket.socket) -> int:

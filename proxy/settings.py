@@ -73,6 +73,9 @@ class Setting(NamedTuple):
 SETTINGS: tuple[Setting, ...] = (
     Setting("listen", "address", "127.0.0.1:8080", "data plane, `host:port`; off loopback it needs TLS or `insecure_plaintext`"),
     Setting("admin_listen", "address", "127.0.0.1:9090", "admin plane: `/metrics`, `/healthz`, `/readyz`"),
+    Setting("admin.issuer", "text", "", "issuer whose tokens open `/explain` on a shared gateway's admin plane; none: not there"),
+    Setting("admin.subjects", "texts", (), "globs of the `sub` of tokens that may ask there"),
+    Setting("admin.socket", "socket", "", "Unix socket with the admin plane and `/explain`, for whoever may open it (mode 0600)"),
     Setting("insecure_plaintext", "boolean", False, "allow plain HTTP off loopback: tokens then travel in the clear"),
     Setting("tls.certificate", "file", "", "PEM chain of the data plane; read again when it changes"),
     Setting("tls.key", "file", "", "its private key"),
@@ -161,6 +164,9 @@ class Settings:
 
     listen: Address
     admin_listen: Address
+    admin_issuer: str
+    admin_subjects: tuple[str, ...]
+    admin_socket: str
     insecure_plaintext: bool
     tls_certificate: str
     tls_key: str
@@ -316,11 +322,13 @@ class _Reader:
     def _given(self, setting: Setting, node: Node) -> Any:
         if setting.kind == "issuers":
             return _issuers(node, self.base, self.mistakes)
-        if setting.kind not in ("path", "file", "sink"):
+        if setting.kind not in ("path", "file", "sink", "socket"):
             return _READERS[setting.kind](node, setting.key, self.mistakes)
         text = text_of(node, f"`{setting.key}`", self.mistakes)
         if setting.kind == "sink":
             return text if text == "-" else str(self.base / text) if text else "-"
+        if setting.kind == "socket":
+            return str(self.base / text) if text else ""
         if setting.kind == "path":
             return self._existing(text, setting.key, node.place)
         return str(self._existing(text, setting.key, node.place)) if text else ""
@@ -581,7 +589,30 @@ def _check_together(values: dict[str, Any], reader: _Reader, nodes: Environment[
         )
     if are_good("listen", "admin_listen") and listen == admin and listen.port:
         add("admin_listen", "`admin_listen` must be another port than `listen`")
+    _check_admin(values, add, are_good)
     if are_good("aws_session_seconds") and not 900 <= values["aws_session_seconds"] <= 43200:
         add("aws.session_seconds", "`aws.session_seconds` must lie between 900 and 43200")
     if values["drain_delay_seconds"] < 0 and are_good("listen"):
         values["drain_delay_seconds"] = 0.0 if listen.is_loopback else 5.0
+
+
+def _check_admin(values: dict[str, Any], add: Callable[[str, str], None], are_good: Callable[..., bool]) -> None:
+    """`/explain` is closed unless all of it is said, and never there for a task that shares a sidecar's network."""
+    issuer, admin = values["admin_issuer"], values["admin_listen"]
+    if not are_good("admin_issuer", "admin_subjects"):
+        return
+    if bool(issuer) != bool(values["admin_subjects"]):
+        add("admin.issuer" if issuer else "admin.subjects", "`admin` needs both `issuer` and `subjects`, or neither")
+        return
+    if not issuer:
+        return
+    if are_good("issuers") and issuer not in {found.name for found in values["issuers"]}:
+        add("admin.issuer", f"`admin.issuer`: no issuer is named `{issuer}`; write the name of one of `issuers`")
+    if are_good("listen") and values["listen"].is_loopback:
+        add("admin.issuer", "`admin.issuer` is for a shared gateway; beside a task (`listen` on loopback) use `admin.socket`")
+    if are_good("admin_listen", "insecure_plaintext") and not admin.is_loopback and not values["insecure_plaintext"]:
+        add(
+            "admin.issuer",
+            f"`admin.issuer` on {admin.host}: admin tokens would travel in the clear; "
+            "put `admin_listen` on loopback, or accept it with `insecure_plaintext: true`",
+        )

@@ -104,6 +104,7 @@ class DagRules:
     is_active: bool
     require: tuple[Requirement, ...] = ()
     keys: Mapping[str, TableKeys] = field(default_factory=dict)  # by real table name
+    names: Mapping[str, str] = field(default_factory=dict)  # of tables: real name -> name in the DAG's file
 
     def case(self, dag_id: str, action: str, table: str, index: str) -> Case:
         """The rules that can matter. `table` is a real name in the DAG's own account and Region, or empty."""

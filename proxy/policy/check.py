@@ -57,6 +57,8 @@ class Report:
 
     mistakes: Mistakes
     outcomes: tuple[Outcome, ...]
+    document: Document
+    snapshots: tuple[Policies, ...]  # one for each environment; none where something is wrong
 
     @property
     def is_good(self) -> bool:
@@ -77,6 +79,7 @@ def check_policies(files: Mapping[str, str], region: str = "us-east-1", now: flo
     mistakes = Mistakes()
     document = read_document(files, mistakes)
     outcomes: list[Outcome] = []
+    snapshots: list[Policies] = []
     if document.is_whole:
         environments = document.platform.environments.values() or (EnvironmentDeclaration("", "", region, "aws"),)
         for environment in environments:
@@ -85,11 +88,13 @@ def check_policies(files: Mapping[str, str], region: str = "us-east-1", now: flo
             policies = resolution.policies(document)
             _check_tests(document, resolution, policies)
             _check_boundaries(policies, document, seen)
+            snapshots.append(policies)
             if not seen.errors:
                 outcomes += _outcomes(document, resolution, policies)
             _merge(seen, mistakes)
         _check_ends(document, now, mistakes)
-    return Report(mistakes, tuple(outcomes) if not mistakes.errors else ())
+    is_good = not mistakes.errors
+    return Report(mistakes, tuple(outcomes) if is_good else (), document, tuple(snapshots) if is_good else ())
 
 
 def _merge(seen: Mistakes, mistakes: Mistakes) -> None:

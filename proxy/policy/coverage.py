@@ -202,6 +202,8 @@ class Requirement:
 
     def lacks(self, asked: Asked) -> tuple[str, str]:
         """What the request lacks and what to write, or two empty strings. May raise Unreadable."""
+        if not self.rule.denies(asked):  # it is for other tasks
+            return "", ""
         action, facts = asked.touch.action, asked.touch.facts
         if self.evidence and asked.identity.evidence is not Evidence.VERIFIED:
             return "a verified dag", "let the token itself name the dag, not a header beside it"

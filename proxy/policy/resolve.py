@@ -114,6 +114,7 @@ class Resolution:
             homes=tuple(homes),
             observes=self.environment.observes,
             unmapped=self._unmapped(platform.unmapped) if platform.unmapped else None,
+            declared=seen,
         )
 
     # --------------------------------------------------------------------------------------- DAGs
@@ -162,6 +163,7 @@ class Resolution:
         defaults_allow = maker.rules(file.defaults.allow) if file.defaults else ()
         defaults_deny = maker.rules(file.defaults.deny) if file.defaults else ()
         keys = keys_of(file, real)
+        names = {name: logical for logical, name in real.items()}
         for dag in file.dags:
             partition, account, role_arn = self.names.role_of(dag, file)
             active, environments = self.names.environments(dag.environments)
@@ -178,6 +180,7 @@ class Resolution:
                 is_active=active,
                 require=self._require,
                 keys=keys,
+                names=names,
             )
             self._check_dag_id(dag, rules)
             yield dag, rules

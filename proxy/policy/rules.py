@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from proxy.model import Identity, Operation, Touch, Workload
     from proxy.policy.cases import Case, DagRules, Home, Unmapped, Verdict
     from proxy.policy.coverage import Rule
+    from proxy.policy.declared import TableDeclaration
 
 OTHER = "other"
 _DAG_ID = re.compile(r"[\w.-]{1,250}")
@@ -101,6 +102,7 @@ class Policies:
         "_tables",
         "_unmapped",
         "dag_of_key",
+        "declared",
         "digest",
         "environment",
         "observes",
@@ -119,12 +121,14 @@ class Policies:
         homes: tuple[Home, ...],
         observes: bool = False,
         unmapped: Unmapped | None = None,
+        declared: Mapping[str, TableDeclaration] | None = None,
     ) -> None:
         self.digest = digest
         self.environment = environment
         self.observes = observes  # the environment decides and lets pass
         self.workloads = workloads
         self.dag_of_key: Mapping[str, str] = {str(uuid.uuid5(uuid.NAMESPACE_OID, dag_id)): dag_id for dag_id in dags}
+        self.declared = declared or {}  # real table name -> as its file first declares it
         self._dags = dags
         self._globs = globs
         self._tables = tables
@@ -227,6 +231,28 @@ class Policies:
         """Everything that is defined, DAGs with a name of their own first."""
         yield from self._dags.values()
         yield from (rules for _, rules in self._globs)
+
+    def rules_of(self, dag_id: str) -> DagRules | None:
+        """What holds for one DAG; None where no file names it, or two globs do."""
+        if dag_id in self._dags:
+            return self._dags[dag_id]
+        matching = self._matching(dag_id)
+        return matching[0] if len(matching) == 1 else None
+
+    @property
+    def tables(self) -> frozenset[str]:
+        """Real names of the tables that the files declare."""
+        return self._tables
+
+    @property
+    def homes(self) -> tuple[Home, ...]:
+        """Where DAGs that nobody has named would be written."""
+        return self._homes
+
+    @property
+    def unmapped(self) -> Unmapped | None:
+        """As whom DAGs that nobody has named are let through, if they are."""
+        return self._unmapped
 
     def principals(self) -> Iterator[Principal]:
         """Every principal that is known before a request comes: those of DAGs that have a name of their own."""

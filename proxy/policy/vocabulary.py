@@ -12,6 +12,7 @@ from proxy.actions import (
     ACCOUNT,
     ALL,
     DESCRIBE,
+    ESCALATIONS,
     ITEM,
     OPTIONAL_TABLE,
     OTHER_RESOURCES,
@@ -19,6 +20,7 @@ from proxy.actions import (
     READ,
     WRITE,
 )
+from proxy.globs import Globs
 
 ITEM_ACTIONS = ("GetItem", "Query", "Scan", "PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem")
 PARTIQL_WRITES = PARTIQL - {"PartiQLSelect"}
@@ -118,7 +120,20 @@ def unknown_action(word: str) -> str:
     bare = word.removeprefix("dynamodb:")
     if bare != word:
         return f"actions stand without the service's name; write {bare}"
+    if "*" in word or "?" in word:
+        return _wildcard(word, Globs((bare,)))
     names = {name.lower(): name for name in (*sorted(ALL), *ITEM_ACTIONS, "read", "write")}
     near = difflib.get_close_matches(word.lower(), names, 1)
     hint = f"did you mean {names[near[0]]}?" if near else f'write some of {", ".join((*ITEM_ACTIONS, "read", "write"))} or "*"'
     return f"there is no action `{word}`; {hint}"
+
+
+def _wildcard(word: str, globs: Globs) -> str:
+    """A wildcard is no action, least of all one that reaches further than items."""
+    meant = [name for name in sorted(ALL) if globs.match(name)]
+    beyond = [name for name in meant if name in ESCALATIONS]
+    if beyond:
+        told = ", ".join(beyond[:3]) + (", ..." if len(beyond) > 3 else "")
+        return f"`{word}` would reach escalations ({told}); write the actions that are meant, by name"
+    told = ", ".join(meant) or 'the actions that are meant, or "*" for all on items'
+    return f"`{word}`: a wildcard is no action; write {told}"

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
 import httpx
+import pytest
 import uvicorn
 
-from proxy.admin import admin_server
+from proxy.admin import MOST_BYTES, admin_server
+from proxy.admin_gate import AdminGate
+from proxy.admin_plane import PoliciesOnDisk
+from proxy.identity.token import Issuer, KeySource
+from proxy.inquiry import Admitted, Inquiries
+from proxy.policy.check import check_policies
+from proxy.policy.store import PolicyError
+from proxy.settings import load_settings
+from tests.fake_aws import POLICY, settings_in, token
+from tests.fake_aws import jwks as key_set
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class State:
@@ -33,10 +48,10 @@ class State:
 
 
 @asynccontextmanager
-async def admin(state: State):
+async def admin(state: State, inquiries: Inquiries | None = None, gate: AdminGate | None = None):
     """A client of the admin plane, served by uvicorn on a port of its own."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(admin_server(state, "127.0.0.1", 0))
+        server = uvicorn.Server(admin_server(state, "127.0.0.1", 0, inquiries, gate))
         serving = asyncio.create_task(server.serve([listener]))
         try:
             async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", trust_env=False) as client:
@@ -87,3 +102,148 @@ async def test_openapi_names_the_three_and_nothing_else() -> None:
     assert set(schema["paths"]) == {"/healthz", "/readyz", "/metrics"}
     assert page.status_code == 200
     assert (unknown.status_code, wrong.status_code) == (404, 405)
+
+
+# -------------------------------------------------------------------------------------------------- explain
+
+DECISION = "00112233445566ff"
+QUESTION = {"dag": "etl", "operation": "GetItem", "table": "orders"}
+RECORD = {
+    "record": "decision", "time": "2026-11-22T10:00:00Z", "id": DECISION, "issuer": "i", "subject": "s", "dag": "etl",
+    "evidence": "verified", "operation": "Scan", "touches": [["Scan", "orders", "", 1]], "decision": "deny", "reason": "no_rule",
+    "rule": "a.yaml:6", "policy_digest": "x", "message": "dag 'etl' may not Scan on 'orders'",
+}  # fmt: skip
+
+
+def inquiries(audit: Path | None = None, admitted: Admitted | None = None) -> Inquiries:
+    """Questions about the policy of the small AWS."""
+    snapshot = check_policies({"a.yaml": POLICY}).snapshots[0]
+    return Inquiries(lambda: snapshot, audit, admitted)
+
+
+def issuer_of(folder: Path, keys: KeySource) -> Issuer:
+    """The issuer of the small AWS's tokens."""
+    settings = settings_in(folder, "http://127.0.0.1:1")["issuers"][0]
+    return Issuer("idp", settings["issuer"], (settings["audience"],), ("ES256",), keys, {}, ("*",))
+
+
+async def test_explain_is_not_there_unless_it_is_configured(tmp_path: Path) -> None:
+    """Neither without inquiries nor with a list of who may ask and nobody to check it."""
+    anybody = Admitted(issuer_of(tmp_path, KeySource("jwks_file", "x")), ("*",))
+    for found in (None, inquiries(admitted=anybody)):
+        async with admin(State([]), found) as client:
+            assert (await client.post("/explain", json=QUESTION)).status_code == 404
+            assert (await client.get(f"/explain/{DECISION}")).status_code == 404
+
+
+async def test_explain_answers_as_the_command_line_does(tmp_path: Path) -> None:
+    """A described request, one with its body, and one that cannot be read."""
+    async with admin(State([]), inquiries()) as client:
+        allowed = await client.post("/explain", json=QUESTION | {"key": "x", "attributes": ["pk"], "at": "2026-11-22"})
+        denied = (await client.post("/explain", json=QUESTION | {"operation": "Scan"})).json()
+        body = {"TableName": "orders", "Key": {"pk": {"S": "x"}}}
+        asked = (await client.post("/explain", json=QUESTION | {"request": body})).json()
+        unread = (await client.post("/explain", json=QUESTION | {"request": {"Table": "orders"}})).json()
+        schema = (await client.get("/openapi.json")).json()
+    assert (allowed.status_code, allowed.json()["verdict"]) == (200, "allowed")
+    assert denied["touches"][0]["changes"][0]["line"] == "- {actions: [Scan], tables: [orders]}"
+    assert (asked["verdict"], unread["verdict"], unread["reason"]) == ("allowed", "denied", "unreadable_body")
+    assert "claims" in str(schema["paths"]["/explain"]["post"]["requestBody"])
+
+
+async def test_questions_that_are_none() -> None:
+    """422 with what to write, 413 for one that is too long."""
+    async with admin(State([]), inquiries()) as client:
+        unknown = await client.post("/explain", json=QUESTION | {"tabel": "orders"})
+        nothing = await client.post("/explain", content=b"nonsense")
+        misdescribed = await client.post("/explain", json=QUESTION | {"operation": "Frobnicate"})
+        long = await client.post("/explain", json=QUESTION | {"key": "x" * MOST_BYTES})
+    assert (unknown.status_code, unknown.json()["message"]) == (422, "tabel: Extra inputs are not permitted")
+    assert nothing.status_code == 422
+    assert (misdescribed.status_code, "there is no action `Frobnicate`" in misdescribed.json()["message"]) == (422, True)
+    assert long.status_code == 413
+
+
+async def test_a_decision_is_looked_up_in_the_audit(tmp_path: Path) -> None:
+    """What it was and what it would be; where there is nothing to look up in, that is said."""
+    audit = tmp_path / "audit.jsonl"
+    audit.write_text(json.dumps(RECORD, separators=(",", ":")) + "\n")
+    async with admin(State([]), inquiries(audit)) as client:
+        found = (await client.get(f"/explain/{DECISION}")).json()
+        absent = await client.get(f"/explain/{'0' * 16}")
+        malformed = await client.get("/explain/nonsense")
+        audit.unlink()
+        gone = await client.get(f"/explain/{DECISION}")
+    assert (found["record"]["reason"], found["is_same_policy"], found["explanation"]["reason"]) == ("no_rule", False, "no_rule")
+    assert (absent.status_code, malformed.status_code, gone.status_code) == (404, 422, 503)
+    async with admin(State([]), inquiries()) as client:
+        assert (await client.get(f"/explain/{DECISION}")).status_code == 404
+
+
+async def test_only_admin_tokens_open_it(tmp_path: Path) -> None:
+    """A verified token of a listed subject; nothing of the question is read before."""
+    (tmp_path / "jwks.json").write_text(json.dumps(key_set()))
+    issuer = issuer_of(tmp_path, KeySource("jwks_file", str(tmp_path / "jwks.json")))
+    admitted = Admitted(issuer, ("ops-*",))
+    gate = AdminGate(*admitted)
+    statuses = {}
+    async with admin(State([]), inquiries(admitted=admitted), gate) as client:
+        for name, authorization in {
+            "none": "", "basic": "Basic x", "empty": "Bearer", "long": "Bearer " + "x" * 20_000, "strange": "Bearer \xe9",
+            "forged": f"Bearer {token(sub='ops-ann')[:-8]}AAAAAAAA", "worker": f"Bearer {token()}",
+            "admin": f"bearer {token(sub='ops-ann')}",
+        }.items():  # fmt: skip
+            headers = {"authorization": authorization.encode("latin-1")} if authorization else {}
+            reply = await client.post("/explain", content=b"never read", headers=headers)
+            statuses[name] = reply.status_code
+            assert b"eyJ" not in reply.content
+        assert (await client.get(f"/explain/{DECISION}")).status_code == 401
+        assert (await client.get("/healthz")).status_code == 200
+    await gate.close()
+    assert statuses == {
+        "none": 401,
+        "basic": 401,
+        "empty": 401,
+        "long": 401,
+        "strange": 401,
+        "forged": 401,
+        "worker": 403,
+        "admin": 422,
+    }
+
+
+async def test_keys_that_cannot_be_had_admit_nobody(tmp_path: Path) -> None:
+    """503: nobody can say whether the token is good."""
+    issuer = issuer_of(tmp_path, KeySource("jwks_url", "http://127.0.0.1:1"))
+    gate = AdminGate(issuer, ("*",))
+    async with admin(State([]), inquiries(admitted=Admitted(issuer, ("*",))), gate) as client:
+        assert (await client.post("/explain", headers={"authorization": f"Bearer {token()}"})).status_code == 503
+    await gate.close()
+
+
+async def test_policies_that_cannot_be_used_are_told() -> None:
+    """503, and no more of it to the asker."""
+
+    def broken() -> Any:
+        raise PolicyError(["a.yaml:1: SECRET-CANARY"])
+
+    async with admin(State([]), Inquiries(broken, None, None)) as client:
+        reply = await client.post("/explain", json=QUESTION)
+    assert (reply.status_code, b"CANARY" in reply.content) == (503, False)
+
+
+def test_policies_on_disk_keep_the_last_good(tmp_path: Path) -> None:
+    """What a process that serves none itself answers by: read anew when they change, kept when they break."""
+    (tmp_path / "proxy.yaml").write_text(json.dumps(settings_in(tmp_path, "http://127.0.0.1:1")))
+    settings = load_settings(tmp_path / "proxy.yaml", {})
+    file = tmp_path / "policies" / "orders.yaml"
+    found = PoliciesOnDisk(settings)
+    first = found()
+    assert found() is first
+    file.write_text("nonsense")
+    assert found() is first
+    file.write_text(POLICY + "# changed\n")
+    assert found().digest != first.digest
+    file.write_text("nonsense")
+    with pytest.raises(PolicyError):
+        PoliciesOnDisk(settings)()

@@ -12,10 +12,12 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 from proxy.app import tell_defect
 from proxy.aws.endpoints import default_endpoint
+from proxy.server import CannotServe, bind_unix
 from tests.fake_aws import RunningGateway, fake_aws, running_gateway, settings_in, token
 from tests.stack.process import wait_until
 
@@ -42,6 +44,46 @@ def gateway(tmp_path: Path, aws: FakeAws) -> Iterator[RunningGateway]:
     with running_gateway(tmp_path, settings_in(tmp_path, aws.url)) as running:
         running.until_ready()
         yield running
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_why_is_asked_on_the_admin_socket(tmp_path: Path, aws: FakeAws, workers: int) -> None:
+    """Of one process and of several: who may open the socket asks; the port has no such route."""
+    path = tmp_path / "admin.sock"
+    settings = settings_in(tmp_path, aws.url, workers=workers, admin={"socket": "admin.sock"})
+    with running_gateway(tmp_path, settings) as running:
+        running.until_ready()
+        _, headers, _ = running.call("Scan", {"TableName": "orders"})
+        assert path.stat().st_mode & 0o777 == 0o600
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), base_url="http://admin") as client:
+            asked = client.post("/explain", json={"dag": "etl", "operation": "Scan", "table": "orders"}).json()
+            running.until(
+                lambda: client.get(f"/explain/{headers['x-amzn-requestid']}").status_code == 200, "the decision is on record"
+            )
+            found = client.get(f"/explain/{headers['x-amzn-requestid']}").json()
+            assert client.get("/healthz").json() == {"status": "ok"}
+        with httpx.Client(base_url=f"http://{running.admin}", trust_env=False) as client:
+            assert client.post("/explain", json={}).status_code == 404
+    assert asked["reason"] == found["record"]["reason"] == found["explanation"]["reason"] == "no_rule"
+    assert not path.exists()
+
+
+def test_a_socket_that_is_served_is_not_taken(tmp_path: Path, aws: FakeAws) -> None:
+    """One that nobody serves any more gives way; one that somebody does, or a path that is none, stops the start."""
+    path = tmp_path / "admin.sock"
+    stale = socket.socket(socket.AF_UNIX)
+    stale.bind(str(path))
+    stale.close()
+    settings = settings_in(tmp_path, aws.url, admin={"socket": "admin.sock"})
+    with running_gateway(tmp_path, settings) as running:
+        running.until_ready()
+    with socket.socket(socket.AF_UNIX) as taken:
+        taken.bind(str(path))
+        taken.listen()
+        with pytest.raises(CannotServe, match="cannot listen on"):
+            bind_unix(path)
+    with pytest.raises(CannotServe, match="the path is too long"):
+        bind_unix(tmp_path / ("x" * 200))
 
 
 def metric(text: str, start: str) -> float:

@@ -98,6 +98,9 @@ def test_the_same_from_variables_alone(write, tmp_path: Path, monkeypatch: pytes
 OVERRIDES = {
     "listen": ("[::1]:81", Address("::1", 81)),
     "admin_listen": ("localhost:82", Address("localhost", 82)),
+    "admin.issuer": ("idp", "idp"),
+    "admin.subjects": ("['ops-*']", ("ops-*",)),
+    "admin.socket": ("admin.sock", "{base}/admin.sock"),
     "insecure_plaintext": ("true", True),
     "tls.certificate": ("cert.pem", "{base}/cert.pem"),
     "tls.key": ("cert.pem", "{base}/cert.pem"),
@@ -147,6 +150,9 @@ def test_a_variable_beats_the_file(write, tmp_path: Path, setting) -> None:
     environment = {setting.variable: text}
     if setting.key.startswith("tls."):
         environment |= {"DDB_PROXY_TLS_CERTIFICATE": "cert.pem", "DDB_PROXY_TLS_KEY": "cert.pem"}
+    if setting.key in ("admin.issuer", "admin.subjects"):
+        environment |= {"DDB_PROXY_LISTEN": "10.0.0.1:8080", "DDB_PROXY_INSECURE_PLAINTEXT": "true"}
+        environment = {"DDB_PROXY_ADMIN_ISSUER": "idp", "DDB_PROXY_ADMIN_SUBJECTS": "[ops]"} | environment
     found = getattr(load_settings(write(LEAST), environment), setting.field)
     if isinstance(expected, str):
         expected = expected.format(base=tmp_path)
@@ -158,7 +164,7 @@ def test_a_variable_beats_the_file(write, tmp_path: Path, setting) -> None:
 @pytest.mark.parametrize("setting", SETTINGS, ids=[setting.key for setting in SETTINGS])
 def test_a_variable_says_its_name_when_it_is_wrong(write, setting) -> None:
     """A value of the wrong kind is told under the variable that holds it."""
-    if setting.kind in ("text", "sink"):
+    if setting.kind in ("text", "sink", "socket"):
         return  # every text is one
     (line,) = mistakes_of(write(LEAST), {setting.variable: "?!", "DDB_PROXY_CONFIG": "x"})
     assert line.startswith((f"{setting.variable}: ", f"{setting.variable}:1: "))
@@ -182,6 +188,14 @@ WRONG = [
     ("workers: -1", "proxy.yaml:1: `workers` must be at least 1"),
     ("worker: 2", "proxy.yaml:1: the settings file has no `worker`; did you mean `workers`?"),
     ("audit: {file: x}", "proxy.yaml:1: `audit` has no `file`"),
+    ("admin: {issuer: idp}", "proxy.yaml:1: `admin` needs both `issuer` and `subjects`, or neither"),
+    ("admin: {subjects: [ops]}", "proxy.yaml:1: `admin` needs both `issuer` and `subjects`, or neither"),
+    ("admin: {issuer: [x]}", "proxy.yaml:1: `admin.issuer` must be a string"),
+    ("admin: {issuer: idp, subjects: [ops]}", "`admin.issuer` is for a shared gateway; beside a task (`listen` on loopback) use"),
+    (
+        "listen: 10.0.0.1:80\ninsecure_plaintext: true\nadmin: {issuer: ipd, subjects: [ops]}",
+        "proxy.yaml:3: `admin.issuer`: no issuer is named `ipd`; write the name of one of `issuers`",
+    ),
     ("audit: [x]", "proxy.yaml:1: `audit` must be a mapping"),
     ("audit: {path: [x]}", "proxy.yaml:1: `audit.path` must be a string"),
     ("policies: nowhere", "does not exist; write it there"),
@@ -231,6 +245,20 @@ WRONG_ISSUER: list[tuple[dict[str, Any], str]] = [
     ({"keys": {"jwks_url": "https://a.test", "discovery": "https://b.test"}}, "must hold one of discovery, jwks_url and"),
     ({"key": "x"}, "an issuer has no `key`; did you mean `keys`?"),
 ]  # fmt: skip
+
+
+def test_admin_tokens_do_not_travel_in_the_clear(write, tmp_path: Path) -> None:
+    """Off loopback the admin port with `/explain` needs `insecure_plaintext`, as the data plane does."""
+    (tmp_path / "cert.pem").touch()
+    settings = LEAST | {
+        "listen": "10.0.0.1:80",
+        "admin_listen": "10.0.0.1:90",
+        "tls": {"certificate": "cert.pem", "key": "cert.pem"},
+        "admin": {"issuer": "idp", "subjects": ["ops"]},
+    }
+    (line,) = mistakes_of(write(settings))
+    assert "`admin.issuer` on 10.0.0.1: admin tokens would travel in the clear" in line
+    assert load_settings(write(settings | {"insecure_plaintext": True}), {}).admin_subjects == ("ops",)
 
 
 @pytest.mark.parametrize(("text", "told"), WRONG, ids=[row[0] for row in WRONG])

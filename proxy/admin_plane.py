@@ -1,0 +1,131 @@
+"""The admin plane's thread: its port, its Unix socket, and the policies that it answers by.
+
+It has a loop of its own, so that a scrape or a question never holds the data plane's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from proxy.inquiry import Admitted, Inquiries
+from proxy.policy.document import digest_of
+from proxy.policy.store import PolicyError, policies_of, policy_texts
+from proxy.server import bind_unix
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    import uvicorn
+
+    from proxy.admin import AdminState
+    from proxy.policy.rules import Policies
+    from proxy.settings import Settings
+
+log = logging.getLogger("proxy.admin")
+
+
+class PoliciesOnDisk:
+    """The policies as the files have them, for a process that serves none itself. A file that is broken leaves the last good."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._seen = ""
+        self._current: Policies | None = None
+
+    def __call__(self) -> Policies:
+        """The policies. Raises PolicyError where there never were good ones."""
+        settings = self._settings
+        with self._lock:
+            try:
+                texts = policy_texts(settings.policies)
+                if (state := digest_of(texts)) != self._seen:
+                    self._current = policies_of(texts, settings.environment, settings.aws_region)
+                    self._seen = state
+            except PolicyError:
+                if self._current is None:
+                    raise
+            assert self._current is not None  # noqa: S101 - for the type checker: either it was made, or raised
+            return self._current
+
+
+class AdminPlane(NamedTuple):
+    """One socket of the admin plane, and what it may be asked beside health and metrics (None: nothing)."""
+
+    listener: socket.socket
+    inquiries: Inquiries | None
+    path: Path | None = None  # of a Unix socket
+
+
+def admin_planes(settings: Settings, policies: Callable[[], Policies], listener: socket.socket) -> list[AdminPlane]:
+    """The admin port, and the Unix socket where there is one. Raises CannotServe."""
+    audit = None if settings.audit_path == "-" else Path(settings.audit_path)
+    issuer = next((issuer for issuer in settings.issuers if issuer.name == settings.admin_issuer), None)
+    planes = [AdminPlane(listener, Inquiries(policies, audit, Admitted(issuer, settings.admin_subjects)) if issuer else None)]
+    if settings.admin_socket:
+        path = Path(settings.admin_socket)
+        planes.append(AdminPlane(bind_unix(path), Inquiries(policies, audit, None), path))
+    return planes
+
+
+class AdminThread:
+    """The admin plane in a thread and loop of its own; FastAPI is imported there, so that the data plane need not wait for it."""
+
+    def __init__(self, state: AdminState, planes: list[AdminPlane]) -> None:
+        self._state = state
+        self._planes = planes
+        self._servers: list[uvicorn.Server] = []
+        self._thread = threading.Thread(target=self._run, name="admin", daemon=True)
+
+    def start(self) -> None:
+        """Begin to serve."""
+        for plane in self._planes:
+            host, port = _address(plane)
+            log.info("admin plane on http %s port %d%s", plane.path or host, port, ", with /explain" if plane.inquiries else "")
+            plane.listener.listen(128)  # probes that come before FastAPI is imported wait instead of failing
+        self._thread.start()
+
+    def _run(self) -> None:
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        import uvicorn
+
+        from proxy.admin import admin_server
+        from proxy.admin_gate import AdminGate
+
+        gates = []
+        for plane in self._planes:
+            inquiries = plane.inquiries
+            gate = AdminGate(*inquiries.admitted) if inquiries and inquiries.admitted else None
+            gates += [gate] if gate else []
+            host, port = _address(plane)
+            self._servers.append(uvicorn.Server(admin_server(self._state, host, port, inquiries, gate)))
+        try:
+            await asyncio.gather(*(s.serve([p.listener]) for s, p in zip(self._servers, self._planes, strict=True)))
+        finally:
+            for gate in gates:
+                await gate.close()
+
+    def stop(self) -> None:
+        """Stop, within a few seconds."""
+        for server in self._servers:
+            server.should_exit = True
+        if self._servers:
+            self._thread.join(3)
+        for plane in self._planes:
+            if plane.path is not None:
+                plane.path.unlink(missing_ok=True)
+
+
+def _address(plane: AdminPlane) -> tuple[str, int]:
+    """Host and port; of a Unix socket what stands for them in a URL."""
+    if plane.path is not None:
+        return "localhost", 0
+    host, port = plane.listener.getsockname()[:2]
+    return host, port

@@ -1,0 +1,293 @@
+"""First policies from CloudTrail and IAM: nothing is granted that was not found, what cannot be said is a comment."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from proxy.policy.check import check_policies
+from proxy.policy.cloudtrail import draft_from_cloudtrail, read_events
+from proxy.policy.iam import draft_from_iam, read_sources
+from proxy.policy.lint import lint
+
+CASES = yaml.safe_load((Path(__file__).parents[2] / "cases" / "first_policies.yaml").read_text())
+ACCOUNT = "111122223333"
+TABLE = f"arn:aws:dynamodb:eu-west-1:{ACCOUNT}:table/"
+
+
+_MAY_BE = ("take it out", "so it may do nothing")  # what was found may say things twice, or only deny
+
+
+def checked(text: str) -> list[str]:
+    """The text without its first line; it passes `check` with neither mistake nor warning."""
+    report = check_policies({"draft.yaml": text})
+    assert report.is_good, [*report.lines(), text]
+    findings = lint(report.document, report.snapshots)
+    assert [*report.mistakes.warnings, *(found for found in findings if not found.message.endswith(_MAY_BE))] == [], text
+    return text.splitlines()[1:]
+
+
+# ------------------------------------------------------------------------------------------------ CloudTrail
+
+
+def event(name: str, session: str = "orders_daily", **fields: Any) -> dict[str, Any]:
+    """A data event of a role's session."""
+    who = {"type": "AssumedRole", "arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/ddb-orders/{session}"}
+    return {"eventSource": "dynamodb.amazonaws.com", "eventName": name, "userIdentity": who, **fields}
+
+
+def lines_of(*events: dict[str, Any]) -> list[str]:
+    """The draft's lines."""
+    return checked(draft_from_cloudtrail(events).render())
+
+
+def rules_of(*events: dict[str, Any]) -> list[str]:
+    """The draft's allow rules."""
+    return [line.strip()[2:] for line in lines_of(*events) if line.startswith("      - ")]
+
+
+def test_what_a_session_did_becomes_its_rules() -> None:
+    """One DAG with its role, its tables, one rule for alike tables, and a test for each right."""
+    assert lines_of(
+        event("GetItem", requestParameters={"tableName": "orders", "key": {"pk": "x"}}),
+        event("Query", requestParameters={"tableName": f"{TABLE}orders"}),
+        event("Query", requestParameters={"tableName": "orders", "indexName": "by_status"}),
+        event("GetItem", requestParameters={"tableName": "totals"}),
+        event("Query", requestParameters={"tableName": "totals"}),
+    ) == [
+        "tables:",
+        '  orders: {indexes: {by_status: "REPLACE (S)"}}  # REPLACE: the key\'s real name and type (S, N or B)',
+        "  totals: {}",
+        "dags:",
+        "  orders_daily:",
+        f'    role: "arn:aws:iam::{ACCOUNT}:role/ddb-orders"',
+        "    allow:",
+        "      - {actions: [GetItem, Query], tables: [orders, totals]}",
+        "      - {actions: [Query], tables: [orders], indexes: [by_status]}",
+        "tests:",
+        "  - {dag: orders_daily, call: GetItem, table: orders, expect: allow}",
+        "  - {dag: orders_daily, call: Query, table: orders, index: by_status, expect: allow}",
+        "  - {dag: orders_daily, call: GetItem, table: totals, expect: allow}",
+    ]
+
+
+def test_the_role_is_the_session_issuers() -> None:
+    """With its path, which the session's ARN does not have; a second role is a comment."""
+    issuer = {"sessionContext": {"sessionIssuer": {"arn": f"arn:aws:iam::{ACCOUNT}:role/team/ddb-orders"}}}
+    first = event("Scan", requestParameters={"tableName": "orders"})
+    first["userIdentity"] |= issuer
+    found = lines_of(first, event("Scan", requestParameters={"tableName": "orders"}))
+    assert f'    role: "arn:aws:iam::{ACCOUNT}:role/team/ddb-orders"' in found
+    assert f"    # also seen with role arn:aws:iam::{ACCOUNT}:role/ddb-orders; a DAG has one role" in found
+
+
+@pytest.mark.parametrize("case", CASES["events"], ids=lambda case: f"{case['event']} {case['parameters']}"[:60])
+def test_operations_follow_their_members(case: dict[str, Any]) -> None:
+    """Batches, transactions and statements give what their members need, and no more."""
+    assert rules_of(event(case["event"], requestParameters=case["parameters"])) == case["rules"]
+
+
+def test_resources_name_the_table_where_the_parameters_do_not() -> None:
+    """As CloudTrail does for what it redacts; a transaction's members cannot be told apart."""
+    resources = [{"ARN": f"{TABLE}orders/index/x"}, {"ARN": "arn:aws:s3:::b"}, "cut"]
+    assert rules_of(event("BatchGetItem", resources=resources)) == ["{actions: [GetItem], tables: [orders]}"]
+    written = lines_of(event("BatchWriteItem", resources=resources))
+    assert "    # BatchWriteItem on orders: the event does not say put or delete; PutItem is given" in written
+    assert "# left out 1 time(s): TransactWriteItems names no table" in lines_of(event("TransactWriteItems", resources=resources))
+
+
+def test_what_grants_nothing_is_a_comment() -> None:
+    """Refusals, escalations, other identities and other services."""
+    user = event("Scan", requestParameters={"tableName": "orders"}) | {
+        "userIdentity": {"arn": f"arn:aws:iam::{ACCOUNT}:user/ann"}
+    }
+    found = lines_of(
+        event("Scan", requestParameters={"tableName": "orders"}, errorCode="AccessDenied"),
+        event("UpdateTable", requestParameters={"tableName": "orders"}),
+        user,
+        user,
+        event("Frobnicate", requestParameters={"tableName": "orders"}),
+        event("GetItem", requestParameters={"tableName": "orders"}) | {"eventSource": "s3.amazonaws.com"},
+        event("GetItem", "only_lists", requestParameters=None),
+        event("ListTables", "only_lists"),
+    )
+    assert found == [
+        "# left out 1 time(s): Frobnicate names no table",
+        "# left out 1 time(s): GetItem names no table",
+        "# left out 1 time(s): Scan failed with AccessDenied",
+        "# left out 2 time(s): Scan was not done with a role's session",
+        "# only_lists: ListTables need no table, and a rule must name one",
+        "# orders_daily: did UpdateTable on orders: give it by this name if it is meant, it goes beyond items",
+        "# Nothing was found that a rule could be made of.",
+        "dags: {}",
+    ]
+
+
+def test_an_index_without_a_good_name_is_not_taken_for_the_table() -> None:
+    """It is left out, not widened."""
+    found = lines_of(event("Query", requestParameters={"tableName": "orders", "indexName": "a b"}))
+    assert "# orders_daily: Query on orders: `a b` is not a name of an index" in found
+
+
+def test_what_needs_no_table_stands_with_one_that_the_dag_has() -> None:
+    """A rule must name a table; escalations of the account are told too."""
+    found = lines_of(event("ListTables"), event("GetItem", requestParameters={"tableName": "orders"}), event("CreateTable"))
+    assert "      - {actions: [ListTables], tables: [orders]}" in found
+
+
+def test_a_session_that_says_no_dag_is_named_after_its_role() -> None:
+    """SDKs make such names up; one that is no DAG id is made one."""
+    made_up = lines_of(event("Scan", "botocore-session-1700000000", requestParameters={"tableName": "orders"}))
+    assert "  ddb-orders:" in made_up
+    assert any("write the DAG's id in its place" in line for line in made_up)
+    strange = lines_of(event("Scan", "ann@example.com", requestParameters={"tableName": "orders"}))
+    assert "  ann_example.com:" in strange or '  "ann_example.com":' in strange
+    assert "    # named after the session `ann@example.com`" in strange
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps({"Records": [{"a": 1}, {"a": 2}]}),
+        json.dumps([{"a": 1}, {"a": 2}]),
+        '{"a": 1}\n\n{"a": 2}\n',
+        json.dumps({"Events": [{"CloudTrailEvent": '{"a": 1}'}, {"CloudTrailEvent": '{"a": 2}'}]}),
+    ],
+)
+def test_events_are_read_in_each_of_their_forms(text: str) -> None:
+    """Files of a trail, lists, lines, and what `lookup-events` prints."""
+    assert read_events(text) == [{"a": 1}, {"a": 2}]
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "[1]", '{"Events": [{"CloudTrailEvent": "{"}]}'])
+def test_what_is_no_event_is_refused(text: str) -> None:
+    """With a ValueError, or nothing found in nothing."""
+    if text:
+        with pytest.raises(ValueError, match=r"."):
+            read_events(text)
+    else:
+        assert read_events(text) == []
+    assert read_events('"x"') == []
+
+
+def test_names_from_outside_stay_in_their_line() -> None:
+    """A comment ends with its line; no name begins another."""
+    found = lines_of(
+        event("Scan\nevil: [", requestParameters={"tableName": "orders"}),
+        event("Scan", "a\nb", requestParameters={"tableName": "orders"}),
+    )
+    assert "# left out 1 time(s): Scan?evil: [ names no table" in found
+    assert not any(line.startswith("evil") for line in found)
+
+
+# ------------------------------------------------------------------------------------------------------- IAM
+
+
+def statement(**fields: Any) -> dict[str, Any]:
+    """An allow of GetItem on orders, changed."""
+    return {"Effect": "Allow", "Action": "dynamodb:GetItem", "Resource": f"{TABLE}orders", **fields}
+
+
+def from_iam(*statements: dict[str, Any], tables: tuple[str, ...] = ()) -> list[str]:
+    """The draft of one document."""
+    document = {"Version": "2012-10-17", "Statement": list(statements)}
+    return checked(draft_from_iam(read_sources(json.dumps(document)), tables).render())
+
+
+def found_rules(lines: list[str]) -> list[str]:
+    """Rules of a draft."""
+    return [line.strip()[2:] for line in lines if line.startswith("      - ")]
+
+
+def found_notes(lines: list[str]) -> str:
+    """Comments of a draft, joined."""
+    return " ".join(line.strip(" #") for line in lines if line.strip().startswith("#"))
+
+
+@pytest.mark.parametrize("case", CASES["said"], ids=lambda case: str(case["statement"])[:100])
+def test_what_can_be_said_is_taken_over(case: dict[str, Any]) -> None:
+    """Actions, tables, indexes, keys and attributes, of allow and deny."""
+    assert found_rules(from_iam(case["statement"])) == case["rules"]
+
+
+@pytest.mark.parametrize("case", CASES["unsaid"], ids=lambda case: str(case["statement"])[:100])
+def test_what_cannot_be_said_is_a_comment_with_its_reason(case: dict[str, Any]) -> None:
+    """An allow is never taken over without its condition: it would give more."""
+    lines = from_iam(case["statement"])
+    assert found_rules(lines) == []
+    assert case["reason"] in found_notes(lines)
+
+
+def test_wildcards_of_tables_are_filled_in_by_real_names() -> None:
+    """`--tables` names them; nothing else is granted by a wildcard."""
+    given = statement(Resource=[f"{TABLE}orders*", "*"])
+    assert found_rules(from_iam(given, tables=("orders_a", "orders_b", "totals"))) == [
+        "{actions: [GetItem], tables: [orders_a, orders_b, totals]}"
+    ]
+
+
+def test_wildcards_of_actions_reach_items_only() -> None:
+    """What they would reach besides is told, to be given by name."""
+    notes = found_notes(from_iam(statement(Action="dynamodb:Delete*", Sid="Gone")))
+    assert "Gone: dynamodb:Delete* gives no more than items here; by name only: DeleteBackup, " in notes
+
+
+def test_an_allow_beside_a_deny_is_not_tested() -> None:
+    """Whether the deny covers it, the draft does not know; the deny is tested."""
+    lines = from_iam(
+        statement(Action=["dynamodb:GetItem", "dynamodb:PutItem"]), statement(Effect="Deny", Action="dynamodb:PutItem")
+    )
+    assert [line for line in lines if line.startswith("  - ")] == [
+        "  - {dag: REPLACE, call: PutItem, table: orders, expect: deny}"
+    ]
+
+
+def test_documents_are_read_in_each_of_their_forms() -> None:
+    """A document, a role's policy, a policy's version, and an account's whole authorization."""
+    document = {"Statement": statement()}
+    role_arn = f"arn:aws:iam::{ACCOUNT}:role/path/etl"
+    account = {
+        "RoleDetailList": [
+            {
+                "Arn": role_arn,
+                "RolePolicyList": [{"PolicyDocument": document}],
+                "AttachedManagedPolicies": [{"PolicyArn": "arn:p"}, {"PolicyArn": "arn:aws-managed"}],
+            }
+        ],
+        "Policies": [
+            {
+                "Arn": "arn:p",
+                "PolicyVersionList": [
+                    {"Document": {}, "IsDefaultVersion": False},
+                    {"Document": document, "IsDefaultVersion": True},
+                ],
+            }
+        ],
+    }
+    for text, role in (
+        (document, ""),
+        ({"RoleName": "etl", "PolicyDocument": document}, f"arn:aws:iam::{ACCOUNT}:role/etl"),
+        ({"PolicyVersion": {"Document": document}}, ""),
+    ):
+        (source,) = read_sources(json.dumps(text))
+        assert (source.document, source.role_arn) == (document, role)
+    assert [source.role_arn for source in read_sources(json.dumps(account))] == [role_arn, role_arn]
+    for text in ("[]", "{}", '{"PolicyDocument": {}}'):
+        with pytest.raises(ValueError, match="holds no policy document"):
+            read_sources(text)
+
+
+def test_a_document_without_a_table_has_no_account() -> None:
+    """The role is to be written by a person, whichever."""
+    lines = from_iam(statement(Resource="*"), statement(Action="s3:GetObject", Resource="arn:aws:s3:::b"), tables=("orders",))
+    assert '    role: "arn:aws:iam::000000000000:role/REPLACE"  # REPLACE' in lines
+
+
+def test_a_put_under_attributes_is_not_tested() -> None:
+    """It needs a condition that no item is there, which the policy does not say."""
+    given = statement(Action="dynamodb:PutItem", Condition={"ForAllValues:StringEquals": {"dynamodb:Attributes": ["id"]}})
+    assert not any(line.startswith("  - ") for line in from_iam(given))

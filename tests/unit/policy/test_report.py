@@ -1,0 +1,94 @@
+"""What `check` tells: to a person, to a program, to GitHub; and which rules no test decides by."""
+
+from __future__ import annotations
+
+import json
+
+from proxy.policy.check import check_policies
+from proxy.policy.lint import Finding, lint
+from proxy.policy.report import annotation, coverage_of, render_check, warnings_in
+
+TEXT = """\
+tables: {orders: {key: "pk (S)"}, spare: {}}
+dags:
+  d:
+    role: arn:aws:iam::111122223333:role/r
+    allow:
+      - {actions: [GetItem], tables: [orders]}
+      - {actions: [Query], tables: [orders], keys: {prefix: "a"}}
+      - {actions: [Scan], tables: [orders]}
+    deny:
+      - {actions: [Scan], tables: [orders], tasks: [x]}
+tests:
+  - {dag: d, call: GetItem, table: orders, expect: allow}
+  - {dag: d, call: Query, table: orders, expect: deny}
+  - {dag: d, call: PutItem, table: orders, expect: deny}
+  - {dag: d, call: Scan, table: orders, task: x, expect: allow}
+"""
+
+
+def test_coverage_counts_the_tests_that_a_rule_decides() -> None:
+    """Allowed by it, denied by it, or outside its limits; the nearest rule of a denial has decided nothing."""
+    report = check_policies({"a.yaml": TEXT})
+    assert coverage_of(report) == {"a.yaml:6": 1, "a.yaml:7": 1, "a.yaml:8": 0, "a.yaml:10": 1}
+
+
+def test_a_person_reads_lines() -> None:
+    """Mistakes, warnings, notes, failed tests, then the sum."""
+    report = check_policies({"a.yaml": TEXT})
+    findings = [*lint(report.document, report.snapshots), Finding("a.yaml:1", "by the way", "note")]
+    assert render_check(report, findings, 1, "text").splitlines() == [
+        "a.yaml:1: warning: no rule names table `spare`; take it out, or give a DAG something on it",
+        "a.yaml:1: note: by the way",
+        (
+            "a.yaml:15: FAIL: d Scan orders: expected allow; dag 'd' may not Scan on 'orders': denied by a.yaml:10 "
+            "(Scan on orders for tasks x); ask the owners of a.yaml"
+        ),
+        "1 file(s), 0 mistake(s), 1 warning(s), 3 of 4 tests pass",
+        "3 of 4 rules decide a test; by none: a.yaml:8",
+    ]
+    assert warnings_in(report, findings) == 1
+
+
+def test_a_program_reads_json() -> None:
+    """The same, each part by name."""
+    report = check_policies({"a.yaml": TEXT})
+    document = json.loads(render_check(report, lint(report.document, report.snapshots), 1, "json"))
+    assert (document["good"], document["mistakes"], document["coverage"]["a.yaml:8"]) == (False, [], 0)
+    assert document["warnings"][0]["place"] == "a.yaml:1"
+    assert [test["passed"] for test in document["tests"]] == [True, True, True, False]
+    broken = json.loads(render_check(check_policies({"a.yaml": "dags: x"}), [], 1, "json"))
+    assert broken["mistakes"][0]["place"] == "a.yaml:1"
+
+
+def test_github_reads_annotations() -> None:
+    """Errors, warnings and notices at their lines; loader warnings too."""
+    warned = TEXT.replace("[Scan], tables: [orders], tasks", "[read], tables: [orders], tasks").partition("tests:")[0]
+    report = check_policies({"a.yaml": warned})
+    findings = [*lint(report.document, report.snapshots), Finding("a.yaml", "by the way", "note")]
+    lines = render_check(report, findings, 1, "github").splitlines()
+    assert [line.partition("::")[2].partition("::")[0] for line in lines] == [
+        "warning file=a.yaml,line=10",
+        "warning file=a.yaml,line=1",
+        "notice file=a.yaml,line=1",
+    ]
+    failed = render_check(check_policies({"a.yaml": TEXT}), [], 1, "github")
+    assert failed.startswith("::error file=a.yaml,line=15::FAIL: d Scan orders: expected allow; ")
+    assert render_check(check_policies({"a.yaml": "dags: x"}), [], 1, "github").startswith("::error file=a.yaml,line=1::")
+
+
+def test_no_text_of_a_file_gives_github_a_command() -> None:
+    """Line breaks and signs that have a meaning are escaped."""
+    assert (
+        annotation("error", "a,b:c%.yaml:3", "one\n::set-output::%\r")
+        == "::error file=a%2Cb%3Ac%25.yaml,line=3::one%0A::set-output::%25%0D"
+    )
+    assert annotation("error", "whole.yaml", "x") == "::error file=whole.yaml,line=1::x"
+
+
+def test_without_rules_there_is_no_coverage_to_tell() -> None:
+    """One line is enough."""
+    assert (
+        render_check(check_policies({"a.yaml": "contact: x\n"}), [], 1, "text")
+        == "1 file(s), 0 mistake(s), 0 warning(s), 0 of 0 tests pass\n"
+    )
