@@ -1,10 +1,10 @@
 """For which DAG does a verified subject speak? The answer is an Identity, or a refusal that says what is missing.
 
 A verified claim needs no leave but the issuer's `may_assert`. Without one, a workload of platform.yaml must let the subject
-choose, and says from which sources. Every source that counts must name the same DAG: the signed claim, the `X-Airflow-Dag-Id`
-header whenever it is sent (it can contradict even where it may not choose), and the User-Agent's DagRunKey where the workload
-lists it. A workload that names the subject exactly beats globs; two that fit equally well are refused, because
-the order of a file must not decide who someone is.
+choose, and says from which sources. Every source that counts must name the same DAG: the signed claim, the session's own DAG and
+the `X-Airflow-Dag-Id` header whenever they are there (they can contradict even where they may not choose), and the User-Agent's
+DagRunKey where the workload lists it. A workload that names the subject exactly beats globs; two that fit equally well are
+refused, because the order of a file must not decide who someone is.
 """
 
 from __future__ import annotations
@@ -21,7 +21,12 @@ from proxy.refusal import Forbidden, Reason
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_NAMED = {"claim": "a signed claim", "header": "the header `X-Airflow-Dag-Id`", "user_agent": "the User-Agent's DagRunKey"}
+_NAMED = {
+    "claim": "a signed claim",
+    "session": "the session's own dag",
+    "header": "the header `X-Airflow-Dag-Id`",
+    "user_agent": "the User-Agent's DagRunKey",
+}
 
 
 @lru_cache(maxsize=4096)
@@ -40,15 +45,15 @@ def bind(subject: Subject, claimed: Claimed, workloads: tuple[Workload, ...], da
 
     Raises Forbidden: NO_DAG_CLAIM, CONFLICTING_CLAIMS or NOT_ENTITLED.
     """
-    workload = _workload_of(subject, workloads)
+    workload = workload_of(subject, workloads)
     source, dag_id = _chosen(subject, claimed, workload, dag_of_key)
-    _refuse_conflicts(source, dag_id, claimed, workload, dag_of_key)
+    _refuse_conflicts(source, dag_id, subject.pinned_dag, claimed, workload, dag_of_key)
     _refuse_overreach(subject, dag_id, workload)
     verified = subject.claims
     return Identity(
         subject=subject,
         dag_id=dag_id,
-        evidence=Evidence.VERIFIED if source == "claim" else Evidence.CLAIMED,
+        evidence=Evidence.VERIFIED if source == "claim" or _is_only_dag(source, dag_id, workload) else Evidence.CLAIMED,
         source=source,
         workload=workload.name if workload else "",
         task_id=verified.get("task_id", claimed.task_id),
@@ -58,7 +63,7 @@ def bind(subject: Subject, claimed: Claimed, workloads: tuple[Workload, ...], da
     )
 
 
-def _workload_of(subject: Subject, workloads: tuple[Workload, ...]) -> Workload | None:
+def workload_of(subject: Subject, workloads: tuple[Workload, ...]) -> Workload | None:
     """The workload that the subject is; None if there is none. Raises Forbidden if two fit equally well."""
     fitting = [w for w in workloads if w.issuer == subject.issuer and _glob(w.subject).match(subject.subject)]
     exact = [w for w in fitting if not is_glob(w.subject)]
@@ -79,15 +84,21 @@ def _chosen(subject: Subject, claimed: Claimed, workload: Workload | None, dag_o
     if signed:
         return "claim", signed
     if workload is None:
-        raise Forbidden(Reason.NO_DAG_CLAIM, _nobody_chooses(subject, claimed))
+        raise Forbidden(Reason.NO_DAG_CLAIM, nobody_chooses(subject, claimed))
+    said = {"session": subject.pinned_dag, "header": claimed.dag_id, "user_agent": dag_of_key.get(claimed.dag_run_key)}
     for source in workload.dag_from:
-        dag_id = claimed.dag_id if source == "header" else dag_of_key.get(claimed.dag_run_key) if source == "user_agent" else ""
-        if dag_id:
+        if dag_id := said.get(source):
             return source, dag_id
     raise Forbidden(Reason.NO_DAG_CLAIM, _nothing_said(subject, claimed, workload), rule=workload.where)
 
 
-def _nobody_chooses(subject: Subject, claimed: Claimed) -> str:
+def _is_only_dag(source: str, dag_id: str, workload: Workload | None) -> bool:
+    """True if the session's DAG is the only one that its workload names: then who logged in proves it, and nobody chose."""
+    return source == "session" and workload is not None and workload.dags == (dag_id,)
+
+
+def nobody_chooses(subject: Subject, claimed: Claimed) -> str:
+    """What to say to a subject that no workload covers and whose token names no DAG."""
     said = f"the request says {quoted(claimed.dag_id)}, but " if claimed.dag_id else ""
     return (
         f"which dag? {said}the token of subject {quoted(subject.subject)} has no signed dag claim and no workload covers it; "
@@ -113,10 +124,12 @@ def _nothing_said(subject: Subject, claimed: Claimed, workload: Workload) -> str
 
 
 def _refuse_conflicts(
-    source: str, dag_id: str, claimed: Claimed, workload: Workload | None, dag_of_key: Mapping[str, str]
+    source: str, dag_id: str, pinned: str, claimed: Claimed, workload: Workload | None, dag_of_key: Mapping[str, str]
 ) -> None:
     other, key = "", claimed.dag_run_key
-    if claimed.dag_id and claimed.dag_id != dag_id:
+    if pinned and pinned != dag_id:
+        other = f"the session was made for {quoted(pinned)}"
+    elif claimed.dag_id and claimed.dag_id != dag_id:
         other = f"the header `X-Airflow-Dag-Id` says {quoted(claimed.dag_id)}"
     elif (
         key
