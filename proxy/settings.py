@@ -73,9 +73,14 @@ class Setting(NamedTuple):
 SETTINGS: tuple[Setting, ...] = (
     Setting("listen", "address", "127.0.0.1:8080", "data plane, `host:port`; off loopback it needs TLS or `insecure_plaintext`"),
     Setting("admin_listen", "address", "127.0.0.1:9090", "admin plane: `/metrics`, `/healthz`, `/readyz`"),
-    Setting("admin.issuer", "text", "", "issuer whose tokens open `/explain` on a shared gateway's admin plane; none: not there"),
+    Setting("admin.issuer", "text", "", "issuer whose tokens open `/explain` and `/denied` on a shared gateway's admin plane"),
     Setting("admin.subjects", "texts", (), "globs of the `sub` of tokens that may ask there"),
-    Setting("admin.socket", "socket", "", "Unix socket with the admin plane and `/explain`, for whoever may open it (mode 0600)"),
+    Setting(
+        "admin.socket",
+        "socket",
+        "",
+        "Unix socket with the admin plane, `/explain` and `/denied`, for whoever may open it (mode 0600)",
+    ),
     Setting("insecure_plaintext", "boolean", False, "allow plain HTTP off loopback: tokens then travel in the clear"),
     Setting("tls.certificate", "file", "", "PEM chain of the data plane; read again when it changes"),
     Setting("tls.key", "file", "", "its private key"),

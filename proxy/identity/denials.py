@@ -41,6 +41,11 @@ class Denial(NamedTuple):
         notes = ", ".join(filter(None, (self.reason, self.by and f"by {self.by}")))
         return f"{self.kind} {self.name}" + (f" ({notes})" if notes else "")
 
+    def document(self) -> dict[str, str]:
+        """The entry as it is written."""
+        fields = {self.kind: self.name, "reason": self.reason, "by": self.by}
+        return {key: text for key, text in fields.items() if text}
+
 
 class DenyList:
     """What is stopped now: an immutable snapshot."""
@@ -133,6 +138,17 @@ def problem_of(key: str, text: str) -> str:
     return ""
 
 
+def entry_of(fields: dict[str, str], by: str = "") -> Denial:
+    """An entry that somebody asks for. Raises ValueError that says what is wrong."""
+    given = [kind for kind in KINDS if fields.get(kind)]
+    problems = [problem_of(key, text) for key, text in (fields | {"by": by}).items() if text]
+    if len(given) != 1 or any(key not in (*KINDS, *_NOTES) for key in fields):
+        problems = [f"name exactly one of {', '.join(KINDS)}, and a reason if you like"]
+    if wrong := next(filter(None, problems), ""):
+        raise ValueError(wrong)
+    return Denial(given[0], fields[given[0]], fields.get("reason", ""), by)
+
+
 def written(denials: DenyList) -> str:
     """The text of a file that holds these entries: one a line."""
     lines = [_line(denial) for denial in denials.denials]
@@ -140,5 +156,4 @@ def written(denials: DenyList) -> str:
 
 
 def _line(denial: Denial) -> str:
-    fields = {denial.kind: denial.name, "reason": denial.reason, "by": denial.by}
-    return f"  - {orjson.dumps({key: text for key, text in fields.items() if text}).decode()}\n"  # JSON is YAML
+    return f"  - {orjson.dumps(denial.document()).decode()}\n"  # JSON is YAML

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
+import httpx
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -396,3 +397,147 @@ def test_each_login_has_one_decision_and_one_outcome(gateway: RunningGateway) ->
     written = (gateway.folder / "audit.jsonl").read_text() + gateway.errors.read_text() + text
     assert made.secret_key not in written
     assert made.token not in written
+
+
+# ------------------------------------------------------------------------------------------------- when it ends
+
+
+def until_refused(running: RunningGateway, made: Credentials, reason: str, **headers: str) -> float:
+    """Seconds until a session is refused for a reason."""
+    before = time.monotonic()
+    running.until(lambda: ask(running.listen, made, **headers).reason == reason, f"the session is refused: {reason}", 10)
+    return time.monotonic() - before
+
+
+def test_a_kill_switch_ends_sessions_and_tokens_within_seconds(tmp_path: Path, aws: FakeAws) -> None:
+    """Of a DAG, a token, a session, a team and an issuer; what is not named goes on, and lifted it all works again."""
+    deny = tmp_path / "denied.yaml"
+    with running_gateway(tmp_path, furnished(tmp_path, aws)) as running:
+        running.until_ready()
+        listen = running.listen
+        first, second, other = (
+            credentials_of(get_credentials(listen, token(jti=jti))) for jti in ("one-token", "two-tokens", "others")
+        )
+        locked = assumed(assume(listen, token(sub="pool-worker", dag_id=None), LOCKED))
+        deny.write_text(
+            f"denied:\n  - {{dag: 'lock*', reason: INC-4711}}\n  - {{jti: one-token}}\n  - jti: {second.access_key}\n"
+        )
+        assert until_refused(running, first, "token_stopped") < 5
+        assert ask(listen, second).reason == "token_stopped"
+        assert "dag 'locked' is stopped by the gateway's deny list (INC-4711)" in json.loads(ask(listen, locked).body)["message"]
+        assert get_credentials(listen, token(jti="one-token")).reason == "token_stopped"
+        assert ask(listen, other).status == 200
+        for entry, reason in (("{team: data}", "team_stopped"), ("{issuer: idp}", "issuer_stopped")):
+            deny.write_text(f"denied:\n  - {entry}\n")
+            assert until_refused(running, other, reason) < 5
+            assert running.call(bearer=token())[1]["x-ddb-proxy-reason"] == reason
+            assert get_credentials(listen, token()).reason == reason
+        deny.write_text("denied: []\n")
+        running.until(lambda: {ask(listen, one).status for one in (first, second, locked)} == {200}, "all works again")
+        assert 'dynamodb_proxy_denied_entries{kind="issuer"} 0.0' in running.get("/metrics")[1]
+
+
+def test_the_admin_api_throws_the_switch_for_all_workers(tmp_path: Path, aws: FakeAws) -> None:
+    """It writes the file that every worker follows; who did it and why is in message and audit."""
+    settings = furnished(tmp_path, aws, workers=2, admin={"socket": "admin.sock"})
+    with running_gateway(tmp_path, settings) as running:
+        running.until_ready()
+        made = credentials_of(get_credentials(running.listen, token()))
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(tmp_path / "admin.sock")), base_url="http://admin") as admin:
+            thrown = admin.post("/denied", json={"dag": "etl", "reason": "INC-4711"})
+            assert thrown.json() == {"denied": [{"dag": "etl", "reason": "INC-4711", "by": "the admin socket"}]}
+            assert admin.get("/denied").json() == thrown.json()
+            before = time.monotonic()
+            wait_for_all(running, lambda: ask(running.listen, made).reason == "dag_stopped")
+            assert time.monotonic() - before < 5
+            assert admin.delete("/denied", params={"dag": "etl"}).json() == {"denied": []}
+            assert admin.delete("/denied", params={"dag": "etl"}).status_code == 404
+            assert admin.post("/denied", json={"dag": "etl", "team": "data"}).status_code == 422
+            wait_for_all(running, lambda: ask(running.listen, made).status == 200)
+        for change in ("added", "lifted"):
+            running.until(
+                lambda what=change: (
+                    sum(
+                        record["details"][what] == "dag etl (INC-4711, by the admin socket)"
+                        for record in running.records()
+                        if record.get("event") == "deny_list"
+                    )
+                    == 2
+                ),
+                f"each worker has it on record: {change}",
+            )
+
+
+def wait_for_all(running: RunningGateway, condition: Any) -> None:
+    """Until it holds eight times in a row: connections are spread over the workers."""
+    running.until(lambda: all(condition() for _ in range(8)), "every worker knows")
+
+
+def test_a_broken_deny_list_leaves_the_last_one_in_force(tmp_path: Path, aws: FakeAws) -> None:
+    """It is told, counted and changes nothing; at the start it is no list to start with."""
+    settings = furnished(tmp_path, aws)
+    (tmp_path / "denied.yaml").write_text("denied: [{dag: etl}]\n")
+    with running_gateway(tmp_path, settings) as running:
+        running.until_ready()
+        made = credentials_of(get_credentials(running.listen, token(sub="pool-worker", dag_id=None)))
+        etl = {"x-airflow-dag-id": "etl"}
+        assert ask(running.listen, made, **etl).reason == "dag_stopped"
+        (tmp_path / "denied.yaml").write_text("denied: [{dags: etl}]\n")
+        failed = 'dynamodb_proxy_file_reload_failed{file="deny_list"} 1.0'
+        running.until(lambda: failed in running.get("/metrics")[1], "it is counted")
+        assert ask(running.listen, made, **etl).reason == "dag_stopped"
+        assert "denied.yaml:1: an entry of `denied` has no `dags`; did you mean `dag`?" in running.errors.read_text()
+    with running_gateway(tmp_path, settings) as running:
+        assert running.process.wait(30) == 2
+        assert "`deny_list`: " in running.errors.read_text()
+
+
+def test_what_the_policies_no_longer_say_ends_at_the_next_request(tmp_path: Path, aws: FakeAws) -> None:
+    """A workload or a DAG that is taken away takes its sessions along; and a role that was changed its own."""
+    policies = tmp_path / "policies"
+    with running_gateway(tmp_path, furnished(tmp_path, aws)) as running:
+        running.until_ready()
+        worker = token(sub="etl-worker", dag_id=None)
+        made, by_role = credentials_of(get_credentials(running.listen, worker)), assumed(assume(running.listen, worker))
+        assert [ask(running.listen, one).status for one in (made, by_role)] == [200, 200]
+        (policies / "orders.yaml").write_text("team: data\n" + DAGS.replace("role/etl", "role/moved"))
+        until_refused(running, by_role, "outside_role")
+        assert ask(running.listen, made).status == 200
+        (policies / "orders.yaml").write_text("team: data\n" + DAGS.replace("  etl: {", "  extract: {"))
+        until_refused(running, made, "unknown_dag")
+        (policies / "platform.yaml").write_text(PLATFORM.replace("subject: etl-worker", "subject: nobody"))
+        until_refused(running, made, "no_dag_claim")
+
+
+def test_session_keys_are_followed_and_survive_a_restart(tmp_path: Path, aws: FakeAws) -> None:
+    """Beside a task the file is made; a new first key mints, the old one opens; one that is gone ends its sessions."""
+    settings, file = furnished(tmp_path, aws), tmp_path / "sessions.key"
+    with running_gateway(tmp_path, settings) as running:
+        running.until_ready()
+        made = credentials_of(get_credentials(running.listen, token()))
+        assert file.stat().st_mode & 0o777 == 0o600
+    old, new = file.read_text(), base64.b64encode(os.urandom(32)).decode() + "\n"
+    with running_gateway(tmp_path, settings) as running:
+        running.until_ready()
+        assert ask(running.listen, made).status == 200
+        file.write_text(new + old)
+        running.until(lambda: any(r.get("event") == "session_keys" for r in running.records()), "the keys are read again")
+        assert ask(running.listen, made).status == 200
+        later = credentials_of(get_credentials(running.listen, token()))
+        file.write_text(new)
+        until_refused(running, made, "session_invalid")
+        assert ask(running.listen, later).status == 200
+        file.write_text("no key\n")
+        failed = 'dynamodb_proxy_file_reload_failed{file="session_keys"} 1.0'
+        running.until(lambda: failed in running.get("/metrics")[1], "it is counted")
+        assert ask(running.listen, later).status == 200
+
+
+def test_workers_of_one_process_open_each_others_sessions(tmp_path: Path, aws: FakeAws) -> None:
+    """Without a key file too."""
+    settings = furnished(tmp_path, aws, workers=2)
+    del settings["sessions"]
+    with running_gateway(tmp_path, settings) as running:
+        running.until_ready()
+        made = [credentials_of(get_credentials(running.listen, token())) for _ in range(6)]
+        assert {ask(running.listen, one).status for one in made * 2} == {200}
