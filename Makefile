@@ -148,6 +148,10 @@ test-pythons: $(call ready,dev) ## unit tests on each of Python 3.11 to 3.14 tha
 
 include tests/demo/demo.mk
 
+# ------------------------------------------------------------------------------------------------------ speed
+
+include tests/bench/bench.mk
+
 # --------------------------------------------------------------------------------------------------- documents
 
 .PHONY: docs

@@ -34,7 +34,7 @@ from tests.bench.wire import DAG
 from tests.bench.world import AUDIENCE, ISSUER, REGION, key_set, new_key, policy_of, token_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     from proxy.model import Exchange, Principal, Reply
@@ -75,6 +75,15 @@ class MemoryTransport(asyncio.Transport):
     def get_write_buffer_size(self) -> int:
         """Nothing waits."""
         return 0
+
+    def pause_reading(self) -> None:
+        """What comes was sent whole."""
+
+    resume_reading = pause_reading
+
+    def can_write_eof(self) -> bool:
+        """There is no half-close."""
+        return False
 
     def close(self) -> None:
         """Let go of the descriptors."""
@@ -140,16 +149,16 @@ async def _assume(principal: Principal) -> Credentials:
 
 
 class DataPlane:
-    """Everything of one process but the kernel. `dags` are those that the policy names."""
+    """Everything of one process but the kernel, under the bench's policy or another."""
 
-    def __init__(self, folder: Path, dags: Sequence[str] = (DAG,)) -> None:
+    def __init__(self, folder: Path, policy: dict[str, str] | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.loop = asyncio.get_running_loop()
         self.key = new_key()
         (folder / "jwks.json").write_text(json.dumps(key_set(self.key)))
         keys = KeySource("jwks_file", str(folder / "jwks.json"))
         issuer = Issuer("cluster", ISSUER, (AUDIENCE,), ("RS256",), keys, DEFAULT_CLAIMS, ("*",))
-        self.policies = policies_of(policy_of(list(dags)))
+        self.policies = policies_of(policy or policy_of([DAG]))
         self.metrics = Metrics("bench")
         self.metrics.expect(rules.pattern for rules in self.policies.dag_rules())
         self.audit = AuditLog(LineSink(str(folder / "audit.jsonl")), self.metrics)
@@ -211,9 +220,9 @@ class Caller:
         self._transport.close()
 
 
-def policies_of(text: str) -> Policies:
-    """Policies of one file."""
+def policies_of(files: dict[str, str]) -> Policies:
+    """Policies of some files."""
     mistakes = Mistakes()
-    policies = read_policies({"policies/runs.yaml": text}, "", REGION, mistakes)
-    assert policies is not None, mistakes.lines()
+    policies = read_policies(files, "", REGION, mistakes)
+    assert policies is not None, mistakes.lines()[:3]
     return policies

@@ -241,7 +241,7 @@ def naive(world: World, *, tls: bool = False) -> Target:
     serve = ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
     command = [python, "-m", "uvicorn", "naive:app", "--app-dir", str(BENCH), "--port", str(port), *serve]
     env = {"UPSTREAM": world.upstream_url(tls=tls), "JWKS": str(world.jwks)}
-    return Target("naive, TLS" if tls else "naive", command, port, env | ({"CAFILE": str(world.certificate)} if tls else {}))
+    return Target("naive tls" if tls else "naive", command, port, env | ({"CAFILE": str(world.certificate)} if tls else {}))
 
 
 def sigv4_proxies(world: World, *, tls: bool = False) -> list[Target]:
@@ -258,5 +258,5 @@ def sigv4_proxies(world: World, *, tls: bool = False) -> list[Target]:
             "--upstream-url-scheme", scheme, "--sign-host", f"dynamodb.{REGION}.amazonaws.com", *more,
             *(["--no-verify-ssl"] if tls else []),
         ]  # fmt: skip
-        made.append(Target(f"aws-sigv4-proxy {name}{', TLS' if tls else ''}", command, port, _KEYS | {"GOMAXPROCS": "1"}))
+        made.append(Target(f"aws-sigv4-proxy {name}{' tls' if tls else ''}", command, port, _KEYS | {"GOMAXPROCS": "1"}))
     return made

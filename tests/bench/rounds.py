@@ -48,11 +48,11 @@ class Figures:
     failed: int
 
 
-def load(target: Started, requests: Path, seconds: float, connections: int = 16) -> Sample:
+def load(target: Started, requests: Path, seconds: int, connections: int = 16) -> Sample:
     """Send as fast as `connections` callers can, who each wait for their answer."""
     pid = target.program.process.pid
     before = cpu_seconds(pid)
-    command = [*pinned(LOAD_CPU), "wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "10s"]
+    command = [*pinned(LOAD_CPU), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s"]
     done = subprocess.run(
         [*command, "-s", str(BENCH / "load.lua"), target.target.url],
         env={"REQUESTS": str(requests), "PATH": "/usr/local/bin:/usr/bin:/bin"},

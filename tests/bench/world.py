@@ -23,13 +23,14 @@ from tests.fake_aws import fake_aws, self_signed
 from tests.stack.process import ROOT, free_port, running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 ISSUER, AUDIENCE, REGION = "https://issuer.test", "dynamodb-proxy", "us-east-1"
 BENCH = ROOT / "tests" / "bench"
 LOAD_CPU = 1  # stub and load generator; what is measured has processor 0
 _RULES = 10
+_DAGS_IN_A_FILE = 500
 _NGINX_STUB = """
 daemon off; worker_processes 1; pid nginx-tls.pid; error_log stderr error;
 events { worker_connections 2048; }
@@ -95,24 +96,28 @@ def new_key() -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
-def policy_of(dags: list[str], rules: int = _RULES) -> str:
-    """A policy that gives each DAG a role of its own and `rules` rules; the one that fits is the last, and looks at keys."""
+def policy_of(dags: Sequence[str], rules: int = _RULES) -> dict[str, str]:
+    """Policy files that give each DAG a role and `rules` rules; the one that fits is the last, and looks at keys."""
     others = [f"other_{number}" for number in range(rules - 1)]
-    lines = ["tables:", f'  {TABLE}: {{key: "pk (S), sk (S)"}}', *(f'  {name}: {{key: "pk (S)"}}' for name in others), "dags:"]
-    for number, dag in enumerate(dags):
-        lines += [f"  {dag}:", f"    role: arn:aws:iam::111122223333:role/airflow-{number}", "    allow:"]
-        lines += [f"      - {{actions: [read], tables: [{name}]}}" for name in others]
-        lines.append(f'      - {{actions: [read, write], tables: [{TABLE}], keys: {{prefix: "dag#<dag_id>#"}}}}')
-    return "\n".join(lines) + "\n"
+    tables = [f'  {TABLE}: {{key: "pk (S), sk (S)"}}', *(f'  {name}: {{key: "pk (S)"}}' for name in others)]
+    files = {}
+    for first in range(0, len(dags), _DAGS_IN_A_FILE):
+        lines = ["tables:", *tables, "dags:"]
+        for dag in dags[first : first + _DAGS_IN_A_FILE]:
+            lines += [f"  {dag}:", f"    role: arn:aws:iam::111122223333:role/{dag}", "    allow:"]
+            lines += [f"      - {{actions: [read], tables: [{name}]}}" for name in others]
+            lines.append(f'      - {{actions: [read, write], tables: [{TABLE}], keys: {{prefix: "dag#<dag_id>#"}}}}')
+        files[f"policies/dags{first}.yaml"] = "\n".join(lines) + "\n"
+    return files
 
 
 def settings_of(
     world: World, folder: Path, *, tls: bool = False, dags: list[str] | None = None, **changes: Any
 ) -> dict[str, Any]:
     """Settings of our gateway, all else left at its default; its policy is written into `folder`."""
-    policies = folder / "policies"
-    policies.mkdir(parents=True, exist_ok=True)
-    (policies / "runs.yaml").write_text(policy_of(dags or [DAG]))
+    (folder / "policies").mkdir(parents=True, exist_ok=True)
+    for name, text in policy_of(dags or [DAG]).items():
+        (folder / name).write_text(text)
     issuer = {
         "name": "cluster", "issuer": ISSUER, "audience": AUDIENCE, "algorithms": ["RS256"],
         "keys": {"jwks_file": str(world.jwks)}, "may_assert": ["*"],
@@ -121,7 +126,7 @@ def settings_of(
     return {
         "listen": f"127.0.0.1:{free_port()}",
         "admin_listen": f"127.0.0.1:{free_port()}",
-        "policies": str(policies),
+        "policies": str(folder / "policies"),
         "issuers": [issuer],
         "aws": aws | ({"ca_file": str(world.certificate)} if tls else {}),
         "audit": {"path": str(folder / "audit.jsonl")},
