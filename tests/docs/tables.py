@@ -10,10 +10,11 @@ import re
 from typing import TYPE_CHECKING
 
 from proxy.__main__ import parser
+from proxy.issuer_settings import ISSUER_KEYS
 from proxy.observe.metrics import METRICS
 from proxy.policy.differences import DIFFERENCES
 from proxy.refusal import ANSWERS
-from proxy.settings import ISSUER_KEYS, REQUIRED, SETTINGS
+from proxy.settings import REQUIRED, SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
