@@ -38,6 +38,7 @@ from proxy.keyring import read_keys
 from proxy.login import Logins
 from proxy.observe.audit import AuditLog
 from proxy.observe.fleet import WorkerStatus, fleet_status, render_shared, share_between_workers
+from proxy.observe.loop_lag import LoopLag
 from proxy.observe.sink import LineSink
 from proxy.pipeline import Pipeline
 from proxy.policy.document import digest_of
@@ -101,6 +102,7 @@ class Gateway:
         self.metrics = Metrics(__version__, settings.workers)
         self._tell_policies()
         self.audit = AuditLog(LineSink(settings.audit_path), self.metrics)
+        self.loop_lag = LoopLag(self.metrics.loop_late)
         self.tokens = TokenVerifier(settings.issuers, on_fetch=self.metrics.keys_fetched)
         directory = os.environ.get(RUNTIME_VARIABLE)
         key_file = settings.sessions_key_file
@@ -183,6 +185,7 @@ class Gateway:
         for task in self._background:
             task.add_done_callback(tell_defect)
         self._warn_of_unknown_issuers()
+        self.loop_lag.start()
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.audit.reopen)
 
     async def _warm_up(self) -> None:
@@ -301,6 +304,7 @@ class Gateway:
 
     async def stop(self) -> None:
         """Close everything; what the audit still holds is written."""
+        self.loop_lag.stop()
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""For what may a subject log in? The DAG that its session is pinned to, or a refusal that a person understands in a task's log.
+"""For what may a subject log in? The role and DAG that its session is narrowed to, or a refusal that a person understands.
 
 A role is asked for by its ARN, and stands for the DAGs that have it in the policies. What is found here narrows a session and
 gives it nothing: each of its requests is bound and judged by the policies of its own moment.
@@ -6,45 +6,60 @@ gives it nothing: each of its requests is bound and judged by the policies of it
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from proxy.globs import Globs, is_glob
-from proxy.identity.binding import bind, nobody_chooses, workload_of
+from proxy.identity.binding import bind, workload_of
 from proxy.identity.text import listed, quoted
 from proxy.model import Claimed
 from proxy.policy.patterns import can_meet
 from proxy.refusal import Forbidden, Reason
 
 if TYPE_CHECKING:
-    from proxy.model import Subject, Workload
+    from proxy.model import Identity, Subject, Workload
     from proxy.policy.rules import Policies
 
-_SAYS_NOTHING_LATER = {"claim", "session"}  # sources that no request can add to what the login proved
+_SAID_AT_LOGIN = {"claim", "session", "annotation"}  # sources to which no request can add
 
 
-def pinned_dag(subject: Subject, role_arn: str, policies: Policies) -> str:
-    """The DAG of a new session, "" where its requests may choose. `role_arn` is "" where none was asked for.
+def entitled(subject: Subject, role_arn: str, policies: Policies) -> tuple[Subject, Identity | None]:
+    """The subject of a new session, narrowed to role and DAG, and its identity where requests have nothing left to choose.
 
-    Raises Forbidden: NO_DAG_CLAIM, NOT_ENTITLED, UNKNOWN_ROLE, OUTSIDE_ROLE.
+    `role_arn` is "" where none was asked for. Raises Forbidden: NO_DAG_CLAIM, NOT_ENTITLED, UNKNOWN_ROLE, OUTSIDE_ROLE and
+    CONFLICTING_CLAIMS.
     """
     if subject.role_arn and role_arn != subject.role_arn:
         raise Forbidden(
             Reason.OUTSIDE_ROLE, f"this session was made for role {quoted(subject.role_arn)}; log in anew to ask for another"
         )
-    if subject.claims.get("dag_id"):
-        own = bind(subject, Claimed(), policies.workloads, policies.dag_of_key).dag_id
-        _check_role_of(own, role_arn, policies)
-        return ""  # each request says so again, by the claim
     workload = workload_of(subject, policies.workloads)
-    if workload is None:
-        raise Forbidden(Reason.NO_DAG_CLAIM, nobody_chooses(subject, Claimed()))
+    known = _dag_of_login(subject, workload)
+    if workload is not None and not known:
+        subject = replace(subject, pinned_dag=_pinned_dag(subject, workload, role_arn, policies))
+    if workload is not None and not known and not subject.pinned_dag:
+        return replace(subject, role_arn=role_arn), None
+    identity = bind(subject, Claimed(), policies.workloads, policies.dag_of_key)
+    _check_role_of(identity.dag_id, role_arn, policies)
+    subject = replace(subject, role_arn=role_arn)
+    return subject, replace(identity, subject=subject)
+
+
+def _dag_of_login(subject: Subject, workload: Workload | None) -> str:
+    """The DAG that each request of the session says again: by the token's claim, its pod, or the session that it comes from."""
+    claim = subject.claims.get("dag_id", "")
+    if claim or workload is None:
+        return claim
+    of_pod = subject.pod.get("dag_id", "") if "annotation" in workload.dag_from else ""
+    return of_pod or subject.pinned_dag
+
+
+def _pinned_dag(subject: Subject, workload: Workload, role_arn: str, policies: Policies) -> str:
+    """The one DAG that the role leaves, if that may count; "" where requests can choose. Raises Forbidden where nothing can."""
     dags = _dags_of(subject, workload, role_arn, policies)
-    chosen = subject.pinned_dag or (dags[0] if len(dags) == 1 and not is_glob(dags[0]) else "")
-    if subject.pinned_dag:
-        _check_role_of(subject.pinned_dag, role_arn, policies)
-    if chosen and "session" in workload.dag_from:
-        return chosen
-    if _SAYS_NOTHING_LATER.issuperset(workload.dag_from):
+    if len(dags) == 1 and not is_glob(dags[0]) and "session" in workload.dag_from:
+        return dags[0]
+    if _SAID_AT_LOGIN.issuperset(workload.dag_from):
         raise Forbidden(Reason.NO_DAG_CLAIM, _nothing_to_say(subject, workload, role_arn, dags), rule=workload.where)
     return ""
 

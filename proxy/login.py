@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Protocol
 import orjson
 
 from proxy.aws.sts_form import CALLER, WEB_IDENTITY, caller_reply, error_reply, expiration, read_call, session_reply
-from proxy.entitlement import pinned_dag
-from proxy.identity.binding import bind
+from proxy.entitlement import entitled
 from proxy.identity.channels import SESSION_PREFIX, login_token, login_token_in, token_in
-from proxy.model import Claimed, Ending, Exchange, Reply
+from proxy.model import Ending, Exchange, Reply
 from proxy.pipeline import Sessions, log_defect, one_line, opened
 from proxy.refusal import ANSWERS, Abandoned, Broken, Reason, Refusal, Unauthenticated
 
@@ -146,15 +145,14 @@ class Logins:
         policies, denials = self._policies.current, self._denials.current
         exchange.policy_digest = policies.digest
         denials.check_subject(subject)
-        dag_id = pinned_dag(subject, role_arn, policies)
-        subject = replace(subject, pinned_dag=dag_id, role_arn=role_arn)
-        if dag_id or subject.claims.get("dag_id"):
-            exchange.identity = bind(subject, Claimed(), policies.workloads, policies.dag_of_key)
-            denials.check_dag(exchange.identity.dag_id, policies.team_of)
+        subject, identity = entitled(subject, role_arn, policies)
+        if identity is not None:
+            exchange.identity = identity
+            denials.check_dag(identity.dag_id, policies.team_of)
         credentials = self._sessions.mint(subject, self._clock(), seconds)
         exchange.subject = replace(subject, session_id=credentials.access_key_id)  # on record: who got which session
-        if exchange.identity is not None:
-            exchange.identity = replace(exchange.identity, subject=exchange.subject)
+        if identity is not None:
+            exchange.identity = replace(identity, subject=exchange.subject)
         return credentials
 
     def _told_who(self, exchange: Exchange, subject: Subject) -> Reply:

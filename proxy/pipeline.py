@@ -205,11 +205,16 @@ class Pipeline:
             finally:
                 waited = time.perf_counter() - before  # the caller's time, also of a caller who is too slow
             exchange.request_bytes = len(body)
-            if signature is not None:
-                signature.check(body)  # before it nothing that the head says counts
-            # who is slow to send its body does not keep the policies of before
-            if identity is None or self._policies.current is not policies or self._denials.current is not denials:
-                policies, denials = self._policies.current, self._denials.current
+            # Who is slow to send its body keeps neither a token that ended meanwhile (or whose key did) nor old policies.
+            if signature is None:
+                proven = self._tokens.known(token, self._clock()) or await self._tokens.verify(token)
+            else:
+                signature.check(body)  # until here nothing that the head says counts
+                proven = self._sessions.open(token, self._clock()).subject
+            latest = (self._policies.current, self._denials.current)
+            if identity is None or proven is not subject or latest != (policies, denials):
+                exchange.subject = subject = proven
+                policies, denials = latest
                 identity = _bound(exchange, subject, head, policies, denials)
             iterators = _Iterators(self._seal, identity.dag_id)
             target = head.headers.get(b"x-amz-target", b"")

@@ -1,10 +1,11 @@
 """For which DAG does a verified subject speak? The answer is an Identity, or a refusal that says what is missing.
 
 A verified claim needs no leave but the issuer's `may_assert`. Without one, a workload of platform.yaml must let the subject
-choose, and says from which sources. Every source that counts must name the same DAG: the signed claim, the session's own DAG and
-the `X-Airflow-Dag-Id` header whenever they are there (they can contradict even where they may not choose), and the User-Agent's
-DagRunKey where the workload lists it. A workload that names the subject exactly beats globs; two that fit equally well are
-refused, because the order of a file must not decide who someone is.
+choose, and says from which sources. Every source that counts must name the same DAG: the signed claim, the session's own DAG, the
+pod's annotation and the `X-Airflow-Dag-Id` header whenever they are there (they can contradict even where they may not choose),
+and the User-Agent's DagRunKey where the workload lists it. An annotation is evidence where the workload says that nobody who
+writes DAGs can set it. A workload that names the subject exactly beats globs; two that fit equally well are refused, because the
+order of a file must not decide who someone is.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _NAMED = {
     "claim": "a signed claim",
     "session": "the session's own dag",
+    "annotation": "the pod's annotation `dag_id`",
     "header": "the header `X-Airflow-Dag-Id`",
     "user_agent": "the User-Agent's DagRunKey",
 }
@@ -47,20 +49,28 @@ def bind(subject: Subject, claimed: Claimed, workloads: tuple[Workload, ...], da
     """
     workload = workload_of(subject, workloads)
     source, dag_id = _chosen(subject, claimed, workload, dag_of_key)
-    _refuse_conflicts(source, dag_id, subject.pinned_dag, claimed, workload, dag_of_key)
+    _refuse_conflicts(source, dag_id, subject, claimed, workload, dag_of_key)
     _refuse_overreach(subject, dag_id, workload)
-    verified = subject.claims
+    known = {**subject.pod, **subject.claims}  # what is signed beats what stands on the pod, and both what the request says
     return Identity(
         subject=subject,
         dag_id=dag_id,
-        evidence=Evidence.VERIFIED if source == "claim" or _is_only_dag(source, dag_id, workload) else Evidence.CLAIMED,
+        evidence=_evidence_of(source, dag_id, workload),
         source=source,
         workload=workload.name if workload else "",
-        task_id=verified.get("task_id", claimed.task_id),
-        run_id=verified.get("run_id", claimed.run_id),
-        try_number=verified.get("try_number", claimed.try_number),
-        map_index=verified.get("map_index", claimed.map_index),
+        task_id=known.get("task_id", claimed.task_id),
+        run_id=known.get("run_id", claimed.run_id),
+        try_number=known.get("try_number", claimed.try_number),
+        map_index=known.get("map_index", claimed.map_index),
     )
+
+
+def _evidence_of(source: str, dag_id: str, workload: Workload | None) -> Evidence:
+    if workload is not None and source == "annotation":
+        return workload.annotations
+    if workload is not None and source == "session" and workload.dags == (dag_id,):
+        return Evidence.VERIFIED  # the only dag that it may speak for: who logged in proves it, and nobody chose
+    return Evidence.VERIFIED if source == "claim" else Evidence.CLAIMED
 
 
 def workload_of(subject: Subject, workloads: tuple[Workload, ...]) -> Workload | None:
@@ -84,21 +94,20 @@ def _chosen(subject: Subject, claimed: Claimed, workload: Workload | None, dag_o
     if signed:
         return "claim", signed
     if workload is None:
-        raise Forbidden(Reason.NO_DAG_CLAIM, nobody_chooses(subject, claimed))
-    said = {"session": subject.pinned_dag, "header": claimed.dag_id, "user_agent": dag_of_key.get(claimed.dag_run_key)}
+        raise Forbidden(Reason.NO_DAG_CLAIM, _nobody_chooses(subject, claimed))
+    said = {
+        "session": subject.pinned_dag,
+        "annotation": subject.pod.get("dag_id"),
+        "header": claimed.dag_id,
+        "user_agent": dag_of_key.get(claimed.dag_run_key),
+    }
     for source in workload.dag_from:
         if dag_id := said.get(source):
             return source, dag_id
     raise Forbidden(Reason.NO_DAG_CLAIM, _nothing_said(subject, claimed, workload), rule=workload.where)
 
 
-def _is_only_dag(source: str, dag_id: str, workload: Workload | None) -> bool:
-    """True if the session's DAG is the only one that its workload names: then who logged in proves it, and nobody chose."""
-    return source == "session" and workload is not None and workload.dags == (dag_id,)
-
-
-def nobody_chooses(subject: Subject, claimed: Claimed) -> str:
-    """What to say to a subject that no workload covers and whose token names no DAG."""
+def _nobody_chooses(subject: Subject, claimed: Claimed) -> str:
     said = f"the request says {quoted(claimed.dag_id)}, but " if claimed.dag_id else ""
     return (
         f"which dag? {said}the token of subject {quoted(subject.subject)} has no signed dag claim and no workload covers it; "
@@ -124,11 +133,13 @@ def _nothing_said(subject: Subject, claimed: Claimed, workload: Workload) -> str
 
 
 def _refuse_conflicts(
-    source: str, dag_id: str, pinned: str, claimed: Claimed, workload: Workload | None, dag_of_key: Mapping[str, str]
+    source: str, dag_id: str, subject: Subject, claimed: Claimed, workload: Workload | None, dag_of_key: Mapping[str, str]
 ) -> None:
-    other, key = "", claimed.dag_run_key
-    if pinned and pinned != dag_id:
-        other = f"the session was made for {quoted(pinned)}"
+    other, key, on_pod = "", claimed.dag_run_key, subject.pod.get("dag_id", dag_id)
+    if subject.pinned_dag and subject.pinned_dag != dag_id:
+        other = f"the session was made for {quoted(subject.pinned_dag)}"
+    elif on_pod != dag_id:
+        other = f"its pod is annotated with dag {quoted(on_pod)}"
     elif claimed.dag_id and claimed.dag_id != dag_id:
         other = f"the header `X-Airflow-Dag-Id` says {quoted(claimed.dag_id)}"
     elif (

@@ -31,7 +31,8 @@ _KEY_ID = 4
 _TAG = 16
 _NONCE = bytes(12)  # each key seals one session only
 _NAME, _SEAL, _SECRET, _ACCESS = (b"dynamodb-proxy session " + what for what in (b"kid", b"seal", b"secret", b"access key"))
-_SEALED = ("issuer", "subject", "claims", "token_id", "pinned_dag", "role_arn")  # of Subject; the rest is told anew on opening
+# Of Subject; `may_assert` is told anew on opening, and the rest is the session's own.
+SEALED = ("issuer", "subject", "claims", "token_id", "pod", "pinned_dag", "role_arn")
 
 
 class Session(NamedTuple):
@@ -60,7 +61,7 @@ class SessionSeal:
     def seal(self, subject: Subject, unique: bytes, now: float) -> Credentials:
         """The credentials of a new session that ends at `subject.expires_at`; `unique` is 16 random bytes, never used before."""
         key, whole = self._keys[self._minting], int(now)
-        content: dict[str, Any] = {name: getattr(subject, name) for name in _SEALED}
+        content: dict[str, Any] = {name: getattr(subject, name) for name in SEALED}
         content.update(iss=self._issuers[subject.issuer].issuer, iat=whole, exp=int(subject.expires_at))
         sealed = AESGCM(derived(key, _SEAL, unique)).encrypt(_NONCE, orjson.dumps(content), self._about)
         token = SESSION_PREFIX + urlsafe_b64encode(self._minting + unique + sealed).rstrip(b"=")
@@ -84,7 +85,7 @@ class SessionSeal:
         if now >= content["exp"]:
             raise expired()
         subject = Subject(
-            **{name: content[name] for name in _SEALED if name in content},
+            **{name: content[name] for name in SEALED if name in content},
             may_assert=issuer.may_assert,
             expires_at=float(content["exp"]),
             session_id=_access_key_id(key, unique),
