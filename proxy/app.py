@@ -151,6 +151,7 @@ class Gateway:
             policies=self,
             journal=journal,
             seconds=settings.sessions_seconds,
+            gives_sessions=bool(key_file) or settings.listen.is_loopback,
         )
         for principal in self.current.principals():
             self.upstreams.pool_of(principal.region, "dynamodb")  # reads the trusted authorities: not within a request

@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
 ERRORS = frozenset({"AccessDeniedException", "UnrecognizedClientException", "MissingAuthenticationTokenException"})
 # Reasons that may be gone a minute later: clocks, a key that the gateway has not fetched yet, a file about to be renewed.
-PASSING = frozenset({"token_not_yet_valid", "unknown_key", "token_expired", "keys_unavailable", "overloaded", "too_slow"})
+PASSING = frozenset(
+    {
+        *("token_not_yet_valid", "unknown_key", "token_expired", "keys_unavailable", "overloaded", "too_slow"),
+        *("session_invalid", "session_expired", "signature_expired"),  # the gateway's key was replaced, or a clock is off
+    }
+)
 
 _ends_with: Callable[[str], Exception] | None = None
 
