@@ -17,7 +17,7 @@ from proxy.aws.sts_form import CALLER, WEB_IDENTITY, caller_reply, error_reply, 
 from proxy.entitlement import entitled
 from proxy.identity.channels import SESSION_PREFIX, login_token, login_token_in, token_in
 from proxy.model import Ending, Exchange, Reply
-from proxy.pipeline import Sessions, log_defect, one_line, opened
+from proxy.pipeline import Sessions, log_defect, note_attempt, one_line, opened
 from proxy.refusal import ANSWERS, Abandoned, Broken, Reason, Refusal, Unauthenticated, Unreadable
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class Logins:
     async def serve(self, head: RequestHead, incoming: Incoming) -> Reply | None:
         """Answer one login; None if the caller went away first. Never raises."""
         exchange = Exchange(secrets.token_hex(8), self._clock(), head.peer)
+        note_attempt(exchange, head.headers)
         way = self._container if head.method == b"GET" else self._sts
         answer = _container_error if head.method == b"GET" else error_reply
         ticks = time.perf_counter()

@@ -235,3 +235,10 @@ async def test_a_session_of_a_session_is_on_record_under_its_own_name() -> None:
     assert trial.outcome.identity is None
     assert trial.outcome.subject is not None
     assert trial.outcome.subject.role_arn == FORM["RoleArn"]
+
+
+async def test_a_retry_of_an_sdk_is_no_new_call() -> None:
+    """As with requests, the attempt is counted and joined to its call."""
+    trial = Trial()
+    await trial.call({b"amz-sdk-request": b"attempt=2; max=3", b"amz-sdk-invocation-id": b"one-call"}, **FORM)
+    assert (trial.outcome.attempt, trial.outcome.invocation_id) == (2, "one-call")
