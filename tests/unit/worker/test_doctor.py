@@ -542,7 +542,14 @@ def test_the_worker_side_is_the_standard_library_alone(gateway: RunningGateway) 
         input=token(), capture_output=True, text=True, check=True, timeout=60,
         env={"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull},
     )  # fmt: skip
-    parts = ["proxy.worker", "proxy.worker.chain", "proxy.worker.doctor", "proxy.worker.profile"]
+    parts = [
+        "proxy.worker",
+        "proxy.worker.chain",
+        "proxy.worker.doctor",
+        "proxy.worker.profile",
+        "proxy.worker.switch",
+        "proxy.worker.wire",
+    ]
     assert done.stderr == f"0 {['proxy', 'proxy.__main__', *parts]} []\n"
     assert "table    ok" in done.stdout
 
