@@ -18,7 +18,7 @@ import statistics
 import sys
 import tempfile
 import time
-from functools import lru_cache, partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -68,7 +68,9 @@ BATCH = json.dumps(
 BIG_BATCH = json.dumps(
     {"RequestItems": {"orders": [{"PutRequest": {"Item": {"pk": {"S": f"k{n}"}, "blob": {"S": "v" * 4000}}}} for n in range(25)]}}
 ).encode()
-_ITEM = b'{"Item":{"pk":{"S":"dag#example_dag"},"sk":{"S":"run#2026"},"state":{"S":"success"},"payload":{"S":"%b"}}}' % (b"x" * 100)
+_ITEM = b'{"Item":{"pk":{"S":"dag#example_dag"},"sk":{"S":"run#2026"},"state":{"S":"success"},"payload":{"S":"%b"}}}' % (
+    b"x" * 100
+)
 ANSWER = (
     b"HTTP/1.1 200 OK\r\nServer: Server\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\nContent-Type: application/x-amz-json-1.0\r\n"
     b"Content-Length: %d\r\nConnection: keep-alive\r\nx-amzn-RequestId: 3OB1RPRRPKVP0LJJSU1OCPIMRBVV4KQNSO5AEMVJF66Q9ASUAAJG\r\n"
@@ -121,7 +123,7 @@ class HandedOver:
 class StubPool(UpstreamPool):
     """The real pool; its connections end in a stub that gives one answer."""
 
-    async def _try_connect(self, attempt: int, deadline: float, tries_left: int) -> UpstreamConnection:  # noqa: ARG002
+    async def _try_connect(self, attempt: int, deadline: float, tries_left: int) -> UpstreamConnection:
         loop = asyncio.get_running_loop()
         connection = UpstreamConnection(self, loop.time())
         lost = partial(loop.call_soon, connection.connection_lost, None)
@@ -135,13 +137,15 @@ class StubSts:
 
     async def assume(self, principal: Any) -> Credentials:
         """A session of the principal's own."""
-        return Credentials("ASIAEXAMPLEEXAMPLE12", f"secret of {principal.dag_id}", "FwoGZXIvYXdzE" + "A" * 400, time.time() + 900)
+        return Credentials(
+            "ASIAEXAMPLEEXAMPLE12", f"secret of {principal.dag_id}", "FwoGZXIvYXdzE" + "A" * 400, time.time() + 900
+        )
 
     async def close(self) -> None:
         """Nothing to close."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def bearer_of(dag: str) -> str:
     """One token of about 1 KB for each DAG."""
     return token(dag_id=dag, seconds=3600, groups=["g" * 60] * 10)
@@ -250,8 +254,7 @@ async def gateway_in(folder: Path, dags: list[str]) -> tuple[Gateway, Edge]:
     gateway.upstreams._pools[settings.aws_region, "dynamodb"] = StubPool(endpoint, None, PoolLimits())
     edge = Edge(gateway.pipeline, edge_limits(settings), asyncio.get_running_loop())
     await gateway.start({"edge": edge})
-    while not gateway.tokens.is_ready:
-        await asyncio.sleep(0.01)
+    await gateway.tokens.warm()
     return gateway, edge
 
 
