@@ -276,6 +276,8 @@ class Gateway:
                 missing = self.missing()
                 self.metrics.set_ready(not missing)
                 self.metrics.set_inflight(len(edge.requests) if (edge := self.edge_state.get("edge")) else 0)
+                if status is not None:  # the parent reads what several workers counted
+                    self.metrics.settle()
                 for issuer in self.tokens.status():
                     self.metrics.keys_stale(issuer.name, bool(issuer.failure))
                     if issuer.generation != fetched.get(issuer.name, 0):
@@ -312,6 +314,7 @@ class Gateway:
         if (edge := self.edge_state.get("edge")) and edge.requests:  # over the drain timeout: now broken, and on record
             await asyncio.wait(edge.requests, timeout=LAST_WORDS_SECONDS)
         self.audit.event("stop")
+        self.metrics.settle()
         if left := self.audit.close():
             log.error("%d audit records could not be written", left)
 
