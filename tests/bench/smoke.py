@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BASELINE = BENCH / "baseline.json"
-ROUNDS, REQUESTS, TURNS = 30, 100, 400
+ROUNDS, REQUESTS, TURNS = 150, 20, 300  # blocks of 3 ms: some fall into quiet moments, on both sides
 TOO_MUCH = 1.4  # times the baseline: noise stays under it, a doubling does not
 _LINE = b"x-amz-target: DynamoDB_20120810.GetItem\r\n" * 12
 
