@@ -91,6 +91,14 @@ def key_set(key: rsa.RSAPrivateKey) -> dict[str, Any]:
     return {"keys": [public | {"kid": "k1", "use": "sig", "alg": "RS256"}]}
 
 
+def issuer_of(jwks: str) -> dict[str, Any]:
+    """The issuer as settings name it; its key set is in a file."""
+    return {
+        "name": "cluster", "issuer": ISSUER, "audience": AUDIENCE, "algorithms": ["RS256"],
+        "keys": {"jwks_file": jwks}, "may_assert": ["*"],
+    }  # fmt: skip
+
+
 def new_key() -> rsa.RSAPrivateKey:
     """The issuer's key."""
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -118,16 +126,12 @@ def settings_of(
     (folder / "policies").mkdir(parents=True, exist_ok=True)
     for name, text in policy_of(dags or [DAG]).items():
         (folder / name).write_text(text)
-    issuer = {
-        "name": "cluster", "issuer": ISSUER, "audience": AUDIENCE, "algorithms": ["RS256"],
-        "keys": {"jwks_file": str(world.jwks)}, "may_assert": ["*"],
-    }  # fmt: skip
     aws = {"region": REGION, "endpoint_url": world.upstream_url(tls=tls), "sts_endpoint_url": world.sts_url}
     return {
         "listen": f"127.0.0.1:{free_port()}",
         "admin_listen": f"127.0.0.1:{free_port()}",
         "policies": str(folder / "policies"),
-        "issuers": [issuer],
+        "issuers": [issuer_of(str(world.jwks))],
         "aws": aws | ({"ca_file": str(world.certificate)} if tls else {}),
         "audit": {"path": str(folder / "audit.jsonl")},
     } | changes
