@@ -40,7 +40,7 @@ class Subject:
 class Evidence(StrEnum):
     """How the gateway came to believe the DAG id."""
 
-    VERIFIED = "verified"  # a signed claim, or an annotation where the workload says that they are constrained
+    VERIFIED = "verified"  # a signed claim, a subject with one DAG alone, or an annotation that no DAG could have set
     CLAIMED = "claimed"  # the request said so, and the workload may say so
 
 
@@ -62,12 +62,13 @@ class Identity:
     subject: Subject
     dag_id: str
     evidence: Evidence
-    source: str  # `claim`, `annotation`, `header` or `user_agent`
+    source: str  # `claim`, `subject`, `annotation`, `header` or `user_agent`
     workload: str  # name of the workload rule that let the subject speak, or ""
     task_id: str = ""
     run_id: str = ""
     try_number: str = ""
     map_index: str = ""
+    claimed: tuple[str, ...] = ()  # which of the above nobody proved: names of fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class Workload:
     issuer: str  # name of an issuer in the settings
     subject: str  # glob over `sub`
     dags: tuple[str, ...]  # DAG globs: the workload's own `dags` and those of its teams
-    dag_from: tuple[str, ...]  # sources in the order in which they are asked: `claim`, `annotation`, `header`, `user_agent`
+    dag_from: tuple[str, ...]  # sources in the order in which they are asked: see `Identity.source`
     where: str  # file:line
     may_be_unmapped: bool = True  # False (`unknown_dag: deny`): `unmapped` is not for its DAGs
     annotations: Evidence = Evidence.CLAIMED  # verified only where nobody who writes DAGs can set them on a pod

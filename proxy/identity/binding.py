@@ -3,9 +3,9 @@
 A verified claim needs no leave but the issuer's `may_assert`. Without one, a workload of platform.yaml must let the subject
 choose, and says from which sources. Every source that counts must name the same DAG: the signed claim, the pod's annotation and
 the `X-Airflow-Dag-Id` header whenever they are there (they can contradict even where they may not choose), and the User-Agent's
-DagRunKey where the workload lists it. An annotation is evidence where the workload says that nobody who writes DAGs can set it.
-A workload that names the subject exactly beats globs; two that fit equally well are refused, because the order of a file must
-not decide who someone is.
+DagRunKey where the workload lists it. A subject that has a workload of one DAG proves that DAG; an annotation is evidence where
+the workload says that nobody who writes DAGs can set it. A workload that names the subject exactly beats globs; two that fit
+equally well are refused, because the order of a file must not decide who someone is.
 """
 
 from __future__ import annotations
@@ -24,10 +24,14 @@ if TYPE_CHECKING:
 
 _NAMED = {
     "claim": "a signed claim",
+    "subject": "the token's subject",
     "annotation": "the pod's annotation `dag_id`",
     "header": "the header `X-Airflow-Dag-Id`",
     "user_agent": "the User-Agent's DagRunKey",
 }
+
+
+_CONTEXT = ("task_id", "run_id", "try_number", "map_index")
 
 
 @lru_cache(maxsize=4096)
@@ -50,24 +54,26 @@ def bind(subject: Subject, claimed: Claimed, workloads: tuple[Workload, ...], da
     source, dag_id = _chosen(subject, claimed, workload, dag_of_key)
     _refuse_conflicts(source, dag_id, subject.pod.get("dag_id", dag_id), claimed, workload, dag_of_key)
     _refuse_overreach(subject, dag_id, workload)
+    evidence = _evidence_of(source, workload)
     known = {**subject.pod, **subject.claims}  # what is signed beats what stands on the pod, and both what the request says
+    context = {name: known.get(name) or getattr(claimed, name) for name in _CONTEXT}
+    trusted = subject.pod if workload is not None and workload.annotations is Evidence.VERIFIED else {}
+    unproven = tuple(name for name in _CONTEXT if context[name] and name not in subject.claims and name not in trusted)
     return Identity(
         subject=subject,
         dag_id=dag_id,
-        evidence=_evidence_of(source, workload),
+        evidence=evidence,
         source=source,
         workload=workload.name if workload else "",
-        task_id=known.get("task_id", claimed.task_id),
-        run_id=known.get("run_id", claimed.run_id),
-        try_number=known.get("try_number", claimed.try_number),
-        map_index=known.get("map_index", claimed.map_index),
+        **context,
+        claimed=unproven if evidence is Evidence.VERIFIED else ("dag_id", *unproven),
     )
 
 
 def _evidence_of(source: str, workload: Workload | None) -> Evidence:
     if source == "annotation" and workload is not None:
         return workload.annotations
-    return Evidence.VERIFIED if source == "claim" else Evidence.CLAIMED
+    return Evidence.VERIFIED if source in ("claim", "subject") else Evidence.CLAIMED
 
 
 def _workload_of(subject: Subject, workloads: tuple[Workload, ...]) -> Workload | None:
@@ -93,6 +99,7 @@ def _chosen(subject: Subject, claimed: Claimed, workload: Workload | None, dag_o
     if workload is None:
         raise Forbidden(Reason.NO_DAG_CLAIM, _nobody_chooses(subject, claimed))
     said = {
+        "subject": "".join(workload.dags[:1]),  # the loader sees to it that there is no other
         "annotation": subject.pod.get("dag_id"),
         "header": claimed.dag_id,
         "user_agent": dag_of_key.get(claimed.dag_run_key),
