@@ -152,8 +152,6 @@ class AwsWebIdentity:
 
     def fetch(self, environment: MutableMapping[str, str] = os.environ) -> str:
         """A fresh token by the AWS credentials that the worker has otherwise. Raises NoToken."""
-        if environment.get(RUNNING):
-            raise NoToken("the worker's AWS credentials come from this command itself; name a profile that has others, --profile")
         try:
             sessions: Any = importlib.import_module("botocore.session")
             exceptions: Any = importlib.import_module("botocore.exceptions")
@@ -181,9 +179,11 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())[:500]
 
 
-def source_of(options: Mapping[str, Any]) -> ClientCredentials | AwsWebIdentity:
-    """The source that the command's options name. Raises NoToken where some are missing."""
+def source_of(options: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> ClientCredentials | AwsWebIdentity:
+    """The source that the command's options name. Raises NoToken where some are missing, or where the command asks itself."""
     if options["aws_web_identity"]:
+        if environment.get(RUNNING):  # before anything waits: whoever runs this holds the cache's lock
+            raise NoToken("the worker's AWS credentials come from this command itself; name a profile that has others, --profile")
         if not options["audience"]:
             raise NoToken("--aws-web-identity needs --audience: the `audience` of the issuer in the gateway's settings")
         return AwsWebIdentity(

@@ -347,5 +347,7 @@ def test_a_jwt_svid_is_handed_over_as_spiffe_helper_writes_it(ring: Ring, tmp_pa
 
 def test_credentials_that_come_from_this_command_do_not_call_it_again() -> None:
     """A profile that names the command, which asks AWS by that profile: one sentence, not a fork bomb."""
+    options = vars(parser().parse_args(["token", "--aws-web-identity", "--audience", "dynamodb-proxy"]))
+    assert source_of(options, {}) == AwsWebIdentity("dynamodb-proxy")
     with pytest.raises(NoToken, match="name a profile that has others, --profile"):
-        AwsWebIdentity("dynamodb-proxy").fetch({RUNNING: "true"})
+        source_of(options, {RUNNING: "true"})
