@@ -79,8 +79,12 @@ class UpstreamPool:
         `sent` is called once, immediately before the first byte is handed to the transport. Raises Unavailable if it was not
         called, Broken if it was. Only a read on a kept connection that died before any byte of an answer is sent once more.
         """
-        deadline = asyncio.get_running_loop().time() + self._limits.total
-        await self._take_slot()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._limits.total
+        if self._slots and self._sweeper is not None:  # which a closed pool has not
+            self._slots -= 1
+        else:
+            await self._take_slot()
         connection = self._take_idle()
         was_kept = connection is not None
         if connection is None:
@@ -91,7 +95,7 @@ class UpstreamPool:
             self.exchange_ended(connection)
             raise
         try:
-            return await connection.start(request, deadline)
+            return await connection.start(request, deadline, loop)
         except Cut as cut:
             if is_write or not was_kept or cut.answered or cut.cause == _TIMED_OUT:
                 raise self._broken(cut.cause, is_write=is_write) from None
@@ -248,7 +252,7 @@ class UpstreamPool:
         try:
             await self._take_slot()
             connection = await self._connect()
-            return await connection.start(request, deadline)
+            return await connection.start(request, deadline, asyncio.get_running_loop())
         except Unavailable:
             raise self._broken("cut, and no connection for a second try", is_write=False) from None
         except Cut as cut:
