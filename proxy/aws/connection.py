@@ -34,8 +34,8 @@ _HOP_BY_HOP = frozenset(b"connection keep-alive transfer-encoding content-length
 class Owner(Protocol):
     """Who is told how a connection fares: the pool."""
 
-    def exchange_ended(self, connection: Connection) -> None:
-        """The exchange is over, whole or not; `connection.usable` says whether there can be another."""
+    def exchange_ended(self, connection: Connection, now: float) -> None:
+        """The exchange is over, whole or not; `connection.usable` says whether there can be another. `now` is the loop's."""
 
     def connection_ended(self, connection: Connection) -> None:
         """The socket is closed."""
@@ -65,6 +65,7 @@ class Connection(asyncio.Protocol):
         "_headers",
         "_in_body",
         "_is_last",
+        "_loop",
         "_owner",
         "_parser",
         "_poll",
@@ -77,15 +78,16 @@ class Connection(asyncio.Protocol):
         "usable",
     )
 
-    def __init__(self, owner: Owner, opened: float) -> None:
+    def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop) -> None:
         self._owner = owner
+        self._loop = loop
         self._transport: asyncio.Transport | None = None
         self._answer: asyncio.Future[Reply] | None = None
         self._poll = select.poll()
         self._fault = ""
         self.usable = False
         self.deadline = 0.0  # of the running exchange, on the loop's clock
-        self.opened = self.idle_since = opened
+        self.opened = self.idle_since = loop.time()
 
     # ---------------------------------------------------------------------------------------- its owner's side
 
@@ -99,12 +101,12 @@ class Connection(asyncio.Protocol):
         """Idle, and yet there is something to read: the end of the stream, or bytes nobody asked for. One system call."""
         return not self.usable or bool(self._poll.poll(0))
 
-    def start(self, request: bytes, deadline: float, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Reply]:
+    def start(self, request: bytes, deadline: float) -> asyncio.Future[Reply]:
         """Write the request; the future holds the reply, or raises Cut."""
         transport = cast("asyncio.Transport", self._transport)
         self._received = 0
         self.deadline = deadline
-        self._answer = loop.create_future()
+        self._answer = self._loop.create_future()
         transport.write(request)
         return self._answer
 
@@ -232,7 +234,7 @@ class Connection(asyncio.Protocol):
         if self._received:
             del self._parser, self._headers, self._body
             self._received = 0
-        self._owner.exchange_ended(self)
+        self._owner.exchange_ended(self, self._loop.time())
         if answer is None or answer.done():  # the caller went away
             return
         if isinstance(outcome, Reply):

@@ -73,6 +73,7 @@ class Connection(asyncio.Protocol):
         self._buffer = bytearray()
         self._checked = 0  # bytes of an incomplete head that were looked at
         self._admitted: Admitted
+        self._running: asyncio.Task[None]  # the request that was handed on last
         self._has_body = False  # the buffer begins with the body of the running request
         self._reserved = 0
         self._body_whole: asyncio.Future[None] | None = None
@@ -199,8 +200,8 @@ class Connection(asyncio.Protocol):
         self._admitted = admitted
         self._has_body = True
         self._enter(Phase.SERVING, inf)
-        task = self._edge.loop.create_task(self._serve(admitted))
-        self._edge.requests.add(task)
+        self._running = self._edge.loop.create_task(self._serve(admitted))
+        self._edge.requests.add(self._running)
 
     async def _serve(self, admitted: Admitted) -> None:
         """Run the pipeline. It never raises; should it do so all the same, the connection ends rather than hangs."""
@@ -212,9 +213,7 @@ class Connection(asyncio.Protocol):
         finally:
             self._edge.body_bytes -= self._reserved
             self._reserved = 0
-            task = asyncio.current_task()
-            if task is not None:
-                self._edge.requests.discard(task)
+            self._edge.requests.discard(self._running)
             self._finish(reply)
             self._edge.look_for_quiet()
 
