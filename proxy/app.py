@@ -77,11 +77,14 @@ class Journal:
 
     def outcome(self, exchange: Exchange) -> None:
         """Record how it ended. Never raises: what was done is done, and its answer must reach the caller."""
-        for record in (self.audit.outcome, lambda ended: self.metrics.record(ended, self._source.current)):
-            try:
-                record(exchange)
-            except Exception:
-                log.exception("the outcome of decision %s is not recorded in full", exchange.id)
+        try:
+            self.audit.outcome(exchange)
+        except Exception:
+            log.exception("the outcome of decision %s is not in the audit", exchange.id)
+        try:
+            self.metrics.record(exchange, self._source.current)
+        except Exception:
+            log.exception("the outcome of decision %s is not counted", exchange.id)
 
 
 class Gateway:
