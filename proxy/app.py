@@ -8,7 +8,6 @@ loop.
 from __future__ import annotations
 
 import asyncio
-import gc
 import importlib
 import logging
 import os
@@ -129,7 +128,6 @@ class Gateway:
         for principal in self.current.principals():
             self.upstreams.pool_of(principal.region, "dynamodb")  # reads the trusted authorities: not within a request
         self.edge_state: MutableMapping[str, Any] = {}
-        self._has_assumed = False
         self._background: list[asyncio.Task[Any]] = []
 
     def _tell_policies(self) -> None:
@@ -143,9 +141,6 @@ class Gateway:
             self.metrics.sts_called("refused" if refusal.reason is Reason.ROLE_NOT_ASSUMABLE else "unavailable", time.time())
             raise
         self.metrics.sts_called("ok", time.time())
-        if not self._has_assumed:
-            self._has_assumed = True
-            gc.freeze()  # see `_import_heaviest`: botocore's models of STS are now there
         return credentials
 
     async def start(self, state: MutableMapping[str, Any]) -> None:
@@ -154,7 +149,7 @@ class Gateway:
         self.audit.event("start", version=__version__, policy_digest=self.current.digest, environment=self.settings.environment)
         self._background = [
             asyncio.create_task(self.tokens.warm(), name="issuers' keys"),
-            asyncio.create_task(_import_heaviest(), name="the heaviest import, off the loop"),
+            asyncio.create_task(asyncio.to_thread(importlib.import_module, "aioboto3"), name="the heaviest import, off the loop"),
             asyncio.create_task(self._warm_up(), name="roles' first credentials"),
             asyncio.create_task(self._keep_house(), name="housekeeping"),
             asyncio.create_task(self._follow_policies(), name="changes of the policies"),
@@ -276,15 +271,6 @@ class Gateway:
     def render_metrics(self) -> tuple[str, bytes]:
         """Content type and text of a scrape."""
         return self.metrics.render()
-
-
-async def _import_heaviest() -> None:
-    """Have boto's packages ready for the first AssumeRole.
-
-    What they brought lives as long as the process: out of the garbage collector's sight, it never holds the loop for 90 ms.
-    """
-    await asyncio.to_thread(importlib.import_module, "aioboto3")
-    gc.freeze()
 
 
 def tell_defect(task: asyncio.Task[Any]) -> None:
