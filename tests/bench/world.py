@@ -138,25 +138,27 @@ def settings_of(
 
 
 @contextlib.contextmanager
-def world(folder: Path) -> Iterator[World]:
-    """Compile and start everything; gone with the block."""
+def world(folder: Path, throttle_every: int = 0) -> Iterator[World]:
+    """Compile and start everything; gone with the block. `throttle_every` n: each nth answer of the plain upstream throttles."""
     folder.mkdir(parents=True, exist_ok=True)
     key = new_key()
     (folder / "jwks.json").write_text(json.dumps(key_set(key)))
     certificate = self_signed(folder)
     plain, tls = free_port(), free_port()
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_stub(folder, plain))
+        stack.enter_context(_stub(folder, plain, throttle_every))
         stack.enter_context(_tls_stub(folder, tls))
         sts = stack.enter_context(fake_aws())
         yield World(folder, f"127.0.0.1:{plain}", f"127.0.0.1:{tls}", certificate, folder / "jwks.json", sts.url, key)
 
 
 @contextlib.contextmanager
-def _stub(folder: Path, port: int) -> Iterator[None]:
+def _stub(folder: Path, port: int, throttle_every: int) -> Iterator[None]:
     program = folder / "stub"
     subprocess.run(["cc", "-O2", "-o", str(program), str(BENCH / "stub.c")], check=True)
-    with running("stub", [*pinned(LOAD_CPU), program, str(port)], folder, ready=lambda one: "stub on" in one.output()):
+    with running(
+        "stub", [*pinned(LOAD_CPU), program, str(port), str(throttle_every)], folder, ready=lambda one: "stub on" in one.output()
+    ):
         yield
 
 
