@@ -3,7 +3,7 @@
 A verified claim needs no leave but the issuer's `may_assert`. Without one, a workload of platform.yaml must let the subject
 choose, and says from which sources. Every source that counts must name the same DAG: the signed claim, the session's own DAG, the
 pod's annotation and the `X-Airflow-Dag-Id` header whenever they are there (they can contradict even where they may not choose),
-and the User-Agent's DagRunKey where the workload lists it. A subject that has a workload of one DAG proves that DAG; an annotation
+and the User-Agent's DagRunKey where the workload lists it. A subject with a workload of one DAG proves that DAG; an annotation
 is evidence where the workload says that nobody who writes DAGs can set it. A workload that names the subject exactly beats globs;
 two that fit equally well are refused, because the order of a file must not decide who someone is.
 """
