@@ -109,6 +109,7 @@ def _who(exchange: Exchange) -> dict[str, Any]:
             "issuer": subject.issuer,
             "subject": subject.subject,
             "token_id": subject.token_id,
+            "session": subject.session_id,
             "dag": identity.dag_id,
             "evidence": identity.evidence,
             "source": identity.source,
@@ -124,6 +125,7 @@ def _who(exchange: Exchange) -> dict[str, Any]:
             "issuer",
             "subject",
             "token_id",
+            "session",
             "dag",
             "evidence",
             "source",
@@ -137,7 +139,7 @@ def _who(exchange: Exchange) -> dict[str, Any]:
     )
     nobody["claimed"] = ()
     if subject is not None:
-        nobody.update(issuer=subject.issuer, subject=subject.subject, token_id=subject.token_id)
+        nobody.update(issuer=subject.issuer, subject=subject.subject, token_id=subject.token_id, session=subject.session_id)
     return nobody
 
 
