@@ -17,7 +17,7 @@ LEFT_OUT := .cache/left_out.jsonl
 export LEFT_OUT
 
 has = $(shell command -v $(1) 2>/dev/null)
-LOCKED := $(filter-out lock build,$(patsubst requirements/%.txt,%,$(wildcard requirements/*.txt)))
+LOCKED := $(filter-out lock build bench,$(patsubst requirements/%.txt,%,$(wildcard requirements/*.txt)))
 PARTS := $(foreach name,$(LOCKED),$(call ready,$(name))) .cache/helm.ready
 ifneq ($(call has,npm),)
 PARTS += .cache/node_modules.ready .cache/dynamodb_local.ready
@@ -147,6 +147,10 @@ test-pythons: $(call ready,dev) ## unit tests on each of Python 3.11 to 3.14 tha
 # ------------------------------------------------------------------------------------------------------- demo
 
 include tests/demo/demo.mk
+
+# ------------------------------------------------------------------------------------------------------ speed
+
+include tests/bench/bench.mk
 
 # --------------------------------------------------------------------------------------------------- documents
 

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proxy.__main__ import main, parser
+from proxy.issuer_settings import ISSUER_KEYS
 from proxy.observe.metrics import METRICS
 from proxy.policy.differences import DIFFERENCES
 from proxy.refusal import ANSWERS
-from proxy.settings import ISSUER_KEYS, REQUIRED, SETTINGS
+from proxy.settings import REQUIRED, SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
