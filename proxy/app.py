@@ -78,7 +78,7 @@ class Journal:
         for record in (self.audit.outcome, lambda ended: self.metrics.record(ended, self._source.current)):
             try:
                 record(exchange)
-            except Exception:
+            except Exception:  # the answer is on its way: what cannot be told of it must neither stop it nor the other record
                 log.exception("the outcome of decision %s is not recorded in full", exchange.id)
 
 
