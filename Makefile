@@ -116,6 +116,11 @@ fuzz: $(call ready,dev) ## damaged bytes for every reader, for FUZZ_SECONDS, and
 	$(DEV) -m tests.fuzz $(FUZZ_SECONDS) $(SALT)
 	$(DEV) -m tests.bench.bench_worst
 
+MUTANTS ?= 400
+.PHONY: mutants
+mutants: $(call ready,dev) ## change policy/ and dynamodb/ in MUTANTS places, one at a time, and see whether a test falls (an hour; not in CI)
+	$(DEV) -m tests.mutants --sample $(MUTANTS)
+
 .PHONY: clients
 clients: environments ## what needs the newest boto3: our tables against its model, the gateway between it and real engines
 	.venv/clients/bin/python -m pytest tests/clients tests/engines --durations=10

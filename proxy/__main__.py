@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proxy import __version__
+from proxy.worker.chain import PROBES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,8 +59,8 @@ def parser() -> argparse.ArgumentParser:
     doctor.add_argument(
         "--operation",
         default="GetItem",
-        metavar="NAME",
-        help="what to try on it: GetItem, Query, PutItem, ... (default: GetItem)",
+        choices=PROBES,
+        help="what to try on it (default: GetItem)",
     )
     return top
 

@@ -83,11 +83,11 @@ class Journal:
         """Record how it ended. Never raises: what was done is done, and its answer must reach the caller."""
         try:
             self.audit.outcome(exchange)
-        except Exception:
+        except Exception:  # the answer is on its way: what cannot be told of it must not stop it
             log.exception("the outcome of decision %s is not in the audit", exchange.id)
         try:
             self.metrics.record(exchange, self._source.current)
-        except Exception:
+        except Exception:  # likewise
             log.exception("the outcome of decision %s is not counted", exchange.id)
 
 

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from proxy.model import Identity, Pin
 
 NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-_LONGEST_NUMBER = 200  # DynamoDB keeps 38 digits; a longer text is no key of anybody's
+_LONGEST_NUMBER = 200  # a longer text is no key of anybody's
+# What DynamoDB keeps of a number (developer guide, "Naming rules and data types"). In PartiQL it rounds what has more, so that
+# `4.99...9` reads the item of key 5.
+_DIGITS = 38
+_LEAST_EXPONENT, _MOST_EXPONENT = -130, 125
 
 
 class KeyAttribute(NamedTuple):
@@ -206,13 +210,16 @@ def value_of(kind: str, value: Mapping[str, Any]) -> bytes | Decimal | None:
 
 
 def number_of(text: str) -> Decimal | None:
-    """A number as DynamoDB writes it, exactly; None for anything else."""
+    """A number as DynamoDB writes it, exactly; None for anything else, and for one that it would not keep as it is."""
     if len(text) > _LONGEST_NUMBER or not NUMBER.fullmatch(text):
         return None
     try:
-        return Decimal(text)
+        number = Decimal(text)
     except ArithmeticError:  # an exponent beyond all measure
         return None
+    digits = "".join(map(str, number.as_tuple().digits)).strip("0")
+    is_kept = len(digits) <= _DIGITS and _LEAST_EXPONENT <= number.adjusted() <= _MOST_EXPONENT
+    return number if is_kept or not digits else None
 
 
 def _bytes(text: str) -> bytes:

@@ -1,8 +1,4 @@
-"""The option `--corpus FILE`, one testbed for the session, and a summary by category.
-
-Policies are those of `policies/`. As long as the gateway cannot load them, `policies_subset/` stands in, and the cases of
-waiting.txt, which need the whole language, are expected to fail.
-"""
+"""The option `--corpus FILE`, one testbed for the session, and a summary by category."""
 
 from __future__ import annotations
 
@@ -14,11 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.policy.store import PolicyError, load_policies
 from tests.attacks.corpus import read_corpus
 from tests.attacks.defender import gateway
 from tests.attacks.loopback import Loopback
-from tests.attacks.testbed import FOLDER, REGION, Surroundings, Testbed, roles_in
+from tests.attacks.testbed import FOLDER, Surroundings, Testbed, roles_in
 from tests.attacks.tokens import Keyring
 from tests.attacks.verdict import hidden_in
 
@@ -52,19 +47,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def policies() -> Path:
-    """The folder of policies that the gateway can load."""
-    try:
-        load_policies(FOLDER / "policies", "", REGION)
-    except PolicyError as error:
-        _advice.append(f"tests/attacks/policies cannot be loaded, policies_subset stands in: {error.lines[0]}")
-        return FOLDER / "policies_subset"
+    """The folder of the policies that the cases speak of."""
     return FOLDER / "policies"
-
-
-@pytest.fixture(scope="session")
-def waiting(policies: Path) -> frozenset[str]:
-    """Cases that cannot pass with these policies."""
-    return frozenset((FOLDER / "waiting.txt").read_text().split()) if policies.name == "policies_subset" else frozenset()
 
 
 class Testbeds:
@@ -103,11 +87,11 @@ def testbeds(pytestconfig: pytest.Config, policies: Path, tmp_path_factory: pyte
 
 
 @pytest.fixture(scope="session")
-def tally(waiting: frozenset[str]) -> Callable[[Case, list[str], list[str]], None]:
+def tally() -> Callable[[Case, list[str], list[str]], None]:
     """Counts a verdict for the summary."""
 
     def count(case: Case, problems: list[str], advice: list[str]) -> None:
-        result = "passed" if not problems else "waiting" if case.id in waiting else "failed" if case.is_hard else "soft"
+        result = "passed" if not problems else "failed" if case.is_hard else "soft"
         _results.setdefault(case.category, Counter())[result] += 1
         _advice.extend(f"{case.id}: {line}" for line in advice)
 
@@ -127,10 +111,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def _line(category: str, found: Counter[str]) -> str:
-    others = (
-        (found["failed"], "failed"),
-        (found["waiting"], "wait for the whole language"),
-        (found["soft"], "soft ones not met"),
-    )
+    others = ((found["failed"], "failed"), (found["soft"], "soft ones not met"))
     told = "".join(f", {number} {what}" for number, what in others if number)
     return f"{category:16} {found['passed']:3} of {found.total():3} passed{told}"

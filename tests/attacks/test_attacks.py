@@ -4,35 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
-from tests.attacks.testbed import FOLDER
 from tests.attacks.verdict import error_type_of, hidden_in, problems_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.attacks.conftest import Testbeds
     from tests.attacks.corpus import Case
     from tests.attacks.testbed import Observation
 
 
-def test_case(
-    case: Case,
-    testbeds: Testbeds,
-    waiting: frozenset[str],
-    tally: Callable[..., None],
-    request: pytest.FixtureRequest,
-) -> None:
+def test_case(case: Case, testbeds: Testbeds, tally: Callable[..., None]) -> None:
     """A case ends as it says it must; a soft one is reported only."""
     with testbeds.bed_for(case) as bed:
         seen = bed.play(case)
         problems = problems_of(case, seen, bed)
-    is_waiting = case.id in waiting
-    tally(case, problems, [] if is_waiting else advice_on(case, seen))
-    if is_waiting:
-        request.applymarker(pytest.mark.xfail(reason="waits for the whole language", strict=True))
+    tally(case, problems, advice_on(case, seen))
     assert not problems or not case.is_hard, "\n  ".join([f"{case.id} {case.title}", *problems])
 
 
@@ -46,10 +33,3 @@ def advice_on(case: Case, seen: Observation) -> list[str]:
 def test_nothing_was_hidden(testbeds: Testbeds) -> None:
     """After all cases: nothing came late, each answer is on record once, and no log, audit or metric holds a secret."""
     assert hidden_in(testbeds.shared) == []
-
-
-def test_the_subset_is_gone_once_it_is_not_needed(policies: Path) -> None:
-    """With the whole language there is nothing to wait for."""
-    if policies.name == "policies":
-        assert not (FOLDER / "policies_subset").exists()
-        assert not (FOLDER / "waiting.txt").read_text().split()

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 from boto3.session import Session
 
 from tests.demo.account import AccessKey, Blueprint, furnish, table_arn
-from tests.demo.faults import Throttler, fault_proxy
+from tests.demo.faults import Throttler
 from tests.demo.issuer import Client, Issuer, oidc_issuer
 from tests.stack.environments import python_of
+from tests.stack.faults import fault_proxy
 from tests.stack.gateway import Gateway
 from tests.stack.ministack import Ministack, ministack
 from tests.stack.process import ROOT, answers, clean_environment, free_port, running
@@ -119,7 +120,7 @@ def demo_stack() -> Iterator[Stack]:
         base = furnish(engine, blueprint)
         _write_orders(engine, blueprint.tables["orders"])
         throttler = Throttler(table_arn(blueprint.tables["events"], REGION, engine.account))
-        upstream = stack.enter_context(fault_proxy(engine.url, throttler))
+        upstream, _ = stack.enter_context(fault_proxy(engine.url, throttler))
         settings = gateway_settings(issuer.url, upstream, engine.url)
         gateway = stack.enter_context(_gateway(folder, settings, base))
         yield Stack(engine, blueprint, issuer, throttler, gateway, base)

@@ -15,6 +15,7 @@ from tests.demo.faults import Throttler
 from tests.demo.issuer import Client, oidc_issuer
 from tests.demo.story import StoryBroke, expect
 from tests.stack.environments import python_of
+from tests.stack.faults import Seen
 from tests.stack.process import ROOT, clean_environment, wait_until
 
 if TYPE_CHECKING:
@@ -99,20 +100,19 @@ def test_a_step_that_comes_out_otherwise_breaks_the_story() -> None:
 # ------------------------------------------------------------------------------------------- the stack's own parts
 
 ARN = "arn:aws:dynamodb:us-east-1:000000000000:table/events"
-HEAD = b"POST / HTTP/1.1\r\nX-Amz-Target: DynamoDB_20120810.%s\r\n\r\n"
 CASES = [
-    (b"BatchWriteItem", b'{"RequestItems":{"events":[]}}', [False, True, False, True]),
-    (b"BatchWriteItem", b'{"RequestItems":{"%s":[]}}' % ARN.encode(), [False, True, False, True]),
-    (b"BatchWriteItem", b'{"RequestItems":{"orders":[]}}', [False] * 4),
-    (b"PutItem", b'{"TableName":"events"}', [False] * 4),
+    ("BatchWriteItem", {"RequestItems": {"events": []}}, [False, True, False, True]),
+    ("BatchWriteItem", {"RequestItems": {ARN: []}}, [False, True, False, True]),
+    ("BatchWriteItem", {"RequestItems": {"orders": []}}, [False] * 4),
+    ("PutItem", {"TableName": "events"}, [False] * 4),
 ]
 
 
 @pytest.mark.parametrize(("operation", "body", "refused"), CASES)
-def test_every_second_batch_on_the_table_is_throttled(operation: bytes, body: bytes, refused: list[bool]) -> None:
+def test_every_second_batch_on_the_table_is_throttled(operation: str, body: dict[str, Any], refused: list[bool]) -> None:
     """All else passes."""
     throttler = Throttler(ARN)
-    assert [throttler.refuses(HEAD % operation, body) for _ in refused] == refused
+    assert [throttler.answer_for(Seen(operation, {}, body)) is not None for _ in refused] == refused
     assert throttler.throttled == sum(refused)
 
 

@@ -149,11 +149,11 @@ def _read_head(stream: BufferedIOBase) -> bytes:
 
 
 @contextlib.contextmanager
-def fault_proxy(upstream_url: str) -> Iterator[tuple[str, Faults]]:
+def fault_proxy(upstream_url: str, faults: Faults | None = None) -> Iterator[tuple[str, Faults]]:
     """Stand before the engine at `upstream_url`; yields the URL to use in its place, and what to plan and read."""
     url = urlsplit(upstream_url)
     with _Server(("127.0.0.1", 0), _Relay) as server:
-        server.upstream, server.faults = (url.hostname or "", url.port or 80), Faults()
+        server.upstream, server.faults = (url.hostname or "", url.port or 80), faults or Faults()
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         try:

@@ -105,7 +105,6 @@ BROKEN: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
     ("dag", "conflicting_claims", {"dag": "other"}, {}),
     ("dag", "unknown_dag", {}, {"dag_id": "stranger"}),
     ("policy", "no_rule", {"operation": "Scan"}, {}),
-    ("policy", "doctor cannot try CreateTable", {"operation": "CreateTable"}, {}),
     ("gateway", "unreadable_body", {"table": "x"}, {}),
     ("role", "role_not_assumable", {}, {"dag_id": "locked"}),
 ]

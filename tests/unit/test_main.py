@@ -11,6 +11,7 @@ import pytest
 
 from proxy import __version__
 from proxy.__main__ import main, parser
+from proxy.worker.chain import PROBES
 from tests.fake_aws import POLICY
 from tests.stack.process import ROOT, clean_environment
 
@@ -144,3 +145,12 @@ def test_doctor_on_a_worker_needs_nothing() -> None:
     done = run("doctor", flags=("-S",))
     assert (done.returncode, done.stderr) == (1, "")
     assert done.stdout.startswith("worker   broken  no endpoint")
+
+
+def test_doctor_tries_some_operations_only(capsys: pytest.CaptureFixture[str]) -> None:
+    """Those that change nothing on a table that is there; the list is told."""
+    with pytest.raises(SystemExit) as exited:
+        main(["doctor", "--operation", "DeleteTable"])
+    assert exited.value.code == 2
+    assert "choose from" in (told := capsys.readouterr().err)
+    assert all(name in told for name in PROBES)

@@ -369,11 +369,6 @@ def test_what_aws_refuses(examine, aws: FakeAws, answer: tuple[int, dict[str, An
     assert found.startswith(f"{link} broken {words}")
 
 
-def test_an_operation_that_cannot_be_tried(examine) -> None:
-    """The list of those that can is told."""
-    assert "fix: use one of GetItem, Query, Scan" in broken(examine(operation="DeleteTable"))
-
-
 # ----------------------------------------------------------------------------------------- reaching the gateway
 
 
