@@ -60,6 +60,7 @@ POLICY_POLL_SECONDS = 2.0
 SHARED_KEY = "iterators.key"
 SILENT_WORKER_SECONDS = 30.0
 LAST_WORDS_SECONDS = 2.0
+OPENING_SECONDS = 0.02
 COLLECTOR_PACE = (20_000, 10, 20)  # objects that came and stayed, then how many looks at the young before one at the older
 CANNOT_START = 3
 
@@ -290,6 +291,7 @@ async def import_the_heaviest(is_imported: threading.Event) -> None:
     Requests make no cycles but through tracebacks, so it looks seldom: at its usual pace it takes a quarter of a large batch.
     """
     gc.set_threshold(*COLLECTOR_PACE)
+    await asyncio.sleep(OPENING_SECONDS)  # two threads that run Python hold each other up, and the port comes first
     await asyncio.to_thread(importlib.import_module, "aioboto3")
     gc.freeze()
     is_imported.set()
