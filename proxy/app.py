@@ -17,6 +17,7 @@ import signal
 import ssl
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,6 +64,7 @@ POLICY_POLL_SECONDS = 2.0
 ITERATOR_KEY = "iterators.key"  # where several workers share it
 SILENT_WORKER_SECONDS = 30.0
 LAST_WORDS_SECONDS = 2.0
+OPENING_SECONDS = 0.02
 COLLECTOR_PACE = (20_000, 10, 20)  # objects that came and stayed, then how many looks at the young before one at the older
 CANNOT_START = 3
 
@@ -94,10 +96,12 @@ class Journal:
 class Gateway:
     """Every long-lived part of one process. Raises PolicyError or Unusable where policies, keys or deny list cannot be loaded."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, is_imported: threading.Event | None = None) -> None:
+        """`is_imported` is set when what requests need is imported, so that others may begin to import."""
         from proxy.observe.metrics import Metrics  # after `share_between_workers`, which must come before prometheus-client
 
         self.settings = settings
+        self.is_imported = is_imported or threading.Event()
         self.current = load_policies(settings.policies, settings.environment, settings.aws_region)
         self.metrics = Metrics(__version__, settings.workers)
         self._tell_policies()
@@ -172,7 +176,7 @@ class Gateway:
         self.audit.event("start", version=__version__, policy_digest=self.current.digest, environment=self.settings.environment)
         self._background = [
             asyncio.create_task(self.tokens.warm(), name="issuers' keys"),
-            asyncio.create_task(import_the_heaviest(), name="the heaviest import, off the loop"),
+            asyncio.create_task(import_the_heaviest(self.is_imported), name="the heaviest import, off the loop"),
             asyncio.create_task(self._warm_up(), name="roles' first credentials"),
             asyncio.create_task(self._keep_house(), name="housekeeping"),
             asyncio.create_task(self._follow_policies(), name="changes of the policies"),
@@ -300,14 +304,16 @@ class Gateway:
         return self.metrics.render()
 
 
-async def import_the_heaviest() -> None:
+async def import_the_heaviest(is_imported: threading.Event) -> None:
     """Import what STS needs, off the loop; then all that lives long is made, and the collector may leave it alone.
 
     Requests make no cycles but through tracebacks, so it looks seldom: at its usual pace it takes a quarter of a large batch.
     """
     gc.set_threshold(*COLLECTOR_PACE)
+    await asyncio.sleep(OPENING_SECONDS)  # two threads that run Python hold each other up, and the port comes first
     await asyncio.to_thread(importlib.import_module, "aioboto3")
     gc.freeze()
+    is_imported.set()
 
 
 def tell_defect(task: asyncio.Task[Any]) -> None:
@@ -332,13 +338,14 @@ class LifespanApp:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.is_imported = threading.Event()
         self.gateway: Gateway | None = None
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         """Start the gateway, put it into the connections' state, stop it at the end."""
         await receive()
         try:
-            gateway = self.gateway = Gateway(self.settings)
+            gateway = self.gateway = Gateway(self.settings, self.is_imported)
         except (PolicyError, Unusable) as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
@@ -479,7 +486,8 @@ def _serve_both_planes(settings: Settings, directory: Path) -> int:
             (directory / shared).write_bytes(secrets.token_bytes(32))  # the directory is this user's alone
         state = Fleet(directory, settings.workers)
     policies = PoliciesOnDisk(settings) if settings.workers > 1 else app.policies
-    admin = AdminThread(state, admin_planes(settings, policies, admin_listener))
+    turn = app.is_imported if settings.workers == 1 else None
+    admin = AdminThread(state, admin_planes(settings, policies, admin_listener), turn)
     admin.start()
     plane = DataPlane(
         app="proxy.app:create_app" if settings.workers > 1 else app,

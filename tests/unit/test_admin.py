@@ -12,7 +12,7 @@ import httpx
 import pytest
 import uvicorn
 
-from proxy.admin import MOST_BYTES, admin_server
+from proxy.admin import MOST_BYTES, SCRAPE_SECONDS, Scrape, admin_server
 from proxy.admin_gate import AdminGate
 from proxy.admin_plane import PoliciesOnDisk
 from proxy.identity.token import Issuer, KeySource
@@ -247,3 +247,17 @@ def test_policies_on_disk_keep_the_last_good(tmp_path: Path) -> None:
     file.write_text("nonsense")
     with pytest.raises(PolicyError):
         PoliciesOnDisk(settings)()
+
+
+def test_many_scrapers_are_one() -> None:
+    """Within a second all get the same text, which was made once; the next second has its own."""
+    made, now = [], [10.0]
+
+    def render() -> tuple[str, bytes]:
+        made.append(b"up %d\n" % len(made))
+        return "text/plain", made[-1]
+
+    scrape = Scrape(render, lambda: now[0])
+    assert [scrape()[1] for _ in range(8)] == [b"up 0\n"] * 8
+    now[0] += SCRAPE_SECONDS
+    assert scrape() == ("text/plain", b"up 1\n")
