@@ -20,7 +20,6 @@ from proxy.dynamodb.iterators import IteratorSeal
 from proxy.edge.connection import Connection
 from proxy.edge.limits import EdgeLimits
 from proxy.edge.shared import Edge
-from proxy.identity.token import Issuer, KeySource
 from proxy.identity.verifier import TokenVerifier
 from proxy.model import Credentials
 from proxy.observe.audit import AuditLog
@@ -28,10 +27,10 @@ from proxy.observe.metrics import Metrics
 from proxy.observe.sink import LineSink
 from proxy.pipeline import Pipeline
 from proxy.policy.document import read_policies
-from proxy.settings import DEFAULT_CLAIMS
+from proxy.settings import load_settings
 from proxy.yaml_source import Mistakes
 from tests.bench.wire import DAG
-from tests.bench.world import AUDIENCE, ISSUER, REGION, key_set, new_key, policy_of, token_of
+from tests.bench.world import REGION, issuer_of, key_set, new_key, policy_of, token_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -156,13 +155,14 @@ class DataPlane:
         self.loop = asyncio.get_running_loop()
         self.key = new_key()
         (folder / "jwks.json").write_text(json.dumps(key_set(self.key)))
-        keys = KeySource("jwks_file", str(folder / "jwks.json"))
-        issuer = Issuer("cluster", ISSUER, (AUDIENCE,), ("RS256",), keys, DEFAULT_CLAIMS, ("*",))
+        told = {"issuers": [issuer_of("jwks.json")], "aws": {"region": REGION}, "policies": "."}
+        (folder / "proxy.yaml").write_text(json.dumps(told))
+        settings = load_settings(folder / "proxy.yaml", {})
         self.policies = policies_of(policy or policy_of([DAG]))
         self.metrics = Metrics("bench")
         self.metrics.expect(rules.pattern for rules in self.policies.dag_rules())
         self.audit = AuditLog(LineSink(str(folder / "audit.jsonl")), self.metrics)
-        self.tokens = TokenVerifier((issuer,))
+        self.tokens = TokenVerifier(settings.issuers)
         self.roles = RoleCredentials(_assume)
         self.upstream = MemoryUpstream(self.loop)
         self.endpoint = Endpoint("https", f"dynamodb.{REGION}.amazonaws.com", 443, REGION)
@@ -175,7 +175,7 @@ class DataPlane:
             upstream_of=lambda *_: self.upstream,
             seal=IteratorSeal((bytes(32),)),
             journal=self.told,
-            max_json_members=60000,
+            max_json_members=settings.limits_json_members,
         )
 
     def token(self, dag: str = DAG) -> str:
