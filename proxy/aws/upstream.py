@@ -81,10 +81,10 @@ class UpstreamPool:
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._limits.total
-        if self._is_closed or not self._slots or self._sweeper is None:
-            await self._take_slot()
-        else:
+        if self._slots and self._sweeper is not None:  # which a closed pool has not
             self._slots -= 1
+        else:
+            await self._take_slot()
         connection = self._take_idle(is_write=is_write)
         was_kept = connection is not None
         if connection is None:
@@ -92,7 +92,7 @@ class UpstreamPool:
         try:
             sent()
         except BaseException:
-            self.exchange_ended(connection)
+            self.exchange_ended(connection, loop.time())
             raise
         try:
             return await connection.start(request, deadline)
@@ -105,7 +105,7 @@ class UpstreamPool:
         """Open some connections ahead of the first request. Raises Unavailable if the endpoint cannot be reached."""
         for _ in range(connections - len(self._idle)):
             await self._take_slot()
-            self.exchange_ended(await self._connect())
+            self.exchange_ended(await self._connect(), asyncio.get_running_loop().time())
 
     async def close(self) -> None:
         """Close everything and come back when the sockets are closed; running exchanges end as broken. Drain first."""
@@ -124,15 +124,17 @@ class UpstreamPool:
 
     # -------------------------------------------------------------------------------------- what connections report
 
-    def exchange_ended(self, connection: Connection) -> None:
+    def exchange_ended(self, connection: Connection, now: float) -> None:
         """Keep the connection for the next exchange if it can have one, and pass the slot on."""
-        now = asyncio.get_running_loop().time()
         if connection.usable and not self._is_closed and now - connection.opened < self._limits.lifetime:
             connection.idle_since = now
             self._idle.append(connection)
         elif connection.usable:
             connection.discard("")
-        self._give_slot()
+        if self._line:
+            self._give_slot()
+        else:
+            self._slots += 1
 
     def connection_ended(self, connection: Connection) -> None:
         """Forget it. While idle it is in both collections."""
@@ -203,7 +205,7 @@ class UpstreamPool:
         if connecting.cancelled() or connecting.exception() is not None:
             self._give_slot()
         else:
-            self.exchange_ended(connecting.result())
+            self.exchange_ended(connecting.result(), asyncio.get_running_loop().time())
 
     async def _connect_within(self, deadline: float) -> Connection:
         cause, failure = _TIMED_OUT, None
@@ -234,7 +236,7 @@ class UpstreamPool:
         async with asyncio.timeout_at(now + share):
             plain = await self._dial(family, kind, protocol, address)
             _, connection = await loop.create_connection(
-                lambda: Connection(self, loop.time()),
+                lambda: Connection(self, loop),
                 sock=plain,  # owned and closed by the loop from here on
                 ssl=self._tls,
                 server_hostname=self._host if self._tls else None,

@@ -6,6 +6,7 @@ else; a filter pins nothing, for what it drops was read. Whatever could bring at
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,35 @@ from proxy.dynamodb.mentions import read_mentions
 from proxy.model import Pin
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator
 
     from proxy.dynamodb.mentions import Mentions
 
 _CACHED_TEXT = 512
 _CACHED_TEXTS = 1024
 _READS = frozenset(("GetItem", "Query", "Scan"))
+
+
+class _Given(Mapping[str, Pin]):
+    """What a Key or Item pins: each of its attributes. Policies ask for one or two, so a Pin is made when it is asked for."""
+
+    __slots__ = ("_given",)
+
+    def __init__(self, given: dict[str, Any]) -> None:
+        self._given = given
+
+    def __getitem__(self, name: str) -> Pin:
+        return Pin((self._given[name],))
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The pin, or `default`."""
+        return Pin((self._given[name],)) if name in self._given else default
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._given)
+
+    def __len__(self) -> int:
+        return len(self._given)
 
 
 class ItemFacts:
@@ -61,7 +84,7 @@ class ItemFacts:
         """Of a Query what its key condition proves, of all others but Scan what Key or Item says."""
         if self._pins is None:
             given = self._given
-            self._pins = self._proven() if given is None else {name: Pin((value,)) for name, value in given.items()}
+            self._pins = self._proven() if given is None else _Given(given)
         return self._pins
 
     def _proven(self) -> dict[str, Pin]:

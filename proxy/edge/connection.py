@@ -107,7 +107,8 @@ class Connection(asyncio.Protocol):
             self._advance()
         elif self._phase is Phase.BODY and len(self._buffer) >= self._admitted.body_length:
             self._end_wait_for_body(None)
-        self._pace_reading()
+        if len(self._buffer) > _READ_AHEAD or self._reading_paused:
+            self._pace_reading()
 
     def eof_received(self) -> bool:
         """The caller sends no more: it has left, or (seldom) closed its half only; a running request may still answer."""
@@ -174,7 +175,8 @@ class Connection(asyncio.Protocol):
                 self._answer(_HEALTHY, closes=admitted.closes or self._edge.is_draining)
             else:
                 self._start(admitted)
-        self._pace_reading()
+        if self._reading_paused:
+            self._pace_reading()
 
     def _take_head(self) -> Admitted | None:
         """The next request's head, past the gate; None while it is incomplete, or when it was refused."""

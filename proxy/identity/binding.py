@@ -41,7 +41,36 @@ def _glob(pattern: str) -> Globs:
     return Globs((pattern,))
 
 
+class _Memory:
+    """What was bound by one snapshot of the policies. Whoever is verified anew is another subject, even with equal claims."""
+
+    def __init__(self, workloads: tuple[Workload, ...], dag_of_key: Mapping[str, str]) -> None:
+        self.workloads = workloads
+        self.dag_of_key = dag_of_key
+        self.bound: dict[tuple[int, Claimed], Identity] = {}  # by the subject's `id`: its Identity keeps it alive
+
+
+_MOST_BOUND = 4096
+_memory = _Memory((), {})
+
+
 def bind(subject: Subject, claimed: Claimed, workloads: tuple[Workload, ...], dag_of_key: Mapping[str, str]) -> Identity:
+    """`bind_anew`, remembered: a task says the same of itself with each request. Refusals are not remembered."""
+    global _memory  # swapped whole with the policies, so that nothing of former ones is kept
+    memory = _memory
+    if memory.dag_of_key is not dag_of_key or memory.workloads is not workloads:
+        memory = _memory = _Memory(workloads, dag_of_key)
+    key = (id(subject), claimed)
+    identity = memory.bound.get(key)
+    if identity is None:
+        identity = bind_anew(subject, claimed, workloads, dag_of_key)
+        if len(memory.bound) >= _MOST_BOUND:
+            del memory.bound[next(iter(memory.bound))]
+        memory.bound[key] = identity
+    return identity
+
+
+def bind_anew(subject: Subject, claimed: Claimed, workloads: tuple[Workload, ...], dag_of_key: Mapping[str, str]) -> Identity:
     """Bind one request to a DAG. `dag_of_key` maps uuid5(NAMESPACE_OID, dag_id) to the DAG ids that the policies name.
 
     Raises Forbidden: NO_DAG_CLAIM, CONFLICTING_CLAIMS or NOT_ENTITLED.

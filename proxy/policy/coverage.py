@@ -137,7 +137,10 @@ class Rule:
         if facts is None:
             return False
         pins, identity = facts.pins, asked.identity
-        return any(limit.is_inside(attribute, pins.get(attribute.name), identity) for attribute in asked.keys.both)
+        for attribute in asked.keys.both:  # noqa: SIM110 - `any` costs twice as much, and this is asked for each item of a batch
+            if limit.is_inside(attribute, pins.get(attribute.name), identity):
+                return True
+        return False
 
     def _holds_outside(self, limit: KeyLimit, asked: Asked) -> bool:
         """The leading key is outside: of the index alone where the rule names indexes, else of table and index both."""
