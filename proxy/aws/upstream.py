@@ -174,7 +174,7 @@ class UpstreamPool:
         self._slots += 1
 
     def _take_idle(self, *, is_write: bool) -> Connection | None:
-        """The connection used last. Before a write the socket itself is asked whether it is stale: a read is sent again anyway."""
+        """The connection used last. Before a write its socket is asked whether it is stale; a read would be sent again."""
         while self._idle:
             connection = self._idle.pop()
             if connection.usable and not (is_write and connection.has_something_to_read):

@@ -20,7 +20,7 @@ from proxy.refusal import Abandoned, Malformed, Reason, Refusal, Throttled
 from proxy.runs import Prompt, Run
 
 if TYPE_CHECKING:
-    from proxy.edge.gate import Admitted
+    from proxy.edge.gate import Admitted, Lines
     from proxy.edge.shared import Edge
 
 log = logging.getLogger("proxy.edge")
@@ -73,6 +73,7 @@ class Connection(asyncio.Protocol):
         self._peer = ""
         self._buffer = bytearray()
         self._checked = 0  # bytes of an incomplete head that were looked at
+        self._judged: Lines = {}  # the header lines of the last head
         self._admitted: Admitted
         self._has_body = False  # the buffer begins with the body of the running request
         self._reserved = 0
@@ -190,7 +191,7 @@ class Connection(asyncio.Protocol):
                 if self._phase is Phase.IDLE:
                     self._enter(Phase.HEAD, limits.head_seconds)
                 return None
-            admitted = read_head(bytes(buffer[: end + 4]), self._peer, limits)
+            admitted = read_head(bytes(buffer[: end + 4]), self._peer, limits, self._judged)
         except Refusal as refusal:
             self._refuse(refusal)
             return None
