@@ -279,7 +279,8 @@ class Gateway:
         await asyncio.gather(*self._background, return_exceptions=True)
         await self.close_connections()
         if (edge := self.edge_state.get("edge")) and edge.requests:  # over the drain timeout: now broken, and on record
-            await asyncio.wait(edge.requests, timeout=LAST_WORDS_SECONDS)
+            await edge.drain(LAST_WORDS_SECONDS)
+            await edge.cancel_requests()
         self.audit.event("stop")
         self.metrics.settle()
         if left := self.audit.close():
