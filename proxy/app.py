@@ -102,6 +102,7 @@ class Gateway:
 
         self.settings = settings
         self.is_imported = is_imported or threading.Event()
+        self._has_assumed = False
         self.current = load_policies(settings.policies, settings.environment, settings.aws_region)
         self.metrics = Metrics(__version__, settings.workers)
         self._tell_policies()
@@ -168,6 +169,9 @@ class Gateway:
             self.metrics.sts_called("refused" if refusal.reason is Reason.ROLE_NOT_ASSUMABLE else "unavailable", time.time())
             raise
         self.metrics.sts_called("ok", time.time())
+        if not self._has_assumed:  # boto's models are there now, and stay
+            self._has_assumed = True
+            gc.freeze()
         return credentials
 
     async def start(self, state: MutableMapping[str, Any]) -> None:

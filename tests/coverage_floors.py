@@ -59,6 +59,7 @@ WHOLE = (
     "proxy/policy/written.py",
     "proxy/aws/inbound.py",
     "proxy/aws/sigv4.py",
+    "proxy/aws/whole_reply.py",
     "proxy/aws/sts_form.py",
 )
 
