@@ -29,7 +29,7 @@ TITLES = {
     "start": "starts",
     "worst bodies": "the bodies that hold the loop longest",
 }
-_SHOWN_ROWS = 10
+_SHOWN_ROWS = 12
 _HERE = Path(__file__).resolve().parent
 _MARKED = re.compile(r"(<!-- results -->\n).*?(<!-- /results -->)", re.DOTALL)
 
@@ -80,7 +80,7 @@ def _shown(value: float | None, unit: str) -> str:
 
 # --------------------------------------------------------------------------------------------------- picture
 
-_ROW, _LEFT, _WIDTH, _BAR = 34, 250, 760, 430
+_ROW, _LEFT, _WIDTH, _BAR = 34, 290, 800, 430
 _WHO = {
     "dynamodb-proxy": ("dynamodb-proxy", "token, body policy, roles by STS, signing, metrics, audit"),
     "envoy": ("Envoy", "token (cached), signing with one fixed key"),
