@@ -63,7 +63,7 @@ def make(name: str, queue: str, connection: str, deferrable: bool) -> None:
             task_id="from_s3",
             s3_bucket="imports",
             s3_key="states/",
-            dynamodb_table_name=name.replace("orders_", "orders-imported-"),
+            dynamodb_table_name=name.replace("orders_", "orders-imported-").replace("_", "-"),
             dynamodb_key_schema=KEYS,
             dynamodb_attributes=TYPES,
             check_interval=1,

@@ -1,0 +1,167 @@
+"""What Airflow's parts find where the recipes are run: an account, two gateways, and a token for each service account.
+
+Every DAG of `DAGS` does the whole of dags/ways.py; its id says how it comes in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tests.airflow.recipes import exported, recipe
+from tests.demo.issuer import Client, oidc_issuer
+from tests.stack.account import Account, administrator, create_table, policy
+from tests.stack.environments import python_of
+from tests.stack.gateway import gateway
+from tests.stack.ministack import ministack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from tests.stack.gateway import Gateway
+    from tests.stack.ministack import Ministack
+
+AUDIENCE = "dynamodb-proxy"
+ACCOUNTS = "system:serviceaccount:airflow:"
+WORKERS = ("worker-orders", "worker-billing")
+ROLE = "arn:aws:iam::000000000000:role/"
+
+
+class Machines(NamedTuple):
+    """The environments of Airflow's parts, each as its recipe says, with the token of its own service account."""
+
+    folder: Path
+    beside: str
+    shared: str
+
+    def places(self, account: str) -> dict[str, str]:
+        """What stands here where the README has an example."""
+        return {
+            "/var/run/secrets/ddb-proxy/token": str(self.folder / account),
+            "/var/run/secrets/ddb-proxy/ca.crt": str(self.folder / "ca.crt"),
+            "http://127.0.0.1:8080": self.beside,
+            "https://ddb-proxy.airflow.svc:8443": self.shared,
+            "eu-west-1": "us-east-1",
+            "111122223333": "000000000000",
+            "dynamodb-proxy token": f"{python_of('airflow3')} -m proxy token",
+        }
+
+    def of(self, machine: str) -> dict[str, str]:
+        """The environment by its name."""
+        return {"plain": self.plain}[machine]()
+
+    def plain(self, account: str = "worker-orders") -> dict[str, str]:
+        """A machine that has nothing but connections, one for each recipe."""
+        config = self.folder / f"{account}.config"
+        config.write_text(recipe("profile", self.places(account)))
+        bearer = exported("bearer", self.places(account))
+        return {
+            "AWS_CONFIG_FILE": str(config),
+            "AWS_BEARER_TOKEN_DYNAMODB": bearer["AWS_BEARER_TOKEN_DYNAMODB"],
+            "AIRFLOW_CONN_AWS_PROFILE": json.dumps({"conn_type": "aws", "extra": {"profile_name": "ddb-proxy"}}),
+            "AIRFLOW_CONN_AWS_TOKEN": exported("token", self.places(account))["AIRFLOW_CONN_AWS_DEFAULT"],
+            "AIRFLOW_CONN_AWS_BEARER": bearer["AIRFLOW_CONN_AWS_DEFAULT"],
+        }
+
+    def triggerer(self) -> dict[str, str]:
+        """The triggerer has the same connections, and a service account of its own."""
+        return self.plain("triggerer")
+
+
+class Place(NamedTuple):
+    """Everything but Airflow: the engine, a gateway beside the workers, and one that is shared over TLS."""
+
+    account: Account
+    beside: Gateway
+    shared: Gateway
+    machines: Machines
+
+    def decisions(self, dag: str) -> list[dict[str, Any]]:
+        """What both gateways decided about a DAG's requests."""
+        records = self.beside.records() + self.shared.records()
+        return [record for record in records if record["record"] == "decision" and record["dag"] == dag]
+
+
+@contextlib.contextmanager
+def place(folder: Path, ways: Sequence[str]) -> Iterator[Place]:
+    """Start it, with a DAG `orders_WAY` for each of `ways`."""
+    workers = {name: Client(ACCOUNTS + name) for name in WORKERS}
+    workers["triggerer"] = Client(f"{ACCOUNTS}triggerer", {"dag_id": "airflow_triggerer"})
+    with contextlib.ExitStack() as stack:
+        account = furnished(stack.enter_context(ministack(folder)))
+        issuer = stack.enter_context(oidc_issuer(AUDIENCE, workers))
+        for name in workers:
+            (folder / name).write_text(issuer.token(name))
+        engine = account.engine
+        settings: dict[str, Any] = {
+            "issuers": [{"name": "airflow", "issuer": issuer.url, "audience": AUDIENCE, "may_assert": ["*"]}],
+            "aws": {"region": engine.region, "endpoint_url": engine.url, "sts_endpoint_url": engine.url},
+        }
+        shared_settings = {**settings, "tls": certificate(folder)}
+        options: dict[str, Any] = {"policies": policies(ways), "env": account.gateway_environment()}
+        beside = stack.enter_context(gateway(settings, folder / "beside", **options))
+        shared = stack.enter_context(gateway(shared_settings, folder / "shared", **options))
+        machines = Machines(folder, beside.url, shared.url.replace("http:", "https:"))
+        yield Place(account, beside, shared, machines)
+
+
+def s3_connection(account: Account) -> dict[str, str]:
+    """S3 has keys of its own: no recipe may touch them."""
+    extra = {"region_name": account.engine.region, "endpoint_url": account.engine.url}
+    connection = {"conn_type": "aws", "login": account.engine.root_key, "password": account.engine.root_secret, "extra": extra}
+    return {"AIRFLOW_CONN_AWS_S3": json.dumps(connection)}
+
+
+def furnished(engine: Ministack) -> Account:
+    """Tables, buckets and roles, as administrators leave them."""
+    account = Account.furnish(engine)
+    dynamodb, s3, iam = (administrator(engine, service) for service in ("dynamodb", "s3", "iam"))
+    create_table(dynamodb, "orders-events", "pk:S", "sk:S")
+    create_table(dynamodb, "orders-states", "pk:S")
+    create_table(dynamodb, "billing-invoices", "pk:S")
+    for bucket in ("exports", "imports"):
+        s3.create_bucket(Bucket=bucket)
+    s3.put_object(Bucket="imports", Key="states/1.json", Body=json.dumps({"Item": {"pk": {"S": "imported"}}}).encode())
+    account.create_role("ddb-orders", "orders-events", "orders-states")
+    importing = policy({"Effect": "Allow", "Action": ["dynamodb:*", "s3:*"], "Resource": "*"})
+    iam.put_role_policy(RoleName="ddb-orders", PolicyName="imports", PolicyDocument=importing)
+    account.create_role("ddb-billing", "billing-invoices")
+    account.create_role("ddb-triggerer", "orders-states")
+    return account
+
+
+def policies(ways: Sequence[str]) -> dict[str, str]:
+    """The README's files of the platform team and its triggerer, and the teams' files with a DAG for each way."""
+    imported = [f"imported_{way}" for way in ways]
+    tables = {"events": "pk (S), sk (S)", "states": "pk (S)", **dict.fromkeys(imported, "pk (S)")}
+    own = [{"exact": ["<dag_id>"]}]
+    rules = [
+        {"actions": ["read", "write"], "tables": ["events"], "keys": own},
+        {"actions": ["read", "Scan", "write"], "tables": ["states"]},
+        {"actions": ["ImportTable", "DescribeImport"], "tables": imported},
+    ]
+    team = {
+        "team": "orders",
+        "contact": "#orders",
+        "tables": {name: {"name": f"orders-{name.replace('_', '-')}", "key": key} for name, key in tables.items()},
+        "defaults": {"role": f"{ROLE}ddb-orders", "allow": rules},
+        "dags": {f"orders_{way}": {} for way in ways},
+    }
+    places = {"111122223333": "000000000000"}
+    return {
+        "platform.yaml": recipe("queue-per-team", places),
+        "triggerer.yaml": recipe("triggerer", places),
+        "orders.yaml": json.dumps(team),  # which is YAML
+    }
+
+
+def certificate(folder: Path) -> dict[str, str]:
+    """The shared gateway's certificate, which is its own authority, and its key: the setting `tls`."""
+    made, key = folder / "ca.crt", folder / "tls.key"
+    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    names = ["-subj", "/CN=gateway", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(["openssl", "req", "-x509", *curve, *names, "-keyout", key, "-out", made], check=True, capture_output=True)
+    return {"certificate": str(made), "key": str(key)}
