@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from proxy.identity.token import Issuer, KeySource
+from proxy.worker.switch import NAMES as WORKER_VARIABLES
 from proxy.yaml_source import (
     Mapping,
     Mistakes,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 PREFIX = "DDB_PROXY_"
 CONFIG_VARIABLE = "DDB_PROXY_CONFIG"
+_NOT_OURS = WORKER_VARIABLES | {CONFIG_VARIABLE}  # gateway and worker may share an environment
 REQUIRED = object()
 # What Kubernetes puts into every pod for a Service that is named `ddb-proxy`; no setting ends so.
 _SERVICE_LINK = re.compile(
@@ -272,7 +274,7 @@ def _nodes_of_environment(environment: Environment[str, str], mistakes: Mistakes
     variables = {setting.variable: setting for setting in SETTINGS}
     nodes: dict[str, Node] = {}
     for name in sorted(environment):
-        if not name.startswith(PREFIX) or name == CONFIG_VARIABLE or _SERVICE_LINK.fullmatch(name):
+        if not name.startswith(PREFIX) or name in _NOT_OURS or _SERVICE_LINK.fullmatch(name):
             continue
         setting = variables.get(name)
         if setting is None:

@@ -6,7 +6,6 @@ through the gateway, whose refusal names the link. Standard library only; prints
 
 from __future__ import annotations
 
-import base64
 import http.client
 import json
 import math
@@ -21,6 +20,8 @@ from urllib.parse import quote, urlsplit
 
 from proxy.worker.chain import PROBES, Finding, judge_answer, print_findings, probe
 from proxy.worker.profile import endpoint_of_profile, stale_profile, token_of_profile
+from proxy.worker.switch import problem_of_endpoint
+from proxy.worker.wire import claims_of, exchange
 
 if TYPE_CHECKING:
     import argparse
@@ -88,20 +89,6 @@ def find_endpoint(given: str | None, environment: Mapping[str, str]) -> tuple[st
         if isinstance(found, str) and found:
             return found, f"{name}, extra"
     return endpoint_of_profile(environment, profile_of(environment))
-
-
-def problem_of_endpoint(endpoint: str) -> str:
-    """Why boto3 could not call this URL, or ""."""
-    try:
-        url = urlsplit(endpoint)
-        is_good = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
-    except ValueError:
-        is_good = False
-    if not is_good:
-        return f"'{endpoint}' is not an http(s) URL"
-    if url.path not in ("", "/") or url.query:
-        return f"'{endpoint}' has a path; the gateway serves '/' only"
-    return ""
 
 
 def connections(environment: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -237,16 +224,6 @@ def examine_token(source: TokenSource, now: float) -> Iterator[Finding]:
     yield Finding("token", "note", f"{source.where}: {facts}{remaining}")
 
 
-def claims_of(token: str) -> dict[str, Any] | None:
-    """The claims, unverified, or None where it is no JWT."""
-    parts = token.split(".")
-    try:
-        payload = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))) if len(parts) == 3 else None
-    except (ValueError, RecursionError):
-        return None
-    return payload if isinstance(payload, dict) else None
-
-
 # ------------------------------------------------------------------------------------------- the gateway
 
 
@@ -309,26 +286,6 @@ def words_of(body: bytes) -> tuple[str, str]:
         return str(said.get("__type", "")).rsplit("#", 1)[-1], str(said.get("message") or said.get("Message") or "")
     except (ValueError, AttributeError):
         return "", ""
-
-
-def exchange(
-    endpoint: str, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
-) -> tuple[int, dict[str, str], bytes]:
-    """One request over a connection of its own. Returns status, lower-case headers, body; raises OSError or HTTPException."""
-    url = urlsplit(endpoint)
-    host, port = url.hostname or "", url.port
-    connection: http.client.HTTPConnection
-    if url.scheme == "https":
-        context = ssl.create_default_context(cafile=os.environ.get("AWS_CA_BUNDLE") or None)
-        connection = http.client.HTTPSConnection(host, port, timeout=10, context=context)
-    else:
-        connection = http.client.HTTPConnection(host, port, timeout=10)
-    try:
-        connection.request(method, path, body, headers or {})
-        answer = connection.getresponse()
-        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
-    finally:
-        connection.close()
 
 
 def unreachable(endpoint: str, error: Exception) -> Finding:

@@ -10,7 +10,7 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TextIO
 
-from proxy.worker.doctor import claims_of
+from proxy.worker.wire import claims_of
 
 if TYPE_CHECKING:
     from pathlib import Path

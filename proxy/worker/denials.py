@@ -1,0 +1,40 @@
+"""Refusals that no retry mends: what is one, and as which exception it ends the task.
+
+Within Airflow the plugin names AirflowFailException: it passes `except ClientError`, by which a sensor would go on poking, and
+Airflow does not try the task again. Elsewhere nothing is changed, and boto3 raises as ever.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ERRORS = frozenset({"AccessDeniedException", "UnrecognizedClientException", "MissingAuthenticationTokenException"})
+# Reasons that may be gone a minute later: clocks, a key that the gateway has not fetched yet, a file about to be renewed.
+PASSING = frozenset({"token_not_yet_valid", "unknown_key", "token_expired", "keys_unavailable", "overloaded", "too_slow"})
+
+_ends_with: Callable[[str], Exception] | None = None
+
+
+def end_tasks_with(exception: Callable[[str], Exception] | None) -> None:
+    """From now on a final refusal is raised as this; None: not at all."""
+    global _ends_with
+    _ends_with = exception
+
+
+def is_final(error: str, reason: str) -> bool:
+    """True for a refusal by the gateway (it gives a reason, AWS does not) that the same call will meet again."""
+    return bool(reason) and error in ERRORS and reason not in PASSING
+
+
+def is_off() -> bool:
+    """True where a refusal ends as any error of boto3."""
+    return _ends_with is None
+
+
+def end_task(message: str) -> None:
+    """Raise what ends the task, if it is to be ended."""
+    if _ends_with is not None:
+        raise _ends_with(message)
