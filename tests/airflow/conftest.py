@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.airflow.place import place as _place
-from tests.airflow.ways import WAYS, WAYS_OF_2
+from tests.airflow.ways import OTHERS, WAYS, WAYS_OF_2
 from tests.stack.airflow import Airflow
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="package")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """Engine, issuer and gateways."""
-    with _place(tmp_path_factory.mktemp("place"), [*WAYS, *WAYS_OF_2]) as stands:
+    with _place(tmp_path_factory.mktemp("place"), [*WAYS, *WAYS_OF_2, *OTHERS]) as stands:
         yield stands
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +17,7 @@ from tests.stack.account import Account, administrator, create_table, policy
 from tests.stack.environments import python_of
 from tests.stack.gateway import gateway
 from tests.stack.ministack import ministack
+from tests.stack.process import ROOT, clean_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,6 +38,11 @@ class Machines(NamedTuple):
     folder: Path
     beside: str
     shared: str
+    s3: dict[str, str]
+
+    def everywhere(self) -> dict[str, str]:
+        """What holds for every part of Airflow: a Region, `pip install dynamodb-proxy`, and S3 with keys of its own."""
+        return {"AWS_DEFAULT_REGION": "us-east-1", "PYTHONPATH": str(self.folder / "installed"), **self.s3}
 
     def places(self, account: str) -> dict[str, str]:
         """What stands here where the README has an example."""
@@ -46,12 +53,20 @@ class Machines(NamedTuple):
             "https://ddb-proxy.airflow.svc:8443": self.shared,
             "eu-west-1": "us-east-1",
             "111122223333": "000000000000",
-            "dynamodb-proxy token": f"{python_of('airflow3')} -m proxy token",
         }
 
     def of(self, machine: str) -> dict[str, str]:
         """The environment by its name."""
-        return {"plain": self.plain}[machine]()
+        made = {"plain": self.plain, "orders": self.orders, "billing": self.billing}
+        return made[machine]()
+
+    def orders(self, account: str = "worker-orders") -> dict[str, str]:
+        """A machine with the plugin."""
+        return exported("plugin", self.places(account))
+
+    def billing(self) -> dict[str, str]:
+        """The same, of the other team."""
+        return self.orders("worker-billing")
 
     def plain(self, account: str = "worker-orders") -> dict[str, str]:
         """A machine that has nothing but connections, one for each recipe."""
@@ -60,6 +75,7 @@ class Machines(NamedTuple):
         bearer = exported("bearer", self.places(account))
         return {
             "AWS_CONFIG_FILE": str(config),
+            "PATH": f"{self.folder / 'installed' / 'bin'}:{os.environ['PATH']}",
             "AWS_BEARER_TOKEN_DYNAMODB": bearer["AWS_BEARER_TOKEN_DYNAMODB"],
             "AIRFLOW_CONN_AWS_PROFILE": json.dumps({"conn_type": "aws", "extra": {"profile_name": "ddb-proxy"}}),
             "AIRFLOW_CONN_AWS_TOKEN": exported("token", self.places(account))["AIRFLOW_CONN_AWS_DEFAULT"],
@@ -67,8 +83,8 @@ class Machines(NamedTuple):
         }
 
     def triggerer(self) -> dict[str, str]:
-        """The triggerer has the same connections, and a service account of its own."""
-        return self.plain("triggerer")
+        """The triggerer has the plugin, the same connections, and a service account of its own."""
+        return {**self.plain("triggerer"), **self.orders("triggerer")}
 
 
 class Place(NamedTuple):
@@ -104,8 +120,22 @@ def place(folder: Path, ways: Sequence[str]) -> Iterator[Place]:
         options: dict[str, Any] = {"policies": policies(ways), "env": account.gateway_environment()}
         beside = stack.enter_context(gateway(settings, folder / "beside", **options))
         shared = stack.enter_context(gateway(shared_settings, folder / "shared", **options))
-        machines = Machines(folder, beside.url, shared.url.replace("http:", "https:"))
+        machines = Machines(folder, beside.url, shared.url.replace("http:", "https:"), s3_connection(account))
+        installed(folder)
         yield Place(account, beside, shared, machines)
+
+
+def installed(folder: Path) -> None:
+    """Build the base wheel and install it below `folder / "installed"`, entry points and command included."""
+    source, python = folder / "source", python_of("dev")
+    source.mkdir()
+    for name in ("proxy", "pyproject.toml", "README.md", "LICENSE"):
+        subprocess.run(["cp", "-r", ROOT / name, source], check=True)
+    quiet: dict[str, Any] = {"check": True, "capture_output": True, "env": clean_environment()}
+    subprocess.run([python, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, source], **quiet)
+    (wheel,) = folder.glob("*.whl")
+    pip = [python, "-m", "pip", "install", "--disable-pip-version-check", "--no-index", "--no-deps", "--target"]
+    subprocess.run([*pip, folder / "installed", wheel], **quiet)
 
 
 def s3_connection(account: Account) -> dict[str, str]:
@@ -143,18 +173,29 @@ def policies(ways: Sequence[str]) -> dict[str, str]:
         {"actions": ["read", "Scan", "write"], "tables": ["states"]},
         {"actions": ["ImportTable", "DescribeImport"], "tables": imported},
     ]
-    team = {
+    orders = {
         "team": "orders",
         "contact": "#orders",
         "tables": {name: {"name": f"orders-{name.replace('_', '-')}", "key": key} for name, key in tables.items()},
         "defaults": {"role": f"{ROLE}ddb-orders", "allow": rules},
         "dags": {f"orders_{way}": {} for way in ways},
     }
+    billing = {
+        "team": "billing",
+        "tables": {"invoices": {"name": "billing-invoices", "key": "pk (S)"}},
+        "dags": {
+            "billing_daily": {
+                "role": f"{ROLE}ddb-billing",
+                "allow": [{"actions": ["read", "write"], "tables": ["invoices"]}],
+            }
+        },
+    }
     places = {"111122223333": "000000000000"}
     return {
         "platform.yaml": recipe("queue-per-team", places),
         "triggerer.yaml": recipe("triggerer", places),
-        "orders.yaml": json.dumps(team),  # which is YAML
+        "orders.yaml": json.dumps(orders),  # which is YAML
+        "billing.yaml": json.dumps(billing),
     }
 
 

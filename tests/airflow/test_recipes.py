@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.airflow.place import ACCOUNTS, ROLE, s3_connection
+from tests.airflow.place import ACCOUNTS, ROLE
 from tests.airflow.ways import WAYS, WAYS_OF_2, Way
 from tests.stack.airflow_deployment import airflow_deployment
 from tests.stack.process import ROOT
@@ -23,20 +23,27 @@ if TYPE_CHECKING:
     from tests.stack.airflow_deployment import Deployment
 
 pytestmark = pytest.mark.needs("server", "engine", "openssl")
-WAYS_FILE = ROOT / "tests" / "airflow" / "dags" / "ways.py"
+DAGS = ROOT / "tests" / "airflow" / "dags"
 
 
 @pytest.fixture(scope="module")
 def deployment(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """Airflow 3 with every way's DAG under way."""
     machines = place.machines
-    dags = [described(name, way, deferrable=True) for name, way in WAYS.items()]
+    dags = {
+        "WAYS": [described(name, way, deferrable=True) for name, way in WAYS.items()],
+        "FOREIGN": [{"dag": "orders_foreign", "queue": "orders", "deferrable": True}],
+        "DAILY": [
+            {"dag": "billing_daily", "queue": "billing", "table": "billing-invoices"},
+            {"dag": "orders_strayed", "queue": "billing", "table": "orders-states"},
+        ],
+    }
     with airflow_deployment(
         tmp_path_factory.mktemp("airflow"),
-        dags=[WAYS_FILE],
-        workers={way.machine: machines.of(way.machine) for way in WAYS.values()},
+        dags=[DAGS / "ways.py", DAGS / "foreign.py", DAGS / "daily.py"],
+        workers={machine: machines.of(machine) for machine in ("billing", *sorted({way.machine for way in WAYS.values()}))},
         triggerer=machines.triggerer(),
-        env={"WAYS": json.dumps(dags), **s3_connection(place.account)},
+        env={**machines.everywhere(), **{name: json.dumps(those) for name, those in dags.items()}},
     ) as running:
         yield running
 
@@ -75,8 +82,8 @@ def test_a_way_serves_the_whole_dag_in_airflow_2(name: str, place: Place, airflo
     """The same DAG in Airflow 2.11, where nothing defers."""
     way = WAYS_OF_2[name]
     dags = json.dumps([described(name, way, deferrable=False)])
-    worker = {**place.machines.of(way.machine), **s3_connection(place.account), "WAYS": dags}
-    run = airflow2.test_dag(f"orders_{name}", WAYS_FILE, worker)
+    worker = {**place.machines.everywhere(), **place.machines.of(way.machine), "WAYS": dags}
+    run = airflow2.test_dag(f"orders_{name}", DAGS / "ways.py", worker)
     assert run.is_green, run.output
     was_served(place, name, way)
 
@@ -91,3 +98,48 @@ def test_deferred_sensors_of_all_dags_read_as_the_triggerer(place: Place, deploy
     assert {(r["operation"], r["decision"], r["evidence"], r["role_arn"]) for r in decisions} == {
         ("GetItem", "allow", "verified", f"{ROLE}ddb-triggerer")
     }
+
+
+REFUSED = "dag 'orders_{}' may not {} on 'billing-invoices'"
+TASKS = {"by_hook": "GetItem", "by_batch": "PutItem", "by_sensor": "GetItem"}
+
+
+@pytest.mark.needs("airflow3", "redis")
+def test_who_reaches_for_a_foreign_table_fails_at_once(place: Place, deployment: Deployment) -> None:
+    """By hook, batch, sensor and deferred sensor, with `retries=3`: each task fails at its first try, and its log says why."""
+    assert deployment.end_of("orders_foreign") == "failed"
+    tasks = deployment.states("orders_foreign")
+    assert tasks == dict.fromkeys((*TASKS, "by_deferred_sensor"), ("failed", 1))
+    for task, operation in TASKS.items():
+        assert REFUSED.format("foreign", operation) in deployment.log_of("orders_foreign", task)
+    assert "dag 'airflow_triggerer' may not GetItem on 'billing-invoices'" in deployment.log_of(
+        "orders_foreign", "by_deferred_sensor"
+    )
+    decisions = place.decisions("orders_foreign")
+    assert sorted((r["operation"], r["decision"]) for r in decisions) == [
+        ("BatchWriteItem", "deny"),
+        ("GetItem", "deny"),
+        ("GetItem", "deny"),
+    ]
+
+
+@pytest.mark.needs("airflow2")
+def test_who_reaches_for_a_foreign_table_fails_at_once_in_airflow_2(place: Place, airflow2: Airflow) -> None:
+    """The same: the first denial is the last, although the DAG says `retries=3`."""
+    dags = json.dumps([{"dag": "orders_two_foreign", "queue": "orders", "deferrable": False}])
+    worker = {**place.machines.everywhere(), **place.machines.of("orders"), "FOREIGN": dags}
+    run = airflow2.test_dag("orders_two_foreign", DAGS / "foreign.py", worker)
+    assert not run.is_green
+    for operation in TASKS.values():
+        assert REFUSED.format("two_foreign", operation) in run.output.replace("\\'", "'")
+    assert len(place.decisions("orders_two_foreign")) == len(TASKS)
+
+
+@pytest.mark.needs("airflow3", "redis")
+def test_a_queue_serves_its_own_team_alone(place: Place, deployment: Deployment) -> None:
+    """A DAG on the other team's queue is refused, whatever it may do elsewhere: that worker's token does not speak for it."""
+    assert deployment.end_of("billing_daily") == "success"
+    assert deployment.end_of("orders_strayed") == "failed"
+    (denial,) = place.decisions("orders_strayed")
+    assert (denial["reason"], denial["subject"]) == ("not_entitled", f"{ACCOUNTS}worker-billing")
+    assert denial["message"] in deployment.log_of("orders_strayed").replace("\\'", "'")

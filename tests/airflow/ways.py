@@ -14,12 +14,15 @@ class Way(NamedTuple):
 
 
 WAYS = {
+    "plugin": Way("orders", evidence=("claimed", "header")),
     "token": Way("plain", "aws_token"),
     "profile": Way("plain", "aws_profile"),
     "bearer": Way("plain", "aws_bearer"),
 }
 # In Airflow 2.11, one process a DAG.
 WAYS_OF_2 = {
+    "two_plugin": Way("orders", evidence=("claimed", "header")),
     "two_token": Way("plain", "aws_token"),
-    "two_profile": Way("plain", "aws_profile"),
 }
+# Other DAGs of the same team, which come by the plugin and are refused.
+OTHERS = ("foreign", "two_foreign", "strayed")

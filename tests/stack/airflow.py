@@ -52,7 +52,7 @@ class Airflow:
             "AIRFLOW__CORE__DAGS_FOLDER": str(self.home / "dags"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": str(ROOT),  # `python -m proxy`, as if the base distribution were installed
         }
         return subprocess.run(
             [python_of(self.environment).with_name("airflow"), *words],

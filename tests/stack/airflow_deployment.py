@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.stack.environments import python_of
-from tests.stack.process import ROOT, Program, answers, clean_environment, free_port, running, wait_until
+from tests.stack.process import Program, answers, clean_environment, free_port, running, wait_until
 from tests.stack.redis import redis
 
 if TYPE_CHECKING:
@@ -86,7 +86,6 @@ def airflow_deployment(
             "AIRFLOW__CELERY__RESULT_BACKEND": f"{broker}/1",
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
-            "PYTHONPATH": str(ROOT),
         }
         airflow = python_of("airflow3").with_name("airflow")
 
@@ -107,7 +106,12 @@ def airflow_deployment(
             programs.append(program)
 
         done = subprocess.run(
-            [airflow, "db", "migrate"], env=clean_environment(everybody), cwd=home, capture_output=True, check=False
+            [airflow, "db", "migrate"],
+            env=clean_environment(everybody),
+            cwd=home,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
         )
         assert done.returncode == 0, done.stdout.decode()
 
