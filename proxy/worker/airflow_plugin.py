@@ -35,6 +35,7 @@ def _make_classes() -> dict[str, type]:
     class GatewayRefused(AirflowFailException):  # type: ignore[misc]  # known at run time only
         """The gateway refused for good; Airflow does not try the task again."""
 
+    GatewayRefused.__qualname__ = "GatewayRefused"  # as its name stands in tracebacks, by which a trigger's failure is known
     endings = Endings(GatewayRefused, (AirflowFailException, AirflowSkipException))
 
     class Listener:

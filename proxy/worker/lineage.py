@@ -58,7 +58,6 @@ def get_provider_info() -> dict[str, Any]:
             "schemes": [SCHEME],
             "handler": f"{place}.sanitize_uri",
             "to_openlineage_converter": f"{place}.convert_asset_to_openlineage",
-            "factory": None,
         }
     ]
     return {

@@ -84,7 +84,7 @@ def refusal_of_trigger(arguments: Mapping[str, Any], refused: type[Exception]) -
     if arguments.get("next_method") != _TRIGGER_FAILED or denials.is_off():
         return ""
     traceback = (arguments.get("next_kwargs") or {}).get("traceback") or ()
-    head = f"{refused.__module__}.{refused.__name__}: "
+    head = f"{refused.__module__}.{refused.__qualname__}: "
     found = [line for line in "".join(traceback).splitlines() if line.startswith(head)]
     return found[-1].removeprefix(head) if found else ""
 
