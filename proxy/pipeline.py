@@ -178,8 +178,11 @@ class Pipeline:
             finally:
                 waited = time.perf_counter() - before  # the caller's time, also of a caller who is too slow
             exchange.request_bytes = len(body)
-            if (latest := self._policies.current) is not policies:  # who is slow to send its body does not keep those of before
-                policies = latest
+            # Who is slow to send its body keeps neither a token that ended meanwhile (or whose key did) nor old policies.
+            proven, latest = self._tokens.known(token, self._clock()) or await self._tokens.verify(token), self._policies.current
+            if proven is not subject or latest is not policies:
+                subject, policies = proven, latest
+                exchange.subject = subject
                 identity = _bound(exchange, subject, head, policies)
             iterators = _Iterators(self._seal, identity.dag_id)
             target = head.headers.get(b"x-amz-target", b"")

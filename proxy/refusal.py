@@ -42,6 +42,8 @@ class Reason(StrEnum):
     UNKNOWN_KEY = "unknown_key"
     BAD_SIGNATURE = "bad_signature"
     KEYS_UNAVAILABLE = "keys_unavailable"
+    TOKEN_REVOKED = "token_revoked"  # noqa: S105 - the name of a reason
+    CLUSTER_UNAVAILABLE = "cluster_unavailable"
     NO_DAG_CLAIM = "no_dag_claim"
     CONFLICTING_CLAIMS = "conflicting_claims"
     NOT_ENTITLED = "not_entitled"
@@ -109,6 +111,10 @@ ANSWERS: dict[Reason, Answer] = {
     Reason.UNKNOWN_KEY: Answer(400, _UNRECOGNIZED, "the issuer publishes no key with this `kid`"),
     Reason.BAD_SIGNATURE: Answer(400, _UNRECOGNIZED, "the signature or algorithm does not fit the issuer's keys"),
     Reason.KEYS_UNAVAILABLE: Answer(503, _UNAVAILABLE, "the issuer's keys cannot be had; nothing was sent"),
+    Reason.TOKEN_REVOKED: Answer(400, _UNRECOGNIZED, "the cluster does not stand behind the token: its pod or account is gone"),
+    Reason.CLUSTER_UNAVAILABLE: Answer(
+        503, _UNAVAILABLE, "the Kubernetes API that must confirm a token or its pod cannot be asked; nothing was sent"
+    ),
     Reason.NO_DAG_CLAIM: Answer(400, _DENIED, "the caller is known, but nothing says for which DAG it speaks"),
     Reason.CONFLICTING_CLAIMS: Answer(400, _DENIED, "two sources name different DAGs"),
     Reason.NOT_ENTITLED: Answer(400, _DENIED, "the caller may not speak for this DAG"),

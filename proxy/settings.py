@@ -7,7 +7,6 @@ silently leave a default in force.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from dataclasses import dataclass
@@ -15,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from proxy.identity.token import Issuer, KeySource
+from proxy.issuer_settings import issuers_of
+from proxy.setting_values import Address, delay_of, is_host, seconds_of, url_of
 from proxy.worker.switch import NAMES as WORKER_VARIABLES
 from proxy.yaml_source import (
     Mapping,
@@ -23,9 +23,7 @@ from proxy.yaml_source import (
     Node,
     Place,
     Scalar,
-    Sequence,
     boolean_of,
-    decimal_of,
     integer_of,
     known_keys,
     mapping_of,
@@ -38,6 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from collections.abc import Mapping as Environment
 
+    from proxy.identity.token import Issuer
+
 PREFIX = "DDB_PROXY_"
 CONFIG_VARIABLE = "DDB_PROXY_CONFIG"
 _NOT_OURS = WORKER_VARIABLES | {CONFIG_VARIABLE}  # gateway and worker may share an environment
@@ -46,10 +46,7 @@ REQUIRED = object()
 _SERVICE_LINK = re.compile(
     r"DDB_PROXY_(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:ADDR|PORT|PROTO))?)?)"
 )
-_HOST = re.compile(r"[0-9A-Za-z_-]{1,63}(?:\.[0-9A-Za-z_-]{1,63})*")
 _REGION = re.compile(r"[a-z]{2,}(?:-[a-z]+)+-[0-9]{1,2}")
-_LONGEST_LEEWAY = 300.0  # seconds; more would keep expired tokens alive for no clock's sake
-ASYMMETRIC = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 
 
 class Setting(NamedTuple):
@@ -125,39 +122,6 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("drain_timeout_seconds", "seconds", 60.0, "for requests in flight to finish after SIGTERM"),
     Setting("log_level", "level", "info", "`debug`, `info`, `warning` or `error`, on standard error"),
 )
-
-ISSUER_KEYS: tuple[tuple[str, str, str], ...] = (
-    ("name", "required", "how policies and logs call this issuer"),
-    ("issuer", "required", "the exact `iss` of its tokens"),
-    ("audience", "required", "the `aud` that tokens for this gateway carry; a string or a list"),
-    ("keys.discovery", "`issuer`", "base URL of its OpenID discovery"),
-    ("keys.jwks_url", "", "or the URL of its key set"),
-    ("keys.jwks_file", "", "or a file with its key set"),
-    ("keys.ca_file", "the system's", "PEM bundle for these URLs"),
-    ("algorithms", "[RS256]", "signature algorithms; asymmetric ones only"),
-    ("claims", "{dag_id: dag_id, task_id: task_id, run_id: run_id}", "which claim holds what; dots reach into objects"),
-    ("may_assert", "required", "globs of the DAGs that its tokens may speak for; `!glob` takes back"),
-    ("required_type", "any", "the `typ` that tokens must have, such as `at+jwt`"),
-    ("leeway_seconds", "60", "clock difference that is forgiven"),
-    ("max_lifetime_seconds", "86400", "longest life of a token, `exp` minus `iat`"),
-)
-CLAIM_NAMES = ("dag_id", "task_id", "run_id", "try_number", "map_index")
-DEFAULT_CLAIMS = {"dag_id": "dag_id", "task_id": "task_id", "run_id": "run_id"}
-
-
-class Address(NamedTuple):
-    """Where a port listens. `host` is an IP address or a name."""
-
-    host: str
-    port: int
-
-    @property
-    def is_loopback(self) -> bool:
-        """True if nobody off this machine (or pod) can connect."""
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,7 +287,7 @@ class _Reader:
 
     def _given(self, setting: Setting, node: Node) -> Any:
         if setting.kind == "issuers":
-            return _issuers(node, self.base, self.mistakes)
+            return issuers_of(node, self.base, self.mistakes)
         if setting.kind not in ("path", "file", "sink", "socket"):
             return _READERS[setting.kind](node, setting.key, self.mistakes)
         text = text_of(node, f"`{setting.key}`", self.mistakes)
@@ -349,50 +313,19 @@ def _address(node: Node, key: str, mistakes: Mistakes) -> Address:
     text = node.text
     host, _, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not _is_host(host) or not port.isascii() or not port.isdigit() or int(port) > 65535:
+    if not is_host(host) or not port.isascii() or not port.isdigit() or int(port) > 65535:
         mistakes.add(node.place, f"`{key}`: `{text}` is not host:port, for example 127.0.0.1:8080 or [::1]:8080")
         return Address("", 0)
     return Address(host, int(port))
 
 
-def _is_host(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return _HOST.fullmatch(text) is not None
-    return True
-
-
-def _url(node: Node, key: str, mistakes: Mistakes) -> str:
-    text = text_of(node, f"`{key}`", mistakes)
-    if text and (problem := problem_of_url(text)):
-        mistakes.add(node.place, f"`{key}`: {problem}")
-    return text.rstrip("/")
-
-
 def _origin(node: Node, key: str, mistakes: Mistakes) -> str:
     """A URL without a path: DynamoDB's requests go to `/`."""
     before = len(mistakes.errors)
-    text = _url(node, key, mistakes)
+    text = url_of(node, key, mistakes)
     if len(mistakes.errors) == before and urlsplit(text).path:
         mistakes.add(node.place, f"`{key}`: `{text}` has a path; write scheme, host and port only")
     return text
-
-
-def problem_of_url(text: str) -> str:
-    """What is wrong with a URL that secrets or decisions depend on, or "". Plain HTTP is for loopback only."""
-    try:
-        url = urlsplit(text)
-        host, port = url.hostname or "", url.port
-    except ValueError:
-        return f"`{text}` is not a URL"
-    if "@" in url.netloc or url.query or url.fragment:
-        return "the URL must not hold a user, a password, a query or a fragment"  # and none of them is shown
-    if url.scheme not in ("http", "https") or not _is_host(host) or port == 0 or not (text.isascii() and text.isprintable()):
-        return f"`{text}` is not an http(s) URL"
-    if url.scheme == "http" and not Address(host, 0).is_loopback:
-        return f"`{text}` is plain HTTP to another machine; write https://"
-    return ""
 
 
 def _region(node: Node, key: str, mistakes: Mistakes) -> str:
@@ -410,21 +343,6 @@ def _count(node: Node, key: str, mistakes: Mistakes) -> int:
     return value
 
 
-def _seconds(node: Node, key: str, mistakes: Mistakes) -> float:
-    before = len(mistakes.errors)
-    value = decimal_of(node, f"`{key}` (seconds)", mistakes)
-    if value <= 0 and len(mistakes.errors) == before:
-        mistakes.add(node.place, f"`{key}` must be more than 0 seconds")
-    return value
-
-
-def _delay(node: Node, key: str, mistakes: Mistakes) -> float:
-    value = decimal_of(node, f"`{key}` (seconds)", mistakes)
-    if value < 0:
-        mistakes.add(node.place, f"`{key}` must be 0 seconds or more")
-    return value
-
-
 def _level(node: Node, key: str, mistakes: Mistakes) -> str:
     level = text_of(node, f"`{key}`", mistakes)
     if level and level not in ("debug", "info", "warning", "error"):
@@ -436,134 +354,15 @@ _READERS: dict[str, Callable[[Node, str, Mistakes], Any]] = {
     "address": _address,
     "boolean": lambda node, key, mistakes: boolean_of(node, f"`{key}`", mistakes),
     "count": _count,
-    "delay": _delay,
+    "delay": delay_of,
     "level": _level,
     "origin": _origin,
     "region": _region,
-    "seconds": _seconds,
+    "seconds": seconds_of,
     "text": lambda node, key, mistakes: text_of(node, f"`{key}`", mistakes),
     "texts": lambda node, key, mistakes: texts_of(node, f"`{key}`", mistakes),
-    "url": _url,
+    "url": url_of,
 }
-
-
-# --------------------------------------------------------------------------------------------- issuers
-
-
-def _issuers(node: Node, base: Path, mistakes: Mistakes) -> tuple[Issuer, ...]:
-    if not isinstance(node, Sequence) or not node.items:
-        mistakes.add(node.place, "`issuers` must be a list with at least one issuer")
-        return ()
-    issuers: list[Issuer] = []
-    for item in node:
-        mapping = mapping_of(item, "an issuer", mistakes)
-        if mapping is None:
-            continue
-        issuer = _issuer(mapping, base, mistakes)
-        for other in issuers:
-            if issuer.name and other.name == issuer.name:
-                mistakes.add(mapping.place_of("name"), f"issuer name `{issuer.name}` stands twice")
-            if issuer.issuer and other.issuer == issuer.issuer:
-                mistakes.add(mapping.place_of("issuer"), f"`{issuer.issuer}` is already issuer `{other.name}`")
-        issuers.append(issuer)
-    return tuple(issuers)
-
-
-def _issuer(mapping: Mapping, base: Path, mistakes: Mistakes) -> Issuer:
-    known_keys(mapping, tuple(dict.fromkeys(key.split(".")[0] for key, _, _ in ISSUER_KEYS)), "an issuer", mistakes)
-    issuer = text_of(mapping.get("issuer"), "`issuer`", mistakes)
-    algorithms = texts_of(mapping.get("algorithms"), "`algorithms`", mistakes) or ("RS256",)
-    for algorithm in algorithms:
-        if algorithm not in ASYMMETRIC:
-            mistakes.add(mapping.place_of("algorithms"), f"algorithm `{algorithm}` is not one of {', '.join(ASYMMETRIC)}")
-    read = Issuer(
-        name=text_of(mapping.get("name"), "`name`", mistakes),
-        issuer=issuer,
-        audiences=_audiences(mapping.get("audience"), mistakes),
-        algorithms=algorithms,
-        keys=_key_source(mapping, issuer, base, mistakes),
-        claims=_claims(mapping.get("claims"), mistakes),
-        may_assert=texts_of(mapping.get("may_assert"), "`may_assert`", mistakes),
-        required_type=text_of(mapping.get("required_type"), "`required_type`", mistakes),
-        leeway=_leeway(mapping.get("leeway_seconds"), mistakes),
-        max_lifetime=_lifetime(mapping.get("max_lifetime_seconds"), mistakes),
-    )
-    _require(mapping, {"name": read.name, "issuer": issuer, "audience": read.audiences, "may_assert": read.may_assert}, mistakes)
-    return read
-
-
-def _require(mapping: Mapping, values: dict[str, str | tuple[str, ...]], mistakes: Mistakes) -> None:
-    """Neither absent nor empty, nor with an empty entry. What is of another form has been told already."""
-    meanings = {key: meaning for key, _, meaning in ISSUER_KEYS}
-    for key, value in values.items():
-        node = mapping.get(key)
-        if node is None:
-            mistakes.add(mapping.place, f"issuer without `{key}`: {meanings[key]}")
-        elif (isinstance(node, Sequence) and not value) or (isinstance(node, Scalar) and node.quoted and not node.text):
-            mistakes.add(mapping.place_of(key), f"`{key}` is empty: {meanings[key]}")
-        elif isinstance(node, Sequence) and any(isinstance(item, Scalar) and item.quoted and not item.text for item in node):
-            mistakes.add(mapping.place_of(key), f"an entry of `{key}` is empty; remove it")
-
-
-def _leeway(node: Node | None, mistakes: Mistakes) -> float:
-    leeway = 60.0 if node is None else _delay(node, "leeway_seconds", mistakes)
-    if node is not None and leeway > _LONGEST_LEEWAY:
-        mistakes.add(node.place, f"`leeway_seconds` must be {_LONGEST_LEEWAY:g} at most: set the clocks instead")
-    return leeway
-
-
-def _lifetime(node: Node | None, mistakes: Mistakes) -> float:
-    return 86400.0 if node is None else _seconds(node, "max_lifetime_seconds", mistakes)
-
-
-def _audiences(node: Node | None, mistakes: Mistakes) -> tuple[str, ...]:
-    if isinstance(node, Sequence):
-        return texts_of(node, "`audience`", mistakes)
-    text = text_of(node, "`audience`", mistakes)
-    return (text,) if text else ()
-
-
-def _claims(node: Node | None, mistakes: Mistakes) -> dict[str, str]:
-    mapping = mapping_of(node, "`claims`", mistakes)
-    if mapping is None:
-        return dict(DEFAULT_CLAIMS)
-    known_keys(mapping, CLAIM_NAMES, "`claims`", mistakes)
-    claims = {name: text_of(value, f"`claims.{name}`", mistakes) for name, value in mapping.entries.items()}
-    for name, claim in claims.items():
-        value = mapping.entries[name]
-        if not claim and isinstance(value, Scalar) and value.quoted:
-            mistakes.add(value.place, f"`claims.{name}` is empty; name a claim, or leave it out")
-    return claims
-
-
-def _key_source(issuer_mapping: Mapping, issuer: str, base: Path, mistakes: Mistakes) -> KeySource:
-    keys = mapping_of(issuer_mapping.get("keys"), "`keys`", mistakes)
-    place = issuer_mapping.place_of("keys")
-    if keys is not None:
-        known_keys(keys, ("discovery", "jwks_url", "jwks_file", "ca_file"), "`keys`", mistakes)
-    ca_file = _file(keys.get("ca_file"), "`keys.ca_file`", base, mistakes) if keys is not None else ""
-    given = [kind for kind in ("discovery", "jwks_url", "jwks_file") if keys is not None and kind in keys]
-    if keys is None or not given:
-        if issuer and (problem := problem_of_url(issuer)):
-            mistakes.add(place, f"keys cannot be discovered at `issuer`: {problem}; or give `keys`")
-        return KeySource("discovery", issuer, ca_file)
-    if len(given) > 1:
-        mistakes.add(place, f"`keys` must hold one of discovery, jwks_url and jwks_file, and has {' and '.join(given)}")
-    kind, node = given[0], keys.entries[given[0]]
-    is_file = kind == "jwks_file"
-    location = _file(node, "`keys.jwks_file`", base, mistakes) if is_file else _url(node, f"keys.{kind}", mistakes)
-    if not location and isinstance(node, Scalar) and node.quoted:
-        mistakes.add(node.place, f"`keys.{kind}` is empty; name it, or leave it out")
-    return KeySource("jwks_file" if is_file else "jwks_url" if kind == "jwks_url" else "discovery", location, ca_file)
-
-
-def _file(node: Node | None, what: str, base: Path, mistakes: Mistakes) -> str:
-    text = text_of(node, what, mistakes)
-    if node is None or not text:
-        return ""
-    if not (base / text).is_file():
-        mistakes.add(node.place, f"{what}: `{base / text}` is not a file")
-    return str(base / text)
 
 
 # ------------------------------------------------------------------------------------ values that must fit each other

@@ -1,10 +1,11 @@
 """For which DAG does a verified subject speak? The answer is an Identity, or a refusal that says what is missing.
 
 A verified claim needs no leave but the issuer's `may_assert`. Without one, a workload of platform.yaml must let the subject
-choose, and says from which sources. Every source that counts must name the same DAG: the signed claim, the `X-Airflow-Dag-Id`
-header whenever it is sent (it can contradict even where it may not choose), and the User-Agent's DagRunKey where the workload
-lists it. A workload that names the subject exactly beats globs; two that fit equally well are refused, because
-the order of a file must not decide who someone is.
+choose, and says from which sources. Every source that counts must name the same DAG: the signed claim, the pod's annotation and
+the `X-Airflow-Dag-Id` header whenever they are there (they can contradict even where they may not choose), and the User-Agent's
+DagRunKey where the workload lists it. An annotation is evidence where the workload says that nobody who writes DAGs can set it.
+A workload that names the subject exactly beats globs; two that fit equally well are refused, because the order of a file must
+not decide who someone is.
 """
 
 from __future__ import annotations
@@ -21,7 +22,12 @@ from proxy.refusal import Forbidden, Reason
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_NAMED = {"claim": "a signed claim", "header": "the header `X-Airflow-Dag-Id`", "user_agent": "the User-Agent's DagRunKey"}
+_NAMED = {
+    "claim": "a signed claim",
+    "annotation": "the pod's annotation `dag_id`",
+    "header": "the header `X-Airflow-Dag-Id`",
+    "user_agent": "the User-Agent's DagRunKey",
+}
 
 
 @lru_cache(maxsize=4096)
@@ -42,20 +48,26 @@ def bind(subject: Subject, claimed: Claimed, workloads: tuple[Workload, ...], da
     """
     workload = _workload_of(subject, workloads)
     source, dag_id = _chosen(subject, claimed, workload, dag_of_key)
-    _refuse_conflicts(source, dag_id, claimed, workload, dag_of_key)
+    _refuse_conflicts(source, dag_id, subject.pod.get("dag_id", dag_id), claimed, workload, dag_of_key)
     _refuse_overreach(subject, dag_id, workload)
-    verified = subject.claims
+    known = {**subject.pod, **subject.claims}  # what is signed beats what stands on the pod, and both what the request says
     return Identity(
         subject=subject,
         dag_id=dag_id,
-        evidence=Evidence.VERIFIED if source == "claim" else Evidence.CLAIMED,
+        evidence=_evidence_of(source, workload),
         source=source,
         workload=workload.name if workload else "",
-        task_id=verified.get("task_id", claimed.task_id),
-        run_id=verified.get("run_id", claimed.run_id),
-        try_number=verified.get("try_number", claimed.try_number),
-        map_index=verified.get("map_index", claimed.map_index),
+        task_id=known.get("task_id", claimed.task_id),
+        run_id=known.get("run_id", claimed.run_id),
+        try_number=known.get("try_number", claimed.try_number),
+        map_index=known.get("map_index", claimed.map_index),
     )
+
+
+def _evidence_of(source: str, workload: Workload | None) -> Evidence:
+    if source == "annotation" and workload is not None:
+        return workload.annotations
+    return Evidence.VERIFIED if source == "claim" else Evidence.CLAIMED
 
 
 def _workload_of(subject: Subject, workloads: tuple[Workload, ...]) -> Workload | None:
@@ -80,9 +92,13 @@ def _chosen(subject: Subject, claimed: Claimed, workload: Workload | None, dag_o
         return "claim", signed
     if workload is None:
         raise Forbidden(Reason.NO_DAG_CLAIM, _nobody_chooses(subject, claimed))
+    said = {
+        "annotation": subject.pod.get("dag_id"),
+        "header": claimed.dag_id,
+        "user_agent": dag_of_key.get(claimed.dag_run_key),
+    }
     for source in workload.dag_from:
-        dag_id = claimed.dag_id if source == "header" else dag_of_key.get(claimed.dag_run_key) if source == "user_agent" else ""
-        if dag_id:
+        if dag_id := said.get(source):
             return source, dag_id
     raise Forbidden(Reason.NO_DAG_CLAIM, _nothing_said(subject, claimed, workload), rule=workload.where)
 
@@ -113,10 +129,12 @@ def _nothing_said(subject: Subject, claimed: Claimed, workload: Workload) -> str
 
 
 def _refuse_conflicts(
-    source: str, dag_id: str, claimed: Claimed, workload: Workload | None, dag_of_key: Mapping[str, str]
+    source: str, dag_id: str, on_pod: str, claimed: Claimed, workload: Workload | None, dag_of_key: Mapping[str, str]
 ) -> None:
     other, key = "", claimed.dag_run_key
-    if claimed.dag_id and claimed.dag_id != dag_id:
+    if on_pod != dag_id:
+        other = f"its pod is annotated with dag {quoted(on_pod)}"
+    elif claimed.dag_id and claimed.dag_id != dag_id:
         other = f"the header `X-Airflow-Dag-Id` says {quoted(claimed.dag_id)}"
     elif (
         key

@@ -121,7 +121,7 @@ def _is_for_signatures(entry: Mapping[str, object]) -> bool:
     """True if neither `use` nor `key_ops` keeps the key from checking signatures and its `kid` is text."""
     operations = entry.get("key_ops", ["verify"])
     return (
-        entry.get("use", "sig") == "sig"
+        entry.get("use", "sig") in ("sig", "jwt-svid")  # the latter in SPIFFE's bundles (JWT-SVID, section 6)
         and isinstance(operations, list)
         and "verify" in operations
         and isinstance(entry.get("kid", ""), str)

@@ -9,16 +9,15 @@ are not believed any more. Intervals are measured on a monotonic clock.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import re
-import ssl
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 
+from proxy.identity.fetching import FETCH_SECONDS
 from proxy.identity.jwks import MAX_SET_BYTES, KeySet, VerifyKey, read_key_set, read_object
 from proxy.identity.text import quoted
 from proxy.refusal import Reason, Unauthenticated, Unavailable
@@ -26,6 +25,7 @@ from proxy.refusal import Reason, Unauthenticated, Unavailable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from proxy.identity.fetching import Way
     from proxy.identity.token import Issuer
 
 TTL = 300.0  # seconds; a key that was taken away is refused after that
@@ -34,7 +34,6 @@ AHEAD = 0.8  # part of the TTL after which a refresh starts
 COOLDOWN = 30.0  # between attempts that an unknown kid or a failure asks for
 FIRST_COOLDOWN = 5.0  # between attempts while there are no keys at all
 MAX_STALE = 86400.0
-FETCH_SECONDS = 5.0
 DISCOVERY = "/.well-known/openid-configuration"
 _ORDINARY_KID = re.compile(r"[A-Za-z0-9_.=+-]{1,80}")  # other ones are not shown: they are a stranger's text
 
@@ -47,7 +46,7 @@ class IssuerKeys:
     def __init__(
         self,
         issuer: Issuer,
-        http: httpx.AsyncClient,
+        way: Way,
         *,
         clock: Callable[[], float] = time.monotonic,
         patience: float = FETCH_SECONDS,
@@ -57,7 +56,7 @@ class IssuerKeys:
         self.issuer = issuer
         self.generation = 0  # counts changes of the key set; caches of verified tokens depend on it
         self.failure = ""  # why the last refresh failed, "" if it did not
-        self._http = http
+        self._way = way
         self._clock = clock
         self._on_fetch = on_fetch
         self._patience = patience  # seconds that one document may take as a whole
@@ -176,13 +175,13 @@ class IssuerKeys:
         if source.kind == "jwks_file":
             return await asyncio.to_thread(_read_file, source.location)
         if source.kind == "jwks_url":
-            return await fetch(self._http, source.location, self._patience)
-        return await fetch(self._http, await self._discovered(), self._patience)
+            return await self._way.get(source.location, self._patience)
+        return await self._way.get(await self._discovered(), self._patience)
 
     async def _discovered(self) -> str:
         """The `jwks_uri` of the issuer's discovery document (OpenID Connect Discovery 1.0, section 4)."""
         place = (self.issuer.keys.location or self.issuer.issuer).removesuffix(DISCOVERY).rstrip("/") + DISCOVERY
-        document = read_object(await fetch(self._http, place, self._patience))
+        document = read_object(await self._way.get(place, self._patience))
         if document.get("issuer") != self.issuer.issuer:
             raise ValueError(
                 f"the discovery document says issuer {quoted(str(document.get('issuer')))}, "
@@ -194,59 +193,6 @@ class IssuerKeys:
         if httpx.URL(place).scheme == "https" and httpx.URL(keys).scheme != "https":
             raise ValueError(f"the discovery document points from https to {quoted(keys)}")
         return keys
-
-
-def http_client(ca_file: str = "") -> httpx.AsyncClient:
-    """A client that goes where the settings say and nowhere else: no proxies of the environment, no redirects.
-
-    Raises OSError if `ca_file` cannot be read.
-    """
-    verify = ssl.create_default_context(cafile=ca_file) if ca_file else True
-    return httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=FETCH_SECONDS, verify=verify)
-
-
-async def fetch(http: httpx.AsyncClient, url: str, seconds: float = FETCH_SECONDS) -> bytes:
-    """GET a small document over https (or http on this host) within `seconds`, however it drips.
-
-    Raises ValueError, OSError or httpx.InvalidURL; what went wrong on the way is told with the address.
-    """
-    place = _checked_url(url)
-    try:
-        return await _fetched(http, place, url, seconds)
-    except (httpx.HTTPError, TimeoutError) as error:
-        raise ConnectionError(f"{quoted(url)}: {str(error) or 'no answer in time'}") from error
-
-
-async def _fetched(http: httpx.AsyncClient, place: httpx.URL, url: str, seconds: float) -> bytes:
-    headers = {"accept": "application/json", "accept-encoding": "identity"}
-    async with asyncio.timeout(seconds), http.stream("GET", place, headers=headers) as reply:
-        if reply.status_code != 200:
-            raise ValueError(f"{quoted(url)} answers {reply.status_code}")
-        if reply.headers.get("content-encoding", "identity") != "identity":
-            raise ValueError(f"{quoted(url)} answers compressed, though it was asked not to")
-        body = bytearray()
-        async for chunk in reply.aiter_raw(16384):
-            body += chunk
-            if len(body) > MAX_SET_BYTES:
-                raise ValueError(f"{quoted(url)} answers more than {MAX_SET_BYTES} bytes")
-        return bytes(body)
-
-
-def _checked_url(url: str) -> httpx.URL:
-    """Judged in the form in which it is dialled: a second parser could read another host out of it."""
-    place = httpx.URL(url)
-    if place.userinfo or not place.host:
-        raise ValueError("an address needs a host and no user name or password")  # nor is one shown
-    if place.scheme != "https" and not (place.scheme == "http" and _is_loopback(place.host)):
-        raise ValueError(f"{quoted(url)} is not https")
-    return place
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _read_file(path: str) -> bytes:

@@ -14,8 +14,10 @@ import binascii
 import hashlib
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
+from proxy.globs import Globs
 from proxy.identity.jwks import ASYMMETRIC, VerifyKey, read_object
 from proxy.identity.text import MAX_NAME, is_name, listed, quoted
 from proxy.model import Subject
@@ -39,6 +41,18 @@ class KeySource:
     kind: Literal["discovery", "jwks_url", "jwks_file"]
     location: str = ""
     ca_file: str = ""
+    token_file: str = ""  # bearer token for the origin of `location`, as an API server wants one
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """The Kubernetes API server behind an issuer, and what it is asked about each token."""
+
+    api: str  # base URL
+    ca_file: str = ""
+    token_file: str = ""  # the gateway's own service account token
+    token_review: bool = False
+    pods: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +69,8 @@ class Issuer:
     required_type: str = ""
     leeway: float = 60
     max_lifetime: float = 86400
+    required_claims: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # claim path -> globs, one must match
+    cluster: Cluster | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +290,23 @@ def _check_subject(token: UnverifiedToken, _issuer: Issuer, _now: float) -> None
         raise _bad_claim(f"the token needs a subject (`sub`) of 1 to {_MAX_SUBJECT} printable characters")
 
 
+def _check_required(token: UnverifiedToken, issuer: Issuer, _now: float) -> None:
+    for path, patterns in issuer.required_claims.items():
+        said = _claim_at(token.claims, path)
+        values = said if isinstance(said, list) else [said]
+        if not any(isinstance(value, str) and _globs(patterns).match(value) for value in values):
+            raise _bad_claim(
+                f"issuer `{issuer.name}` demands that claim `{path}` is {listed(patterns)}, and the token says otherwise or "
+                "nothing; use a token that has it, or mend `required_claims`"
+            )
+
+
+@lru_cache(maxsize=256)
+def _globs(patterns: tuple[str, ...]) -> Globs:
+    """Compiled once: patterns come from the settings only."""
+    return Globs(patterns)
+
+
 def _check_mapped(token: UnverifiedToken, issuer: Issuer, _now: float) -> None:
     _mapped_claims(token, issuer)
 
@@ -284,6 +317,7 @@ _CHECKS: tuple[Callable[[UnverifiedToken, Issuer, float], None], ...] = (
     _check_audience,
     _check_times,
     _check_subject,
+    _check_required,
     _check_mapped,
 )
 

@@ -1,8 +1,9 @@
 """Tokens to Subjects, fast: what was verified once is remembered until it could have changed.
 
-The order for a new token: take it apart, find its issuer, check its claims, get its key, check the signature. Only getting a
-key ever waits; after the wait the memory is asked again, so a thousand equal tokens cost one signature check. Only verified
-tokens and wrong signatures are remembered; refusals that time or a new key can heal never are.
+The order for a new token: take it apart, find its issuer, check its claims, get its key, check the signature, and where the
+issuer is a cluster, let that confirm it. Only getting a key and asking a cluster ever wait, once for all who bring the same
+token; after the wait for a key the memory is asked again, so a thousand equal tokens cost one signature check. Verified tokens
+are remembered, wrong signatures and revoked tokens for a moment; refusals that time or a new key can heal never are.
 """
 
 from __future__ import annotations
@@ -10,16 +11,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
-from proxy.identity.keys import IssuerKeys, http_client
-from proxy.identity.token import Issuer, check, check_claims, issuer_of, read_token
+from proxy.identity.cluster import ClusterApi, pod_in
+from proxy.identity.fetching import Way
+from proxy.identity.keys import IssuerKeys
+from proxy.identity.token import Issuer, UnverifiedToken, check, check_claims, issuer_of, read_token
 from proxy.refusal import Reason, Unauthenticated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import httpx
 
     from proxy.model import Subject
 
@@ -49,6 +51,7 @@ class _Verified(NamedTuple):
 
 
 class _Refused(NamedTuple):
+    reason: Reason
     message: str
     until: float
     keys: IssuerKeys
@@ -77,22 +80,18 @@ class TokenVerifier:
                 raise ValueError("two issuers have the same name or issuer string")
         self._issuers = issuers
         self._clock = clock
-        self._clients: dict[str, httpx.AsyncClient] = {}
         self._on_fetch = on_fetch
+        self._ways = {issuer.name: _way_to_keys(issuer) for issuer in issuers}
         self._keys = {
-            issuer.name: IssuerKeys(issuer, self._client(issuer.keys.ca_file), clock=monotonic, on_fetch=self._fetched)
+            issuer.name: IssuerKeys(issuer, self._ways[issuer.name], clock=monotonic, on_fetch=self._fetched)
             for issuer in issuers
         }
+        self._clusters = {issuer.name: ClusterApi(issuer, _way_to_cluster(issuer)) for issuer in issuers if issuer.cluster}
+        self._flights: dict[bytes, asyncio.Task[Subject]] = {}  # tokens that a cluster is being asked about
         self._verified: dict[bytes, _Verified] = {}
         self._refused: dict[bytes, _Refused] = {}
         self._refresher: asyncio.Task[None] | None = None
         self.checked = 0  # signatures checked since the start
-
-    def _client(self, ca_file: str) -> httpx.AsyncClient:
-        """One client for each set of trusted authorities."""
-        if ca_file not in self._clients:
-            self._clients[ca_file] = http_client(ca_file)
-        return self._clients[ca_file]
 
     def _fetched(self, issuer: str, is_good: bool) -> None:
         if self._on_fetch is not None:
@@ -122,23 +121,60 @@ class TokenVerifier:
                 return subject
         now = self._clock()
         digest = hashlib.sha256(token).digest()
+        generation = keys.generation  # of the key that is at hand: it may change while a cluster is asked
         self.checked += 1
         try:
             subject = check(unverified, issuer, key, now)
         except Unauthenticated as refusal:
             if refusal.reason is Reason.BAD_SIGNATURE:
-                _remember(self._refused, digest, _Refused(refusal.message, now + REFUSAL_SECONDS, keys, keys.generation))
+                self._refuse(digest, refusal, keys, generation)
             raise
+        if issuer.name not in self._clusters:
+            return self._keep(digest, subject, keys, generation, now)
+        flight = self._flights.get(digest)
+        if flight is None:
+            flight = asyncio.create_task(self._confirmed(token, unverified, subject, keys, generation), name="a token's cluster")
+            self._flights[digest] = flight
+            flight.add_done_callback(lambda done: self._land(digest, done))
+        return await asyncio.shield(flight)  # the question outlives a caller who goes away
+
+    async def _confirmed(
+        self, token: bytes, unverified: UnverifiedToken, subject: Subject, keys: IssuerKeys, generation: int
+    ) -> Subject:
+        """A subject that its cluster stands behind, with its pod's context. Raises Unauthenticated or Unavailable."""
+        cluster, digest, now = self._clusters[subject.issuer], hashlib.sha256(token).digest(), self._clock()
+        wanted = keys.issuer.cluster
+        try:
+            if wanted is not None and wanted.token_review:
+                await cluster.review(token, subject.subject)
+            pod = pod_in(unverified.claims) if wanted is not None and wanted.pods else None
+            if pod is not None:
+                subject = replace(subject, pod=await cluster.context_of(pod, now, SUBJECT_SECONDS))
+        except Unauthenticated as refusal:
+            self._refuse(digest, refusal, keys, generation)
+            raise
+        return self._keep(digest, subject, keys, generation, now)
+
+    def _land(self, digest: bytes, done: asyncio.Task[Subject]) -> None:
+        self._flights.pop(digest, None)
+        if not done.cancelled():
+            done.exception()  # nobody may be left to hear it
+
+    def _keep(self, digest: bytes, subject: Subject, keys: IssuerKeys, generation: int, now: float) -> Subject:
         until = min(subject.expires_at, now + SUBJECT_SECONDS)
-        _remember(self._verified, digest, _Verified(subject, until, keys, keys.generation))
+        _remember(self._verified, digest, _Verified(subject, until, keys, generation))
         return subject
 
+    def _refuse(self, digest: bytes, refusal: Unauthenticated, keys: IssuerKeys, generation: int) -> None:
+        until = self._clock() + REFUSAL_SECONDS
+        _remember(self._refused, digest, _Refused(refusal.reason, refusal.message, until, keys, generation))
+
     def _remembered(self, token: bytes) -> Subject | None:
-        """The Subject if the token is known good. Raises Unauthenticated if its signature was found wrong a moment ago."""
+        """The Subject if the token is known good. Raises Unauthenticated if it was found wrong or revoked a moment ago."""
         now = self._clock()
         refused = self._refused.get(hashlib.sha256(token).digest())
         if refused is not None and now < refused.until and refused.generation == refused.keys.generation:
-            raise Unauthenticated(Reason.BAD_SIGNATURE, refused.message)
+            raise Unauthenticated(refused.reason, refused.message)
         return self.known(token, now)
 
     async def warm(self) -> None:
@@ -170,10 +206,26 @@ class TokenVerifier:
         if self._refresher is not None:
             self._refresher.cancel()
             await asyncio.wait([self._refresher])
+        for flight in tuple(self._flights.values()):
+            flight.cancel()
+        await asyncio.gather(*self._flights.values(), return_exceptions=True)
         for keys in self._keys.values():
             await keys.close()
-        for client in self._clients.values():
-            await client.aclose()
+        for cluster in self._clusters.values():
+            await cluster.close()
+        for way in self._ways.values():
+            await way.close()
+
+
+def _way_to_keys(issuer: Issuer) -> Way:
+    keys = issuer.keys
+    return Way(keys.ca_file, keys.token_file, (keys.location or issuer.issuer) if keys.token_file else "")
+
+
+def _way_to_cluster(issuer: Issuer) -> Way:
+    cluster = issuer.cluster
+    assert cluster is not None  # noqa: S101 - for the type checker
+    return Way(cluster.ca_file, cluster.token_file, cluster.api)
 
 
 def _remember(memory: dict[bytes, _Entry], digest: bytes, entry: _Entry) -> None:

@@ -69,6 +69,7 @@ METRICS: Final = (
            "livemax"),
     Metric(_P + "ready", "gauge", (), "1 while requests can be served", "livemin"),
     Metric(_P + "inflight_requests", "gauge", (), "requests being served", "livesum"),
+    Metric(_P + "loop_lag_seconds", "histogram", (), "how late a timer of the event loop came, looked at every 20 ms"),
     Metric(_P + "audit_records_total", "counter", ("record",), "records that the audit sink took"),
     Metric(_P + "audit_failures_total", "counter", (), "audit records that a try to write did not bring into the sink"),
     Metric(_P + "audit_lost_total", "counter", (), "audit records of refusals given up because the backlog was full"),
@@ -254,6 +255,10 @@ class Metrics:
     def set_inflight(self, requests: int) -> None:
         """Tell the number of requests being served; once a second is often enough."""
         self._child("inflight_requests").set(requests)
+
+    def loop_late(self, seconds: float) -> None:
+        """Tell how late a timer of the event loop came."""
+        self._child("loop_lag_seconds").observe(seconds)
 
     def audit_written(self, record: str, count: int) -> None:
         """Count records that the audit sink took."""

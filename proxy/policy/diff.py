@@ -260,7 +260,7 @@ def _workload_notes(old: Policies, new: Policies, where: str) -> Iterator[str]:
             yield f"workload {name} is new{where}: {found.subject} of {found.issuer} may speak for {', '.join(found.dags)}"
         else:
             first, second = before[name], after[name]
-            for field in ("issuer", "subject", "dags", "dag_from"):
+            for field in ("issuer", "subject", "dags", "dag_from", "annotations"):
                 was, comes = getattr(first, field), getattr(second, field)
                 if was != comes:
                     yield f"workload {name}{where}: {field} {_words(was)} becomes {_words(comes)}"

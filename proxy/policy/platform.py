@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.model import Workload
+from proxy.model import Evidence, Workload
 from proxy.policy.declared import (
     EnvironmentDeclaration,
     GrantDeclaration,
@@ -145,7 +145,7 @@ def _unmapped(top: Mapping, mistakes: Mistakes) -> UnmappedDeclaration:
 def _workload(name: str, key: Scalar, node: Node, teams: dict[str, TeamDeclaration], mistakes: Mistakes) -> Workload:
     what = f"workload `{name}`"
     fields = section_of(node, what, mistakes)
-    check_fields(fields, ("issuer", "subject", "teams", "dags", "dag_from", "unknown_dag"), what, mistakes)
+    check_fields(fields, ("issuer", "subject", "teams", "dags", "dag_from", "annotations", "unknown_dag"), what, mistakes)
     for field, hint in (("issuer", "the issuer's name in the settings"), ("subject", "the token's `sub`, or a glob of it")):
         if field not in fields:
             mistakes.add(key.place, f"{what} has no `{field}`; add {hint}")
@@ -158,15 +158,27 @@ def _workload(name: str, key: Scalar, node: Node, teams: dict[str, TeamDeclarati
     if unknown_dag not in ("", "deny", "unmapped"):
         place = fields.place_of("unknown_dag")
         mistakes.add(place, f"`unknown_dag` of {what} is deny or unmapped, not `{unknown_dag}`")
+    dags, dag_from = _dags(fields, what, teams, mistakes), _sources(fields, what, mistakes)
     return Workload(
         name=name,
         issuer=string_of(fields.get("issuer"), f"`issuer` of {what}", mistakes),
         subject=subject,
-        dags=_dags(fields, what, teams, mistakes),
-        dag_from=_sources(fields, what, mistakes),
+        dags=dags,
+        dag_from=dag_from,
         where=str(key.place),
         may_be_unmapped=unknown_dag != "deny",
+        annotations=_annotations(fields, what, dag_from, mistakes),
     )
+
+
+def _annotations(fields: Mapping, what: str, dag_from: tuple[str, ...], mistakes: Mistakes) -> Evidence:
+    """How good a pod's annotations are as evidence. That DAGs cannot set them must be said: with `pod_override` they can."""
+    said = string_of(fields.get("annotations"), f"`annotations` of {what}", mistakes)
+    if said not in ("", "claimed", "verified"):
+        mistakes.add(fields.place_of("annotations"), f"`annotations` of {what} is claimed or verified, not `{said}`")
+    elif said and "annotation" not in dag_from:
+        mistakes.add(fields.place_of("annotations"), f"{what}: `annotations` says nothing without `annotation` in `dag_from`")
+    return Evidence.VERIFIED if said == "verified" else Evidence.CLAIMED
 
 
 def _dags(fields: Mapping, what: str, teams: dict[str, TeamDeclaration], mistakes: Mistakes) -> tuple[str, ...]:
@@ -185,7 +197,7 @@ def _sources(fields: Mapping, what: str, mistakes: Mistakes) -> tuple[str, ...]:
         return ("claim",)
     words = words_of(fields.get("dag_from"), f"`dag_from` of {what}", mistakes)
     for word in words:
-        if word.text in ("session", "annotation"):
+        if word.text == "session":
             mistakes.add(word.place, f"`dag_from: {word.text}` comes with a later version; write some of {', '.join(SOURCES)}")
         elif word.text not in SOURCES:
             mistakes.add(word.place, f"`dag_from` has no `{word.text}`; write some of {', '.join(SOURCES)}")

@@ -260,6 +260,7 @@ _WORKLOAD: dict[str, Schema] = {
     "teams": _words("teams for whose DAGs it may speak"),
     "dags": _globs("globs of DAGs for which it may speak", r"^!?[^\s/]{1,250}$"),
     "dag_from": _list({"enum": list(SOURCES)}, "where the DAG id may come from, in order"),
+    "annotations": _one_of(("claimed", "verified"), "verified: nobody who writes DAGs can set annotations on its pods"),
     "unknown_dag": _one_of(("deny",), "what becomes of a request without a DAG"),
 }
 _GRANT: dict[str, Schema] = {

@@ -21,8 +21,8 @@ LINK_OF_REASON: Mapping[str, str] = {
         ("no_token", "several_tokens", "aws_keys", "token_malformed", "token_newline", "token_expired", "token_not_yet_valid"),
         "token",
     ),
-    **dict.fromkeys(("token_claims", "wrong_audience"), "token"),
-    **dict.fromkeys(("unknown_issuer", "unknown_key", "bad_signature", "keys_unavailable"), "issuer"),
+    **dict.fromkeys(("token_claims", "wrong_audience", "token_revoked"), "token"),
+    **dict.fromkeys(("unknown_issuer", "unknown_key", "bad_signature", "keys_unavailable", "cluster_unavailable"), "issuer"),
     **dict.fromkeys(
         ("malformed_request", "unsupported_route", "too_large", "too_slow", "overloaded", "plaintext_to_tls"),
         "gateway",

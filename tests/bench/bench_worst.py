@@ -36,12 +36,12 @@ def _inputs(reader: Reader, chance: random.Random) -> list[tuple[str, bytes]]:
     return made
 
 
-def _fitting(make: Callable[[int], Any]) -> bytes:
-    """The largest of a family of requests that fits into 64 KiB."""
-    least, most = 1, SIZE
+def fitting(make: Callable[[int], Any], fits: Callable[[str], bool], most: int = SIZE) -> bytes:
+    """The largest of a family of requests that fits."""
+    least = 1
     while least < most:
         middle = (least + most + 1) // 2
-        least, most = (middle, most) if len(json.dumps(make(middle))) <= SIZE - 64 else (least, middle - 1)
+        least, most = (middle, most) if fits(json.dumps(make(middle))) else (least, middle - 1)
     return json.dumps(make(least)).encode()
 
 
@@ -58,7 +58,7 @@ def _where(size: int) -> str:
     return _WHERE + "pk = 'd' AND " * (size // 13) + "a = 1"
 
 
-_WELL_FORMED: dict[str, tuple[str, Callable[[int], Any]]] = {
+WELL_FORMED: dict[str, tuple[str, Callable[[int], Any]]] = {
     "tiny attributes": ("PutItem", lambda n: {"TableName": "tab", "Item": {f"a{at}": {"S": ""} for at in range(n)}}),
     "a deep list of numbers": ("PutItem", lambda n: {"TableName": "tab", "Item": {"a": {"L": [{"N": "1"}] * n}}}),
     "a set of binary values": ("PutItem", lambda n: {"TableName": "tab", "Item": {"a": {"BS": ["YQ=="] * n}}}),
@@ -128,8 +128,8 @@ _WELL_FORMED: dict[str, tuple[str, Callable[[int], Any]]] = {
 
 def _well_formed() -> list[tuple[str, bytes]]:
     made = []
-    for what, (operation, make) in _WELL_FORMED.items():
-        data = f"{operation}\n".encode() + _fitting(make)
+    for what, (operation, make) in WELL_FORMED.items():
+        data = f"{operation}\n".encode() + fitting(make, lambda text: len(text) <= SIZE - 64)
         made.append((f"{what} ({'taken' if feed('request', data) else 'refused'})", data))
     return made
 

@@ -1,4 +1,4 @@
-"""Each table of the README that repeats the code, made from the code: a row of `TABLES` is a table.
+"""Each table (or output) of the README that repeats the code, made from the code: a row of `TABLES` is a table.
 
 In a document a table stands between `<!-- table: NAME -->` and `<!-- /table -->`; `make docs` writes it, a test compares it.
 """
@@ -6,18 +6,24 @@ In a document a table stands between `<!-- table: NAME -->` and `<!-- /table -->
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from proxy.__main__ import parser
+from proxy.__main__ import main, parser
+from proxy.issuer_settings import ISSUER_KEYS
 from proxy.observe.metrics import METRICS
 from proxy.policy.differences import DIFFERENCES
 from proxy.refusal import ANSWERS
-from proxy.settings import ISSUER_KEYS, REQUIRED, SETTINGS
+from proxy.settings import REQUIRED, SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+ROOT = Path(__file__).resolve().parents[2]
+_EXPLAINED = "explain --environment prod --dag orders_daily --operation Scan --table orders"
 _MARKED = re.compile(r"(?P<open><!-- table: (?P<name>[a-z-]+) -->\n)(?P<body>.*?)(?P<close><!-- /table -->)", re.DOTALL)
 
 
@@ -80,6 +86,14 @@ def differences() -> str:
     return _table(("about", "IAM", "here", "why"), rows)
 
 
+def explained() -> str:
+    """What `explain` prints of a request that the policies of this repository refuse."""
+    printed = io.StringIO()
+    with contextlib.chdir(ROOT), contextlib.redirect_stdout(printed):
+        main([*_EXPLAINED.split(), "--policies", "policies"])
+    return f"```\n$ dynamodb-proxy {_EXPLAINED}\n{printed.getvalue()}```\n"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "settings": settings,
     "issuers": issuers,
@@ -87,6 +101,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "metrics": metrics,
     "commands": commands,
     "differences": differences,
+    "explained": explained,
 }
 
 

@@ -94,6 +94,7 @@ def test_kubernetes_takes_every_object(major: str, version: str, tmp_path: Path)
         ('policies.files={"../evil.yaml":"x"}', "evil.yaml"),  # helm 4 blames another path for a bad key: only the key is sure
         ('policies.files={"orders.yaml":{"dags":{}}}', "orders.yaml"),
         ("service.port=70000", "port"),
+        ('admin.socket="/etc/admin.sock"', "socket"),  # the only folder that can be written is /tmp
         ("podDisruptionBudget.maxUnavailable=0", "maxUnavailable"),
         ('serviceMonitor.interval="often"', "interval"),
         ("extra=1", "extra"),
@@ -133,6 +134,11 @@ def test_all_undecided_values_are_named_at_once(major: str) -> None:
         (("networkPolicy.clients=[]",), "networkPolicy.clients is missing"),
         (('settings.listen="0.0.0.0:80"',), "settings.listen is written by the chart"),
         (("settings.insecure_plaintext=true",), "settings.insecure_plaintext is written by the chart"),
+        (('settings.admin={"socket":"/tmp/s"}',), "settings.admin is written by the chart"),
+        (('admin.issuer="eks"',), "admin needs both issuer and subjects"),
+        (('admin.subjects=["*"]',), "admin needs both issuer and subjects"),
+        (('admin={"issuer":"eks","subjects":["a"]}',), "admin.issuer: the admin port has no TLS"),
+        (('mode="sidecar"', 'admin={"issuer":"eks","subjects":["a"]}'), "admin.issuer is for mode=gateway"),
         (('env=[{"name":"DDB_PROXY_INSECURE_PLAINTEXT","value":"true"}]',), "env DDB_PROXY_INSECURE_PLAINTEXT would override"),
         (('env=[{"name":"DDB_PROXY_TLS_KEY","value":"/x"}]',), "env DDB_PROXY_TLS_KEY would override"),
         (("serviceAccount.create=false",), "serviceAccount.name is missing"),
@@ -260,6 +266,16 @@ def test_plaintext_is_said_openly(major: str) -> None:
     assert settings["insecure_plaintext"] is True
     assert "tls" not in settings
     assert "tls" not in [volume["name"] for volume in pod_of(major, "gateway-plaintext")["spec"]["volumes"]]
+
+
+@both_helms
+def test_nobody_may_ask_the_admin_plane_unless_all_is_said(major: str) -> None:
+    """By default there is no `admin` at all; a cleartext admin port keeps the data port's TLS."""
+    assert "admin" not in told(major, "gateway")
+    settings = told(major, "gateway-everything")
+    assert settings["admin"] == {"socket": "/tmp/admin.sock", "issuer": "airflow", "subjects": ["platform-*"]}  # noqa: S108
+    assert settings["insecure_plaintext"] is True
+    assert settings["tls"]["certificate"]
 
 
 @both_helms

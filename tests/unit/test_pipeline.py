@@ -9,6 +9,7 @@ import asyncio
 import json
 import logging
 import zlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -128,7 +129,7 @@ async def test_a_request_in_order() -> None:
     trial = Trial()
     reply = await trial.ask()
     assert reply is trial.upstream.reply
-    assert trial.events == ["token", "policies", "body", "policies", "credentials", "decision", "send", "outcome"]
+    assert trial.events == ["token", "policies", "body", "token", "policies", "credentials", "decision", "send", "outcome"]
     assert trial.upstream.writes == [True]
     outcome = trial.outcome
     assert (outcome.ending, outcome.sent, outcome.status, outcome.reason) == (Ending.SERVED, True, 200, Reason.ALLOWED)
@@ -149,16 +150,47 @@ async def test_policies_that_change_while_the_body_arrives_judge_it(before: str,
     """Who holds a request open, its token verified, does not keep rights that were taken away meanwhile."""
     trial = Trial()
     body = FakeBody(trial.events, WRITE)
-    body.held.clear()
-    headers = {b"x-amz-target": b"DynamoDB_20120810.PutItem", b"authorization": b"Bearer " + TOKEN}
-    asking = asyncio.create_task(trial.pipeline.serve(head_of(headers), body))
-    await asyncio.sleep(0)  # it runs up to the body
-    assert trial.events[-1] == "body"
+    asking = await held_open(trial, body)
     trial.policies.policies = policies_of(POLICY.replace(before, after))
     body.held.set()
     await asking
     assert (trial.outcome.reason, trial.outcome.sent) == (reason, reason is Reason.ALLOWED)
     assert trial.outcome.policy_digest == trial.policies.policies.digest
+
+
+async def held_open(trial: Trial, body: FakeBody) -> asyncio.Task[Reply | None]:
+    """A request whose token is verified and whose body does not come yet."""
+    body.held.clear()
+    headers = {b"x-amz-target": b"DynamoDB_20120810.PutItem", b"authorization": b"Bearer " + TOKEN}
+    asking = asyncio.create_task(trial.pipeline.serve(head_of(headers), body))
+    await asyncio.sleep(0)  # it runs up to the body
+    assert trial.events[-1] == "body"
+    return asking
+
+
+@pytest.mark.parametrize("reason", [Reason.TOKEN_EXPIRED, Reason.UNKNOWN_KEY, Reason.TOKEN_REVOKED])
+async def test_a_token_that_ends_while_the_body_arrives_is_refused(reason: Reason) -> None:
+    """Who holds a request open does not keep a login that expired, or whose key was rotated away, meanwhile."""
+    trial = Trial()
+    body = FakeBody(trial.events, WRITE)
+    asking = await held_open(trial, body)
+    trial.tokens.failure = Unauthenticated(reason, "it has ended")
+    body.held.set()
+    assert told(await asking)[0] == reason
+    assert (trial.outcome.ending, trial.outcome.sent) == (Ending.REFUSED, False)
+    assert trial.upstream.requests == []
+
+
+async def test_a_token_that_proves_something_else_after_the_body_is_bound_anew() -> None:
+    """What its cluster says of the pod can change as well; what holds when the body is there is on record."""
+    trial = Trial()
+    body = FakeBody(trial.events, WRITE)
+    asking = await held_open(trial, body)
+    trial.tokens.subject = replace(trial.tokens.subject, claims={"dag_id": "elsewhere"})
+    trial.tokens.is_known = False
+    body.held.set()
+    assert told(await asking)[0] == Reason.UNKNOWN_DAG
+    assert trial.outcome.subject is trial.tokens.subject
 
 
 async def test_what_is_slow_is_waited_for() -> None:

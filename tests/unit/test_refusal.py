@@ -41,6 +41,7 @@ def test_only_what_may_pass_by_itself_is_retried(reason: Reason) -> None:
     passes_by_itself = {
         Reason.OVERLOADED,
         Reason.KEYS_UNAVAILABLE,
+        Reason.CLUSTER_UNAVAILABLE,
         Reason.CREDENTIALS_UNAVAILABLE,
         Reason.CREDENTIALS_REFUSED,
         Reason.UPSTREAM_UNREACHABLE,

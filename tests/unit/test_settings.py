@@ -11,17 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.identity.token import KeySource
-from proxy.settings import (
-    REQUIRED,
-    SETTINGS,
-    Address,
-    Settings,
-    SettingsError,
-    load_settings,
-    problem_of_url,
-    settings_path,
-)
+from proxy.identity.token import Cluster, KeySource
+from proxy.setting_values import Address, problem_of_url
+from proxy.settings import REQUIRED, SETTINGS, Settings, SettingsError, load_settings, settings_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -241,6 +233,21 @@ WRONG_ISSUER: list[tuple[dict[str, Any], str]] = [
     ({"keys": {"jwks_url": "http://idp.test/keys"}}, "is plain HTTP to another machine"),
     ({"keys": {"jwks_url": ""}}, "`keys.jwks_url` is empty"),
     ({"keys": {"jwks_file": ""}}, "`keys.jwks_file` is empty"),
+    ({"keys": {"token_file": "nowhere"}}, "nowhere` is not a file"),
+    ({"required_claims": {"repository_owner": ""}}, "`required_claims.repository_owner` can be met by no token"),
+    ({"required_claims": {"repository_owner": []}}, "can be met by no token"),
+    ({"required_claims": {"repository_owner": ["!acme"]}}, "can be met by no token"),
+    ({"required_claims": {"repository_owner": 5}}, "is not read as text by every YAML reader"),
+    ({"required_claims": ["acme"]}, "`required_claims` must be a mapping"),
+    ({"kubernetes": {}}, "`kubernetes` without `api`"),
+    ({"kubernetes": {"api": "http://10.0.0.1"}}, "is plain HTTP to another machine"),
+    ({"kubernetes": {"api": "https://k8s.test", "token": "x"}}, "`kubernetes` has no `token`; did you mean `token_file`?"),
+    ({"kubernetes": {"api": "https://k8s.test", "pods": "yes"}}, "`kubernetes.pods` must be true or false"),
+    ({"kubernetes": {"api": "https://k8s.test", "ca_file": "nowhere"}}, "nowhere` is not a file"),
+    (
+        {"kubernetes": {"api": "https://k8s.test"}, "keys": {"jwks_url": "https://idp.test/keys"}},
+        "`kubernetes` is asked nothing: add `token_review` or `pods`, or leave `keys` out",
+    ),
     ({"keys": {"jwks_file": "nowhere"}}, "nowhere` is not a file"),
     ({"keys": {"jwks_url": "https://a.test", "discovery": "https://b.test"}}, "must hold one of discovery, jwks_url and"),
     ({"key": "x"}, "an issuer has no `key`; did you mean `keys`?"),
@@ -409,6 +416,28 @@ def test_keys_in_a_file_and_trust_in_another(write, tmp_path: Path) -> None:
     assert found == KeySource("jwks_file", str(tmp_path / "keys.json"))
     found = load_settings(write(issuer_with(keys={"ca_file": "ca.pem"})), {}).issuers[0].keys
     assert found == KeySource("discovery", "https://idp.test", str(tmp_path / "ca.pem"))
+
+
+def test_a_cluster_is_where_the_keys_are(write, tmp_path: Path) -> None:
+    """Without `keys`, the API server's key set is read with its authority and the gateway's own token; with them, as they say."""
+    (tmp_path / "ca.crt").touch()
+    (tmp_path / "token").touch()
+    said = {"api": "https://10.0.0.1:6443/", "ca_file": "ca.crt", "token_file": "token"}
+    files = (str(tmp_path / "ca.crt"), str(tmp_path / "token"))
+    found = load_settings(write(issuer_with(issuer="kubernetes/serviceaccount", kubernetes=said)), {}).issuers[0]
+    assert found.keys == KeySource("jwks_url", "https://10.0.0.1:6443/openid/v1/jwks", *files)
+    assert found.cluster == Cluster("https://10.0.0.1:6443", *files)
+    own = {"jwks_file": "token"}
+    found = load_settings(write(issuer_with(keys=own, kubernetes=said | {"token_review": True, "pods": True})), {}).issuers[0]
+    assert found.keys == KeySource("jwks_file", str(tmp_path / "token"))
+    assert found.cluster == Cluster("https://10.0.0.1:6443", *files, token_review=True, pods=True)
+
+
+def test_required_claims_are_a_text_or_several(write) -> None:
+    """Each a glob."""
+    said = {"repository_owner": "acme", "https://acme.example/team": ["growth-*", "!growth-x"]}
+    found = load_settings(write(issuer_with(required_claims=said)), {}).issuers[0]
+    assert found.required_claims == {"repository_owner": ("acme",), "https://acme.example/team": ("growth-*", "!growth-x")}
 
 
 def test_everything_of_an_issuer(write) -> None:

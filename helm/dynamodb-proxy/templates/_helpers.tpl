@@ -71,6 +71,18 @@ held at once (512 MiB) must fit into the container's memory. A sidecar listens o
 {{- $_ := set $ours "insecure_plaintext" true -}}
 {{- end -}}
 {{- end -}}
+{{- $admin := dict -}}
+{{- range $key := list "socket" "issuer" "subjects" -}}
+{{- with get $.Values.admin $key -}}
+{{- $_ := set $admin $key . -}}
+{{- end -}}
+{{- end -}}
+{{- if $admin -}}
+{{- $_ := set $ours "admin" $admin -}}
+{{- end -}}
+{{- if .Values.admin.insecurePlaintext -}}
+{{- $_ := set $ours "insecure_plaintext" true -}}
+{{- end -}}
 {{- merge $ours (deepCopy .Values.settings) (dict "limits" (dict "body_bytes_total" $bodies)) | toYaml -}}
 {{- end -}}
 
@@ -83,7 +95,7 @@ held at once (512 MiB) must fit into the container's memory. A sidecar listens o
 {{- if and (not (dig "aws" "region" "" .Values.settings)) (not .Values.env) -}}
 {{- $mistakes = append $mistakes "settings.aws.region is missing: the Region of the tables and of STS" -}}
 {{- end -}}
-{{- range $key := list "listen" "admin_listen" "tls" "insecure_plaintext" "policies" "drain_delay_seconds" "drain_timeout_seconds" -}}
+{{- range $key := list "listen" "admin_listen" "admin" "tls" "insecure_plaintext" "policies" "drain_delay_seconds" "drain_timeout_seconds" -}}
 {{- if hasKey $.Values.settings $key -}}
 {{- $mistakes = append $mistakes (printf "settings.%s is written by the chart: remove it and use the chart's own value" $key) -}}
 {{- end -}}
@@ -104,7 +116,16 @@ held at once (512 MiB) must fit into the container's memory. A sidecar listens o
 {{- if hasPrefix "ddb-proxy" (include "dynamodb-proxy.fullname" .) -}}
 {{- $mistakes = append $mistakes "the full name begins with ddb-proxy: Kubernetes would give pods of the namespace DDB_PROXY_* variables, which a sidecar takes for settings; set fullnameOverride" -}}
 {{- end -}}
+{{- if ne (empty .Values.admin.issuer) (empty .Values.admin.subjects) -}}
+{{- $mistakes = append $mistakes "admin needs both issuer and subjects, or neither" -}}
+{{- end -}}
+{{- if and .Values.admin.issuer (ne .Values.mode "gateway") -}}
+{{- $mistakes = append $mistakes "admin.issuer is for mode=gateway: a task shares its sidecar's network, so use admin.socket" -}}
+{{- end -}}
 {{- if eq .Values.mode "gateway" -}}
+{{- if and .Values.admin.issuer (not .Values.admin.insecurePlaintext) (not .Values.tls.insecurePlaintext) -}}
+{{- $mistakes = append $mistakes "admin.issuer: the admin port has no TLS; use admin.socket, or accept with admin.insecurePlaintext=true that admin tokens travel in the clear" -}}
+{{- end -}}
 {{- if and .Values.tls.existingSecret .Values.tls.insecurePlaintext -}}
 {{- $mistakes = append $mistakes "tls.existingSecret and tls.insecurePlaintext are both given: keep one" -}}
 {{- else if not (or .Values.tls.existingSecret .Values.tls.insecurePlaintext) -}}

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import ssl
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
-from proxy.identity.keys import COOLDOWN, FIRST_COOLDOWN, MAX_STALE, TTL, IssuerKeys, fetch, http_client
+from proxy.identity.fetching import Way
+from proxy.identity.keys import COOLDOWN, FIRST_COOLDOWN, MAX_STALE, TTL, IssuerKeys
 from proxy.identity.token import KeySource
 from proxy.refusal import Reason, Unauthenticated, Unavailable
 from tests.unit.identity.idp import Clock, Idp, answer, until
@@ -25,10 +24,18 @@ if TYPE_CHECKING:
 @asynccontextmanager
 async def keys_of(source: KeySource, clock: Clock, issuer: str = "https://idp.test") -> AsyncIterator[IssuerKeys]:
     """The keys under test, closed at the end."""
-    async with http_client() as http:
-        keys = IssuerKeys(issuer_with(issuer=issuer, keys=source), http, clock=clock)
+    async with closing_way() as way:
+        keys = IssuerKeys(issuer_with(issuer=issuer, keys=source), way, clock=clock)
         yield keys
         await keys.close()
+
+
+@asynccontextmanager
+async def closing_way(way: Way | None = None) -> AsyncIterator[Way]:
+    """A way to anywhere that may be dialled, closed at the end."""
+    way = way or Way()
+    yield way
+    await way.close()
 
 
 def at(idp: Idp) -> KeySource:
@@ -81,15 +88,14 @@ async def test_a_discovery_document_cannot_lead_astray(ring: Ring, changes: dict
 async def test_a_document_read_over_https_cannot_point_to_plain_http() -> None:
     """An issuer elsewhere may not send the gateway to a port of its own host."""
 
-    class Elsewhere(httpx.AsyncBaseTransport):
+    class Elsewhere(Way):
         """Any https host: a certificate for one cannot be had here."""
 
-        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-            body = b'{"issuer":"https://idp.test","jwks_uri":"http://127.0.0.1:1/jwks"}'
-            return httpx.Response(200, stream=httpx.ByteStream(body))
+        async def get(self, url: str, seconds: float = 5.0) -> bytes:
+            return b'{"issuer":"https://idp.test","jwks_uri":"http://127.0.0.1:1/jwks"}'
 
-    async with httpx.AsyncClient(transport=Elsewhere()) as http:
-        keys = IssuerKeys(issuer_with(issuer="https://idp.test", keys=KeySource("discovery")), http, clock=Clock())
+    async with closing_way(Elsewhere()) as way:
+        keys = IssuerKeys(issuer_with(issuer="https://idp.test", keys=KeySource("discovery")), way, clock=Clock())
         await keys.warm()
         assert "points from https to" in keys.failure
 
@@ -240,17 +246,17 @@ async def test_a_caller_who_leaves_does_not_end_the_fetch(ring: Ring) -> None:
 
 async def test_a_failure_says_which_address() -> None:
     """Who looks into the log need not guess whether the issuer's name or its document's address is wrong."""
-    async with http_client() as http:
-        keys = IssuerKeys(issuer_with(keys=KeySource("jwks_url", "http://127.0.0.1:1/jwks")), http, clock=Clock())
+    async with closing_way() as way:
+        keys = IssuerKeys(issuer_with(keys=KeySource("jwks_url", "http://127.0.0.1:1/jwks")), way, clock=Clock())
         await keys.warm()
         assert keys.failure.startswith("'http://127.0.0.1:1/jwks': ")
 
 
 async def test_a_dripping_answer_is_given_up(ring: Ring) -> None:
     """The time for a document is a total, not a pause between bytes."""
-    async with Idp(ring.rsa_a.jwk()) as idp, http_client() as http:
+    async with Idp(ring.rsa_a.jwk()) as idp, closing_way() as way:
         idp.held.clear()
-        keys = IssuerKeys(issuer_with(keys=at(idp)), http, clock=Clock(), patience=0.05)
+        keys = IssuerKeys(issuer_with(keys=at(idp)), way, clock=Clock(), patience=0.05)
         with pytest.raises(Unavailable):
             await keys.key_for("rsa-a", "RS256")
         assert keys.failure.endswith(": no answer in time")
@@ -294,26 +300,3 @@ async def test_a_file_is_read_again_when_its_content_changes(ring: Ring, tmp_pat
         keys.refresh_if_due()
         await until(lambda: keys.failure)
         assert keys.ready_key("rsa-b", "RS256") is not None
-
-
-@pytest.mark.parametrize("url", ["http://idp.test/", "http://10.0.0.1/", "https://u:p@idp.test/", "file:///x", "https://", "//x"])
-async def test_only_https_and_loopback_are_dialled(url: str) -> None:
-    """The address is judged before anything is sent."""
-    async with http_client() as http:
-        with pytest.raises(ValueError, match=r"user name|not https"):
-            await fetch(http, url)
-
-
-async def test_localhost_by_name_is_loopback(ring: Ring) -> None:
-    """`http://localhost` is for development, as `127.0.0.1` is."""
-    async with Idp(ring.rsa_a.jwk()) as idp, http_client() as http:
-        assert b"rsa-a" in await fetch(http, idp.url.replace("127.0.0.1", "localhost") + "/jwks")
-
-
-async def test_a_private_authority_is_read_from_its_file(tmp_path: Path) -> None:
-    """A file that is missing or no certificate stops the start."""
-    with pytest.raises(OSError, match="No such file"):
-        http_client(str(tmp_path / "ca.pem"))
-    (tmp_path / "ca.pem").write_text("nonsense")
-    with pytest.raises(ssl.SSLError, match=r"\w"):
-        http_client(str(tmp_path / "ca.pem"))

@@ -353,6 +353,42 @@ def test_claims_out_of_range_are_refused(ring: Ring, changes: dict[str, Any]) ->
     assert refusal_of(ring.rsa_a.token(claims_with(**changes)), ring.rsa_a).reason is Reason.TOKEN_CLAIMS
 
 
+@pytest.mark.parametrize(
+    ("required", "claims", "passes"),
+    [
+        ({"repository_owner": ("acme",)}, {"repository_owner": "acme"}, True),
+        ({"repository_owner": ("acme",)}, {"repository_owner": "acme-evil"}, False),
+        ({"repository_owner": ("acme",)}, {"repository_owner": "ACME"}, False),
+        ({"repository_owner": ("acme",)}, {}, False),
+        ({"repository_owner": ("acme",)}, {"repository_owner": None}, False),
+        ({"repository_owner": ("*",)}, {"repository_owner": None}, False),
+        ({"repository_owner": ("*",)}, {"repository_owner": 5}, False),
+        ({"repository_owner": ("*",)}, {"repository_owner": {"acme": 1}}, False),
+        ({"ref": ("refs/heads/*", "!refs/heads/x*")}, {"ref": "refs/heads/main"}, True),
+        ({"ref": ("refs/heads/*", "!refs/heads/x*")}, {"ref": "refs/heads/x1"}, False),
+        ({"realm_access.roles": ("dynamodb",)}, {"realm_access": {"roles": ["other", "dynamodb"]}}, True),
+        ({"realm_access.roles": ("dynamodb",)}, {"realm_access": {"roles": ["dynamodb-not"]}}, False),
+        ({"realm_access.roles": ("dynamodb",)}, {"realm_access": {"roles": [["dynamodb"], 5, None]}}, False),
+        ({"https://acme.example/team": ("growth",)}, {"https://acme.example/team": "growth"}, True),
+        ({"a": ("1",), "b": ("2",)}, {"a": "1", "b": "2"}, True),
+        ({"a": ("1",), "b": ("2",)}, {"a": "1"}, False),
+    ],
+)
+def test_required_claims_pin_what_a_shared_issuer_says(
+    ring: Ring, required: dict[str, tuple[str, ...]], claims: dict[str, Any], passes: bool
+) -> None:
+    """All of them, each with one of its values: text, or a list that holds it."""
+    issuer = issuer_with(required_claims=required)
+    payload = json.dumps(claims_with() | claims).encode()
+    token = ring.rsa_a.sign_parts(b'{"alg":"RS256","kid":"rsa-a"}', payload)
+    if passes:
+        assert believed(token, ring.rsa_a, issuer).subject == "airflow:worker"
+    else:
+        refusal = refusal_of(token, ring.rsa_a, issuer)
+        assert refusal.reason is Reason.TOKEN_CLAIMS
+        assert "`required_claims`" in refusal.message
+
+
 def test_a_null_dag_claim_is_not_an_absent_one(ring: Ring) -> None:
     """JSON null does not fall through to what the request claims."""
     payload = json.dumps(claims_with() | {"dag_id": None}).encode()

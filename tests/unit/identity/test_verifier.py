@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from tests.unit.identity.keyring import NOW, Ring, claims_with, issuer_with
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 
 def issuer_at(idp: Idp, **changes: Any) -> Issuer:
@@ -61,6 +63,22 @@ async def test_a_subject_is_kept_until_its_end_or_five_minutes(ring: Ring, life:
         assert verifier.known(token, NOW + kept) is None
         clock.now = NOW + life + 60
         assert (await refusal_of(verifier, token)).reason is Reason.TOKEN_EXPIRED
+
+
+async def test_keys_of_a_spiffe_bundle_check_jwt_svids(ring: Ring, tmp_path: Path) -> None:
+    """`use: jwt-svid` signs JWT-SVIDs, the bundle's x509-svid keys beside it do not, though they are as good."""
+    bundle = {
+        "keys": [ring.rsa_a.jwk(use="x509-svid", kid=None), ring.ec_1.jwk(use="jwt-svid"), ring.rsa_b.jwk(use="x509-svid")],
+        "spiffe_sequence": 7,
+        "spiffe_refresh_hint": 300,
+    }
+    (tmp_path / "bundle.json").write_text(json.dumps(bundle))
+    issuer = issuer_with(keys=KeySource("jwks_file", str(tmp_path / "bundle.json")))
+    async with verifier_for(issuer, clock=Clock(NOW)) as verifier:
+        claims = claims_with(sub="spiffe://acme.example/airflow/worker")
+        assert (await verifier.verify(ring.ec_1.token(claims))).subject == "spiffe://acme.example/airflow/worker"
+        assert (await refusal_of(verifier, ring.rsa_b.token(claims))).reason is Reason.UNKNOWN_KEY
+        assert verifier.status()[0][2:4] == (1, 2)
 
 
 async def test_a_change_of_keys_forgets_what_the_old_ones_proved(ring: Ring) -> None:

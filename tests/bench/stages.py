@@ -1,0 +1,141 @@
+"""What each stage of one request costs: `python -m tests.bench.stages` prints CPU microseconds, without the kernel's part.
+
+Minima of interleaved rounds, everything warm: the token was seen before, credentials are at hand. `whole` is one request from
+the bytes at the edge to the bytes of the answer; what the stages leave of it is the loop's, the tasks' and the glue's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from proxy.aws.sigv4 import signed_request
+from proxy.dynamodb.operation import read_operation
+from proxy.dynamodb.reply import summarise
+from proxy.edge.gate import read_head
+from proxy.edge.limits import EdgeLimits
+from proxy.edge.shared import Edge
+from proxy.identity.binding import bind
+from proxy.identity.channels import claimed_in, token_in
+from proxy.model import Ending, Exchange, Reply
+from proxy.refusal import Reason
+from tests.bench.in_process import ANSWER, ANSWER_BODY, DataPlane
+from tests.bench.wire import body_of, get_item, request_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROUNDS, CALLS = 20, 300
+HEADERS = (
+    (b"server", b"Server"),
+    (b"date", b"Thu, 01 Jan 2026 00:00:00 GMT"),
+    (b"content-type", b"application/x-amz-json-1.0"),
+    (b"x-amzn-requestid", b"3OB1RPRRPKVP0LJJSU1OCPIMRBVV4KQNSO5AEMVJF66Q9ASUAAJG"),
+    (b"x-amz-crc32", b"1"),
+)
+
+
+async def unit_prices(folder: Path) -> dict[str, float]:
+    """CPU microseconds of each stage and of the whole."""
+    plane = DataPlane(folder)
+    caller = plane.caller()
+    request = request_of(get_item(), plane.token())
+    answer = await caller.ask(request)
+    assert answer.startswith(b"HTTP/1.1 200"), answer
+    calls = await _stages(plane, request)
+    least = dict.fromkeys([*calls, "whole"], float("inf"))
+    for _ in range(ROUNDS):
+        for name, call in calls.items():
+            least[name] = min(least[name], _seconds(call))
+        started = time.process_time()
+        for _ in range(CALLS):
+            await caller.ask(request)
+        least["whole"] = min(least["whole"], time.process_time() - started)
+    least["send"] = min([await _send_seconds(plane) for _ in range(ROUNDS)])
+    caller.close()
+    await plane.close()
+    whole = least.pop("whole")
+    prices = {name: seconds / CALLS * 1e6 for name, seconds in least.items()}
+    return prices | {"glue": whole / CALLS * 1e6 - sum(prices.values()), "whole": whole / CALLS * 1e6}
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    started = time.process_time()
+    for _ in range(CALLS):
+        call()
+    return time.process_time() - started
+
+
+async def _stages(plane: DataPlane, request: bytes) -> dict[str, Callable[[], Any]]:
+    """Each stage as a call that is made again and again on the same, as `Pipeline.serve` makes it."""
+    raw = request[: request.index(b"\r\n\r\n") + 4]
+    limits = EdgeLimits()
+    head = read_head(raw, "127.0.0.1:40000", limits).head
+    token = token_in(head.headers)
+    subject = await plane.tokens.verify(token)
+    policies = plane.policies
+    body, target = body_of(get_item()), head.headers[b"x-amz-target"]
+    identity = bind(subject, claimed_in(head.headers), policies.workloads, policies.dag_of_key)
+    operation = read_operation(target, body, 60000, None)
+    principal = policies.decide(identity, operation, time.time()).granted_role()
+    credentials = await plane.roles.credentials_for(principal)
+    reply = Reply(200, HEADERS, ANSWER_BODY)
+    edge = Edge(plane.pipeline, limits, plane.loop)
+    extra = tuple((name, head.headers[name]) for name in (b"amz-sdk-invocation-id", b"amz-sdk-request"))
+
+    def record() -> None:
+        exchange = Exchange("0123456789abcdef", time.time(), head.peer)
+        exchange.subject, exchange.identity, exchange.operation = subject, identity, operation
+        exchange.operation_name, exchange.reason, exchange.rule = "GetItem", Reason.ALLOWED, "policies/runs.yaml:25"
+        exchange.role_arn, exchange.policy_digest = principal.role_arn, policies.digest
+        plane.told.decision(exchange)
+        exchange.ending, exchange.sent, exchange.status = Ending.SERVED, True, 200
+        plane.told.outcome(exchange)
+
+    return {
+        "head": lambda: read_head(raw, "127.0.0.1:40000", limits),
+        "token": lambda: plane.tokens.known(token_in(head.headers), time.time()),
+        "bind": lambda: bind(subject, claimed_in(head.headers), policies.workloads, policies.dag_of_key),
+        "read": lambda: read_operation(target, body, 60000, None),
+        "decide": lambda: (policies.decide(identity, operation, time.time()).granted_role(), plane.roles.ready(principal)),
+        "sign": lambda: signed_request(
+            plane.endpoint, operation.target.encode(), operation.body, credentials, time.time(), extra
+        ),
+        "send": lambda: None,
+        "reply": lambda: (summarise(operation, reply), edge.written(reply, closes=False)),
+        "record": record,
+    }
+
+
+async def _send_seconds(plane: DataPlane) -> float:
+    """An exchange with an upstream that answers at once: its parser, its future, a turn of the loop."""
+    started = time.process_time()
+    for _ in range(CALLS):
+        await plane.upstream.send(ANSWER, is_write=False, sent=lambda: None)
+    return time.process_time() - started
+
+
+def measure() -> dict[str, float]:
+    """The prices, on the loop that the gateway runs on."""
+    import uvloop
+
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(unit_prices(Path(folder)))
+
+
+def main() -> int:
+    """Print the table."""
+    prices = measure()
+    for name, price in prices.items():
+        print(f"{name:8} {price:7.2f} us")
+    print(json.dumps(prices))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
