@@ -101,7 +101,7 @@ def test_deferred_sensors_of_all_dags_read_as_the_triggerer(place: Place, deploy
 
 
 REFUSED = "dag 'orders_{}' may not {} on 'billing-invoices'"
-TASKS = {"by_hook": "GetItem", "by_batch": "PutItem", "by_sensor": "GetItem"}
+TASKS = {"by_hook": "GetItem", "by_batch": "BatchWriteItem", "by_sensor": "GetItem"}
 
 
 @pytest.mark.needs("airflow3", "redis")

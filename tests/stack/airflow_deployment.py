@@ -65,77 +65,76 @@ def airflow_deployment(
 ) -> Iterator[Deployment]:
     """Start all parts on a fresh database. `workers`: queue -> the environment of its worker; `env` is everybody's.
 
-    What a worker's environment holds, the scheduler has not: nothing is handed down.
+    The scheduler comes last: what it starts finds an API server and workers that answer.
     """
+    (home / "dags").mkdir(parents=True)
+    for file in dags:
+        shutil.copy(file, home / "dags")
     with contextlib.ExitStack() as stack:
-        (home / "dags").mkdir(parents=True)
-        for file in dags:
-            shutil.copy(file, home / "dags")
-        broker = stack.enter_context(redis(home))
         port = free_port()
-        everybody = {
-            **env,
-            **_SETTINGS,
-            "AIRFLOW_HOME": str(home),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
-            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
-            "AIRFLOW__API__PORT": str(port),
-            "AIRFLOW__API__SECRET_KEY": secrets.token_hex(),
-            "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(64),
-            "AIRFLOW__CELERY__BROKER_URL": f"{broker}/0",
-            "AIRFLOW__CELERY__RESULT_BACKEND": f"{broker}/1",
-            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
-            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
-        }
-        airflow = python_of("airflow3").with_name("airflow")
-
-        programs: list[Program] = []
-
-        def start(name: str, *words: str, ready: str = "", own: Mapping[str, str] | None = None) -> None:
-            program = stack.enter_context(
-                running(
-                    name,
-                    [airflow, *words],
-                    home,
-                    env={**everybody, **(own or {})},
-                    cwd=home,
-                    seconds=120,
-                    ready=lambda running: ready in running.output(),
-                )
-            )
-            programs.append(program)
-
-        done = subprocess.run(
-            [airflow, "db", "migrate"],
-            env=clean_environment(everybody),
-            cwd=home,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout.decode()
-
-        start("api-server", "api-server", "--host", "127.0.0.1")
-        start("scheduler", "scheduler", "--skip-serve-logs")
-        start("dag-processor", "dag-processor")
-        start("triggerer", "triggerer", "--skip-serve-logs", own=triggerer)
-        for queue, own in workers.items():
-            name = f"worker-{queue}"
-            words = ("celery", "worker", "--queues", queue, "--celery-hostname", f"{queue}@%h", "--concurrency", "1")
-            start(name, *words, "--skip-serve-logs", "--without-mingle", "--without-gossip", own=own)
-        wait_until(lambda: answers(f"http://127.0.0.1:{port}/api/v2/version", status=200), 120, "the API server answers")
+        parts = _Parts(stack, home, {**env, **_settings(home, stack.enter_context(redis(home)), port)})
+        parts.migrate()
         try:
+            parts.start("api-server", "api-server", "--host", "127.0.0.1")
+            parts.start("dag-processor", "dag-processor")
+            parts.start("triggerer", "triggerer", "--skip-serve-logs", own=triggerer)
+            started = [parts.start_worker(queue, own) for queue, own in workers.items()]
+            wait_until(lambda: answers(f"http://127.0.0.1:{port}/api/v2/version", status=200), 120, "the API server answers")
+            wait_until(lambda: all(" ready." in worker.output() for worker in started), 120, "the workers are ready")
+            parts.start("scheduler", "scheduler", "--skip-serve-logs")
             yield Deployment(home)
         finally:
-            for program in programs:  # all at once: each takes its time
-                program.process.terminate()
+            parts.terminate()
 
 
-_SETTINGS = {
-    "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
-    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-    "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-    "AIRFLOW__API__WORKERS": "1",
-    "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
-    "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
-}
+class _Parts:
+    """The programs of one Airflow, in the order in which they were started."""
+
+    def __init__(self, stack: contextlib.ExitStack, home: Path, env: Mapping[str, str]) -> None:
+        self._stack, self._home, self._env = stack, home, env
+        self._airflow = python_of("airflow3").with_name("airflow")
+        self._programs: list[Program] = []
+
+    def migrate(self) -> None:
+        """Make the database."""
+        command = [self._airflow, "db", "migrate"]
+        env = clean_environment(self._env)
+        done = subprocess.run(command, env=env, cwd=self._home, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        assert done.returncode == 0, done.stdout.decode()
+
+    def start(self, name: str, *words: str, own: Mapping[str, str] | None = None) -> Program:
+        """Start `airflow WORDS`, with an environment of its own beside everybody's, and do not wait."""
+        command, env = [self._airflow, *words], {**self._env, **(own or {})}
+        program = self._stack.enter_context(running(name, command, self._home, env=env, cwd=self._home, ready=lambda _: True))
+        self._programs.append(program)
+        return program
+
+    def start_worker(self, queue: str, own: Mapping[str, str]) -> Program:
+        """A Celery worker of one queue, one task at a time."""
+        words = ("celery", "worker", "--queues", queue, "--celery-hostname", f"{queue}@%h", "--concurrency", "1")
+        return self.start(f"worker-{queue}", *words, "--skip-serve-logs", "--without-mingle", "--without-gossip", own=own)
+
+    def terminate(self) -> None:
+        """Ask all to end at once, for each takes its time."""
+        for program in self._programs:
+            program.process.terminate()
+
+
+def _settings(home: Path, broker: str, port: int) -> dict[str, str]:
+    return {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
+        "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__API__SECRET_KEY": secrets.token_hex(),
+        "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(64),
+        "AIRFLOW__CELERY__BROKER_URL": f"{broker}/0",
+        "AIRFLOW__CELERY__RESULT_BACKEND": f"{broker}/1",
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",  # machines that test are busy
+        "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
+        "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
+    }
