@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from proxy.deny_file import DenyFile
 from proxy.inquiry import Admitted, Inquiries
 from proxy.policy.document import digest_of
 from proxy.policy.store import PolicyError, policies_of, policy_texts
@@ -60,16 +61,19 @@ class AdminPlane(NamedTuple):
     listener: socket.socket
     inquiries: Inquiries | None
     path: Path | None = None  # of a Unix socket
+    switches: DenyFile | None = None  # the deny list that may be changed with it
 
 
 def admin_planes(settings: Settings, policies: Callable[[], Policies], listener: socket.socket) -> list[AdminPlane]:
     """The admin port, and the Unix socket where there is one. Raises CannotServe."""
     audit = None if settings.audit_path == "-" else Path(settings.audit_path)
     issuer = next((issuer for issuer in settings.issuers if issuer.name == settings.admin_issuer), None)
-    planes = [AdminPlane(listener, Inquiries(policies, audit, Admitted(issuer, settings.admin_subjects)) if issuer else None)]
+    switches = DenyFile(Path(settings.deny_list)) if settings.deny_list else None
+    asked = Inquiries(policies, audit, Admitted(issuer, settings.admin_subjects)) if issuer else None
+    planes = [AdminPlane(listener, asked, switches=switches)]
     if settings.admin_socket:
         path = Path(settings.admin_socket)
-        planes.append(AdminPlane(bind_unix(path), Inquiries(policies, audit, None), path))
+        planes.append(AdminPlane(bind_unix(path), Inquiries(policies, audit, None), path, switches))
     return planes
 
 
@@ -105,7 +109,7 @@ class AdminThread:
             gate = AdminGate(*inquiries.admitted) if inquiries and inquiries.admitted else None
             gates += [gate] if gate else []
             host, port = _address(plane)
-            self._servers.append(uvicorn.Server(admin_server(self._state, host, port, inquiries, gate)))
+            self._servers.append(uvicorn.Server(admin_server(self._state, host, port, inquiries, gate, plane.switches)))
         try:
             await asyncio.gather(*(s.serve([p.listener]) for s, p in zip(self._servers, self._planes, strict=True)))
         finally:

@@ -206,7 +206,8 @@ class Connection(asyncio.Protocol):
         """Run the pipeline. It never raises; should it do so all the same, the connection ends rather than hangs."""
         reply = None
         try:
-            reply = await self._edge.service.serve(admitted.head, IncomingBody(self))
+            service = self._edge.service if admitted.route is Route.DYNAMODB else self._edge.logins
+            reply = await service.serve(admitted.head, IncomingBody(self))
         except Exception:
             log.exception("the pipeline let an error through")
         finally:

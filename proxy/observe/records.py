@@ -109,6 +109,7 @@ def _who(exchange: Exchange) -> dict[str, str]:
             "issuer": subject.issuer,
             "subject": subject.subject,
             "token_id": subject.token_id,
+            "session": subject.session_id,
             "dag": identity.dag_id,
             "evidence": identity.evidence,
             "source": identity.source,
@@ -123,6 +124,7 @@ def _who(exchange: Exchange) -> dict[str, str]:
             "issuer",
             "subject",
             "token_id",
+            "session",
             "dag",
             "evidence",
             "source",
@@ -135,7 +137,7 @@ def _who(exchange: Exchange) -> dict[str, str]:
         "",
     )
     if subject is not None:
-        nobody.update(issuer=subject.issuer, subject=subject.subject, token_id=subject.token_id)
+        nobody.update(issuer=subject.issuer, subject=subject.subject, token_id=subject.token_id, session=subject.session_id)
     return nobody
 
 

@@ -197,8 +197,6 @@ def _sources(fields: Mapping, what: str, mistakes: Mistakes) -> tuple[str, ...]:
         return ("claim",)
     words = words_of(fields.get("dag_from"), f"`dag_from` of {what}", mistakes)
     for word in words:
-        if word.text == "session":
-            mistakes.add(word.place, f"`dag_from: {word.text}` comes with a later version; write some of {', '.join(SOURCES)}")
-        elif word.text not in SOURCES:
+        if word.text not in SOURCES:
             mistakes.add(word.place, f"`dag_from` has no `{word.text}`; write some of {', '.join(SOURCES)}")
     return tuple(word.text for word in words)

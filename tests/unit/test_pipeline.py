@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 
 from proxy.aws.sigv4 import Endpoint
 from proxy.dynamodb.iterators import IteratorSeal
+from proxy.identity.minting import SessionMint
+from proxy.identity.token import Issuer, KeySource
 from proxy.model import Ending, Reply, RequestHead, Subject
 from proxy.pipeline import Pipeline, answer
 from proxy.policy.document import read_policies
@@ -34,7 +36,7 @@ from proxy.refusal import (
     Unavailable,
 )
 from proxy.yaml_source import Mistakes
-from tests.fakes import SECRET, SESSION, FakeBody, FakeRoles, FakeTokens, FakeUpstream, FixedPolicies, ListedJournal
+from tests.fakes import SECRET, SESSION, FakeBody, FakeRoles, FakeTokens, FakeUpstream, FixedDenials, FixedPolicies, ListedJournal
 
 if TYPE_CHECKING:
     from proxy.model import Exchange
@@ -63,6 +65,7 @@ def policies_of(text: str) -> Any:
 
 
 POLICIES = policies_of(POLICY)
+ISSUER = Issuer("idp", "https://idp.test", ("dynamodb-proxy",), ("RS256",), KeySource("discovery"), {}, ("*",))
 
 
 class Trial:
@@ -72,6 +75,8 @@ class Trial:
         self.events: list[str] = []
         subject = Subject("idp", "worker", claims or {"dag_id": "etl"}, ("*",), 2e9, "jti")
         self.tokens = FakeTokens(self.events, subject)
+        self.sessions = SessionMint((bytes(32),), (ISSUER,), "")
+        self.denials = FixedDenials()
         self.policies = FixedPolicies(self.events, POLICIES)
         self.roles = FakeRoles(self.events)
         self.upstream = FakeUpstream(self.events)
@@ -79,6 +84,8 @@ class Trial:
         self.endpoint = Endpoint("https", "dynamodb.eu-west-1.amazonaws.com", 443, "eu-west-1")
         self.pipeline = Pipeline(
             tokens=self.tokens,
+            sessions=self.sessions,
+            denials=self.denials,
             policies=self.policies,
             roles=self.roles,
             endpoint_of=lambda *_: self.endpoint,
