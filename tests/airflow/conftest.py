@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="package")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """Engine, issuer and gateways."""
-    with _place(tmp_path_factory.mktemp("place"), [*WAYS, *WAYS_OF_2, *OTHERS]) as stands:
+    roles = {name: way.role for name, way in {**WAYS, **WAYS_OF_2}.items()} | dict.fromkeys(OTHERS, "ddb-orders")
+    with _place(tmp_path_factory.mktemp("place"), roles) as stands:
         yield stands
 
 

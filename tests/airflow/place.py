@@ -20,7 +20,7 @@ from tests.stack.ministack import ministack
 from tests.stack.process import ROOT, clean_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from tests.stack.gateway import Gateway
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 AUDIENCE = "dynamodb-proxy"
 ACCOUNTS = "system:serviceaccount:airflow:"
-WORKERS = ("worker-orders", "worker-billing")
+SERVICE_ACCOUNTS = ("worker-orders", "worker-billing", "triggerer")
 ROLE = "arn:aws:iam::000000000000:role/"
 
 
@@ -46,7 +46,9 @@ class Machines(NamedTuple):
 
     def places(self, account: str) -> dict[str, str]:
         """What stands here where the README has an example."""
+        role = {"ddb-orders-daily": "ddb-triggerer"} if account == "triggerer" else {}
         return {
+            **role,
             "/var/run/secrets/ddb-proxy/token": str(self.folder / account),
             "/var/run/secrets/ddb-proxy/ca.crt": str(self.folder / "ca.crt"),
             "http://127.0.0.1:8080": self.beside,
@@ -57,7 +59,13 @@ class Machines(NamedTuple):
 
     def of(self, machine: str) -> dict[str, str]:
         """The environment by its name."""
-        made = {"plain": self.plain, "orders": self.orders, "billing": self.billing}
+        made = {
+            "plain": self.plain,
+            "orders": self.orders,
+            "billing": self.billing,
+            "sidecar": lambda: exported("sidecar", self.places("worker-orders")),
+            "shared": lambda: exported("shared", self.places("worker-orders")),
+        }
         return made[machine]()
 
     def orders(self, account: str = "worker-orders") -> dict[str, str]:
@@ -79,6 +87,7 @@ class Machines(NamedTuple):
             "AWS_BEARER_TOKEN_DYNAMODB": bearer["AWS_BEARER_TOKEN_DYNAMODB"],
             "AIRFLOW_CONN_AWS_PROFILE": json.dumps({"conn_type": "aws", "extra": {"profile_name": "ddb-proxy"}}),
             "AIRFLOW_CONN_AWS_TOKEN": exported("token", self.places(account))["AIRFLOW_CONN_AWS_DEFAULT"],
+            "AIRFLOW_CONN_AWS_CONNECTION": exported("connection", self.places(account))["AIRFLOW_CONN_AWS_DEFAULT"],
             "AIRFLOW_CONN_AWS_BEARER": bearer["AIRFLOW_CONN_AWS_DEFAULT"],
         }
 
@@ -102,10 +111,9 @@ class Place(NamedTuple):
 
 
 @contextlib.contextmanager
-def place(folder: Path, ways: Sequence[str]) -> Iterator[Place]:
-    """Start it, with a DAG `orders_WAY` for each of `ways`."""
-    workers = {name: Client(ACCOUNTS + name) for name in WORKERS}
-    workers["triggerer"] = Client(f"{ACCOUNTS}triggerer", {"dag_id": "airflow_triggerer"})
+def place(folder: Path, roles: Mapping[str, str]) -> Iterator[Place]:
+    """Start it, with a DAG `orders_WAY` for each of `roles`: way -> name of its role."""
+    workers = {name: Client(ACCOUNTS + name) for name in SERVICE_ACCOUNTS}
     with contextlib.ExitStack() as stack:
         account = furnished(stack.enter_context(ministack(folder)))
         issuer = stack.enter_context(oidc_issuer(AUDIENCE, workers))
@@ -117,7 +125,7 @@ def place(folder: Path, ways: Sequence[str]) -> Iterator[Place]:
             "aws": {"region": engine.region, "endpoint_url": engine.url, "sts_endpoint_url": engine.url},
         }
         shared_settings = {**settings, "tls": certificate(folder)}
-        options: dict[str, Any] = {"policies": policies(ways), "env": account.gateway_environment()}
+        options: dict[str, Any] = {"policies": policies(roles), "env": account.gateway_environment()}
         beside = stack.enter_context(gateway(settings, folder / "beside", **options))
         shared = stack.enter_context(gateway(shared_settings, folder / "shared", **options))
         machines = Machines(folder, beside.url, shared.url.replace("http:", "https:"), s3_connection(account))
@@ -155,17 +163,18 @@ def furnished(engine: Ministack) -> Account:
     for bucket in ("exports", "imports"):
         s3.create_bucket(Bucket=bucket)
     s3.put_object(Bucket="imports", Key="states/1.json", Body=json.dumps({"Item": {"pk": {"S": "imported"}}}).encode())
-    account.create_role("ddb-orders", "orders-events", "orders-states")
     importing = policy({"Effect": "Allow", "Action": ["dynamodb:*", "s3:*"], "Resource": "*"})
-    iam.put_role_policy(RoleName="ddb-orders", PolicyName="imports", PolicyDocument=importing)
+    for role in ("ddb-orders", "ddb-orders-daily"):
+        account.create_role(role, "orders-events", "orders-states")
+        iam.put_role_policy(RoleName=role, PolicyName="imports", PolicyDocument=importing)
     account.create_role("ddb-billing", "billing-invoices")
     account.create_role("ddb-triggerer", "orders-states")
     return account
 
 
-def policies(ways: Sequence[str]) -> dict[str, str]:
+def policies(roles: Mapping[str, str]) -> dict[str, str]:
     """The README's files of the platform team and its triggerer, and the teams' files with a DAG for each way."""
-    imported = [f"imported_{way}" for way in ways]
+    imported = [f"imported_{way}" for way in roles]
     tables = {"events": "pk (S), sk (S)", "states": "pk (S)", **dict.fromkeys(imported, "pk (S)")}
     own = [{"exact": ["<dag_id>"]}]
     rules = [
@@ -177,8 +186,8 @@ def policies(ways: Sequence[str]) -> dict[str, str]:
         "team": "orders",
         "contact": "#orders",
         "tables": {name: {"name": f"orders-{name.replace('_', '-')}", "key": key} for name, key in tables.items()},
-        "defaults": {"role": f"{ROLE}ddb-orders", "allow": rules},
-        "dags": {f"orders_{way}": {} for way in ways},
+        "defaults": {"allow": rules},
+        "dags": {f"orders_{way}": {"role": ROLE + role} for way, role in roles.items()},
     }
     billing = {
         "team": "billing",

@@ -10,19 +10,26 @@ class Way(NamedTuple):
 
     machine: str  # whose environment its worker has: a method of place.Machines, and a queue
     connection: str = "aws_default"
-    evidence: tuple[str, str] = ("claimed", "user_agent")
+    source: str = "user_agent"  # what says which DAG it is
+    role: str = "ddb-orders"
+    defers: bool = True
 
 
 WAYS = {
-    "plugin": Way("orders", evidence=("claimed", "header")),
-    "token": Way("plain", "aws_token"),
+    "plugin": Way("orders", source="header"),
+    "sidecar": Way("sidecar"),
+    "connection": Way("plain", "aws_connection", source="session", role="ddb-orders-daily"),
+    "shared": Way("shared"),
     "profile": Way("plain", "aws_profile"),
-    "bearer": Way("plain", "aws_bearer"),
+    "token": Way("plain", "aws_token"),
+    "bearer": Way("plain", "aws_bearer", defers=False),  # no session, and so nothing says that it is the triggerer's
 }
-# In Airflow 2.11, one process a DAG.
+# In Airflow 2.11, one process a DAG, where nothing defers.
 WAYS_OF_2 = {
-    "two_plugin": Way("orders", evidence=("claimed", "header")),
-    "two_token": Way("plain", "aws_token"),
+    "two_plugin": Way("orders", source="header"),
+    "two_sidecar": Way("sidecar"),
+    "two_shared": Way("shared"),
+    "two_profile": Way("plain", "aws_profile"),
 }
 # Other DAGs of the same team, which come by the plugin and are refused.
 OTHERS = ("foreign", "two_foreign", "strayed")
