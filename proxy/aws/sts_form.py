@@ -32,6 +32,7 @@ PARAMETERS = {
 }
 _MOST_FIELDS = 50
 _SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
+_PARAMETER = re.compile(r"[A-Za-z0-9.]{1,64}")
 _DURATION = re.compile(r"[1-9][0-9]{2,4}", re.ASCII)
 _ROLE = re.compile(r"arn:(aws[a-z-]*):iam::([0-9]{12}):role/(?:.*/)?([^/]+)")
 SHORTEST = 900  # seconds of a session
@@ -64,8 +65,8 @@ def read_call(body: bytes, longest: float) -> StsCall:
         )
     for name in fields:
         if name not in PARAMETERS[action]:
-            shown = name if name.isalnum() and len(name) < 64 else "a parameter"
-            raise _wrong(f"`{shown}` is not served with {action}; leave it out, the gateway's policies bound each session")
+            shown = f"`{name}`" if _PARAMETER.fullmatch(name) else "a parameter"
+            raise _wrong(f"{shown} is not served with {action}; leave it out, the gateway's policies bound each session")
     if action == CALLER:
         return StsCall(action)
     return StsCall(

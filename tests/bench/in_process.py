@@ -20,15 +20,17 @@ from proxy.dynamodb.iterators import IteratorSeal
 from proxy.edge.connection import Connection
 from proxy.edge.limits import EdgeLimits
 from proxy.edge.shared import Edge
+from proxy.identity.denials import NoDenials
+from proxy.identity.minting import SessionMint
 from proxy.identity.token import Issuer, KeySource
 from proxy.identity.verifier import TokenVerifier
+from proxy.issuer_settings import DEFAULT_CLAIMS
 from proxy.model import Credentials
 from proxy.observe.audit import AuditLog
 from proxy.observe.metrics import Metrics
 from proxy.observe.sink import LineSink
 from proxy.pipeline import Pipeline
 from proxy.policy.document import read_policies
-from proxy.settings import DEFAULT_CLAIMS
 from proxy.yaml_source import Mistakes
 from tests.bench.wire import DAG
 from tests.bench.world import AUDIENCE, ISSUER, REGION, key_set, new_key, policy_of, token_of
@@ -169,6 +171,8 @@ class DataPlane:
         self.told = Told(self.audit, self.metrics, self.policies)
         self.pipeline = Pipeline(
             tokens=self.tokens,
+            sessions=SessionMint((bytes(32),), (issuer,), ""),
+            denials=NoDenials(),
             policies=FixedPolicies(self.policies),
             roles=self.roles,
             endpoint_of=lambda *_: self.endpoint,

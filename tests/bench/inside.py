@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from proxy.dynamodb.operation import read_operation
 from proxy.identity.binding import bind
 from proxy.model import Claimed, Subject
-from tests.bench import bench_check
+from tests.bench import bench_check, bench_sessions
 from tests.bench.bench_worst import WELL_FORMED, fitting
 from tests.bench.in_process import DataPlane, policies_of
 from tests.bench.wire import DAG, body_of, get_item, request_of
@@ -99,7 +99,8 @@ def _each(call: Callable[[bytes], None], inputs: list[bytes]) -> float:
 
 
 def measure_check(run: Run) -> None:
-    """`check`, `lint` and `diff` of 1,000 rules."""
+    """`check`, `lint` and `diff` of 1,000 rules; and a session's inbound signature."""
+    run.figures["session/verify"] = bench_sessions.measure()
     run.figures["check/seconds"], run.figures["check/lint"], run.figures["check/diff"] = bench_check.measure()
 
 

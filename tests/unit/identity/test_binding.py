@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 
 import pytest
 
@@ -144,3 +145,52 @@ def test_verified_context_beats_claimed_context() -> None:
     claimed = Claimed("growth_sync", "load", "run-1", "2", "7")
     identity = bind(subject(dag_id="growth_sync", task_id="signed", try_number="1"), claimed, (), DAG_OF_KEY)
     assert (identity.task_id, identity.run_id, identity.try_number, identity.map_index) == ("signed", "run-1", "1", "7")
+
+
+PINNED = replace(subject(), pinned_dag="growth_sync", session_id="DDBPX")
+SESSION = workload(dag_from=("session", "header"))
+HEADER_FIRST = workload(dag_from=("header", "session"))
+
+
+@pytest.mark.parametrize(
+    ("who", "claimed", "work", "source"),
+    [
+        (PINNED, Claimed(), SESSION, "session"),
+        (PINNED, SYNC, SESSION, "session"),
+        (PINNED, SYNC, HEADER_FIRST, "header"),
+        (PINNED, SYNC, HEADER, "header"),
+        (replace(SIGNED, pinned_dag="growth_sync"), Claimed(), SESSION, "claim"),
+        (subject(), SYNC, SESSION, "header"),  # a token has no session, so the next source speaks
+    ],
+)
+def test_a_session_speaks_for_the_dag_that_it_was_made_for(who: Subject, claimed: Claimed, work: Workload, source: str) -> None:
+    """Where the workload lists `session`; it was the caller's choice, so it is no proof."""
+    identity = bind(who, claimed, (work,), DAG_OF_KEY)
+    assert (identity.dag_id, identity.source) == ("growth_sync", source)
+    assert identity.evidence is (Evidence.VERIFIED if source == "claim" else Evidence.CLAIMED)
+
+
+def test_the_only_dag_of_a_workload_is_proven_by_its_session() -> None:
+    """Nobody could choose another."""
+    only = replace(SESSION, dags=("growth_sync",))
+    assert bind(PINNED, Claimed(), (only,), DAG_OF_KEY).evidence is Evidence.VERIFIED
+    assert bind(subject(), SYNC, (only,), DAG_OF_KEY).evidence is Evidence.CLAIMED
+
+
+@pytest.mark.parametrize(
+    ("who", "claimed", "work", "reason"),
+    [
+        (PINNED, Claimed(dag_id="growth_report"), SESSION, Reason.CONFLICTING_CLAIMS),
+        (PINNED, Claimed(dag_id="growth_report"), HEADER, Reason.CONFLICTING_CLAIMS),  # pinned, it still narrows
+        (replace(subject(dag_id="growth_report"), pinned_dag="growth_sync"), Claimed(), SESSION, Reason.CONFLICTING_CLAIMS),
+        (replace(PINNED, pod={"dag_id": "growth_report"}), Claimed(), SESSION, Reason.CONFLICTING_CLAIMS),
+        (PINNED, Claimed(), HEADER, Reason.NO_DAG_CLAIM),
+        (replace(PINNED, pinned_dag="growth_secret"), Claimed(), SESSION, Reason.NOT_ENTITLED),
+        (subject(), Claimed(), workload(dag_from=("session",)), Reason.NO_DAG_CLAIM),
+    ],
+)
+def test_a_session_widens_nothing(who: Subject, claimed: Claimed, work: Workload, reason: Reason) -> None:
+    """Neither what the request says nor what the policies now let its subject speak for."""
+    with pytest.raises(Forbidden) as caught:
+        bind(who, claimed, (work,), DAG_OF_KEY)
+    assert caught.value.reason is reason
