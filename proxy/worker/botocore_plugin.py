@@ -16,7 +16,7 @@ from urllib.request import getproxies, proxy_bypass
 from proxy.worker import denials
 from proxy.worker.claims import HEADERS, claimed_headers
 from proxy.worker.credentials import AsyncKeys, NoCredentials, source_of
-from proxy.worker.switch import SwitchError, profile_for, read_switch
+from proxy.worker.switch import SwitchError, goes_to_gateway, is_loopback, profile_for, read_switch
 from proxy.worker.usage import USAGE, Counting
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("proxy.worker")
 SERVICES = ("dynamodb", "dynamodbstreams")
-_AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".api.amazonwebservices.com.cn")
 # The session token that the request of this thread or asynchronous task is to carry.
 _signed_with: ContextVar[str] = ContextVar("ddb_proxy_signed_with", default="")
 
@@ -44,12 +43,6 @@ def initialize_client_plugin(client: Any) -> None:
     except Exception:
         LOG.warning("DynamoDB does not go through the gateway: %s", unsupported(), exc_info=True)
         raise
-
-
-def goes_to_gateway(endpoint: str, switch: Switch) -> bool:
-    """True for the gateway's own address and for every one of AWS. Another was given on purpose, such as DynamoDB Local."""
-    host = urlsplit(endpoint).hostname or ""
-    return endpoint.rstrip("/") == switch.url or host.endswith(_AWS_HOSTS)
 
 
 def unsupported() -> str:
@@ -84,9 +77,9 @@ def adapt(client: Any, switch: Switch) -> None:
 
 
 def keep_off_proxies(client: Any, switch: Switch) -> None:
-    """A client made for AWS's address asks the proxy of the environment, which must not see what is meant for the gateway."""
+    """No proxy of the environment for what is on this machine or in NO_PROXY; botocore looked at AWS's address."""
     url = urlsplit(switch.url)
-    if url.scheme in getproxies() and proxy_bypass(url.netloc):
+    if url.scheme in getproxies() and (is_loopback(url.hostname or "") or proxy_bypass(url.netloc)):
         proxies = client._endpoint.http_session._proxy_config._proxies
         proxies.pop(url.scheme, None)
 

@@ -77,18 +77,21 @@ class Machines(NamedTuple):
         return self.orders("worker-billing")
 
     def plain(self, account: str = "worker-orders") -> dict[str, str]:
-        """A machine that has nothing but connections, one for each recipe."""
+        """A machine that has nothing but connections, one for each way."""
+        places = self.places(account)
         config = self.folder / f"{account}.config"
-        config.write_text(recipe("profile", self.places(account)))
-        bearer = exported("bearer", self.places(account))
+        config.write_text(recipe("profile", places))
+        token = (self.folder / account).read_text()
+        given = {"login": "gateway", "password": "unused"}
+        bearer = {"config_kwargs": {"signature_version": "bearer"}, "verify": str(self.folder / "ca.crt")}
         return {
             "AWS_CONFIG_FILE": str(config),
             "PATH": f"{self.folder / 'installed' / 'bin'}:{os.environ['PATH']}",
-            "AWS_BEARER_TOKEN_DYNAMODB": bearer["AWS_BEARER_TOKEN_DYNAMODB"],
+            "AWS_BEARER_TOKEN_DYNAMODB": token,
             "AIRFLOW_CONN_AWS_PROFILE": json.dumps({"conn_type": "aws", "extra": {"profile_name": "ddb-proxy"}}),
-            "AIRFLOW_CONN_AWS_TOKEN": exported("token", self.places(account))["AIRFLOW_CONN_AWS_DEFAULT"],
-            "AIRFLOW_CONN_AWS_CONNECTION": exported("connection", self.places(account))["AIRFLOW_CONN_AWS_DEFAULT"],
-            "AIRFLOW_CONN_AWS_BEARER": bearer["AIRFLOW_CONN_AWS_DEFAULT"],
+            "AIRFLOW_CONN_AWS_CONNECTION": exported("connection", places)["AIRFLOW_CONN_AWS_DEFAULT"],
+            "AIRFLOW_CONN_AWS_TOKEN": connection_to(self.beside, {"aws_session_token": token}, given),
+            "AIRFLOW_CONN_AWS_BEARER": connection_to(self.shared, bearer, {}),
         }
 
     def triggerer(self) -> dict[str, str]:
@@ -131,6 +134,12 @@ def place(folder: Path, roles: Mapping[str, str]) -> Iterator[Place]:
         machines = Machines(folder, beside.url, shared.url.replace("http:", "https:"), s3_connection(account))
         installed(folder)
         yield Place(account, beside, shared, machines)
+
+
+def connection_to(gateway: str, extra: dict[str, Any], keys: dict[str, str]) -> str:
+    """A connection with this endpoint for DynamoDB."""
+    whole = {"region_name": "us-east-1", "service_config": {"dynamodb": {"endpoint_url": gateway}}, **extra}
+    return json.dumps({"conn_type": "aws", **keys, "extra": whole})
 
 
 def installed(folder: Path) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.airflow.place import ACCOUNTS, ROLE
+from tests.airflow.recipes import recipes
 from tests.airflow.ways import WAYS, WAYS_OF_2, Way
 from tests.stack.airflow_deployment import airflow_deployment
 from tests.stack.process import ROOT
@@ -140,6 +141,25 @@ def test_a_queue_serves_its_own_team_alone(place: Place, deployment: Deployment)
     """A DAG on the other team's queue is refused, whatever it may do elsewhere: that worker's token does not speak for it."""
     assert deployment.end_of("billing_daily") == "success"
     assert deployment.end_of("orders_strayed") == "failed"
-    denial = place.beside.record(record="decision", reason="not_entitled")
-    assert (denial["subject"], denial["operation"]) == (f"{ACCOUNTS}worker-billing", "PutItem")
+    denial = place.beside.record(record="decision", reason="not_entitled", subject=f"{ACCOUNTS}worker-billing")
     assert denial["message"] in deployment.log_of("orders_strayed").replace("\\'", "'")
+
+
+@pytest.mark.needs("airflow3", "redis")
+def test_a_lie_goes_as_far_as_the_workers_token(place: Place, deployment: Deployment) -> None:
+    """As the trust table has it: a DAG can pass for another of its team, on record as claimed, and for none beyond it."""
+    assert deployment.end_of("orders_liar") == "failed"
+    assert {task: state for task, (state, _) in deployment.states("orders_liar").items()} == {
+        "within_its_team": "success",
+        "beyond_its_team": "failed",
+    }
+    (served,) = place.decisions("orders_victim")
+    assert (served["decision"], served["evidence"], served["source"]) == ("allow", "claimed", "header")
+    place.beside.record(record="decision", reason="not_entitled", subject=f"{ACCOUNTS}worker-orders")
+
+
+def test_every_recipe_of_the_readme_is_run() -> None:
+    """A recipe that stands there is one that runs here."""
+    of_machines = {"plugin", "sidecar", "shared", "connection", "profile"}
+    assert of_machines <= WAYS.keys()
+    assert recipes().keys() == of_machines | {"queue-per-team", "triggerer"}

@@ -31,5 +31,5 @@ WAYS_OF_2 = {
     "two_shared": Way("shared"),
     "two_profile": Way("plain", "aws_profile"),
 }
-# Other DAGs of the same team, which come by the plugin and are refused.
-OTHERS = ("foreign", "two_foreign", "strayed")
+# Other DAGs of the same team, which come by the plugin.
+OTHERS = ("foreign", "two_foreign", "strayed", "victim")
