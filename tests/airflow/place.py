@@ -1,23 +1,25 @@
-"""What Airflow's parts find where the recipes are run: an account, two gateways, and a token for each service account.
+"""What Airflow's parts find where the recipes are run: an account, two gateways, a token for each service account, and policies.
 
-Every DAG of `DAGS` does the whole of dags/ways.py; its id says how it comes in.
+Those of the platform are the README's; team orders has a DAG for each way in.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
+import shutil
 import subprocess
+import sys
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tests.airflow.recipes import exported, recipe
+from tests.airflow.machines import ROLE, Machines
+from tests.airflow.recipes import recipe
 from tests.demo.issuer import Client, oidc_issuer
 from tests.stack.account import Account, administrator, create_table, policy
-from tests.stack.environments import python_of
 from tests.stack.gateway import gateway
 from tests.stack.ministack import ministack
-from tests.stack.process import ROOT, clean_environment
+from tests.stack.process import ROOT, clean_environment, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,74 +31,6 @@ if TYPE_CHECKING:
 AUDIENCE = "dynamodb-proxy"
 ACCOUNTS = "system:serviceaccount:airflow:"
 SERVICE_ACCOUNTS = ("worker-orders", "worker-billing", "triggerer")
-ROLE = "arn:aws:iam::000000000000:role/"
-
-
-class Machines(NamedTuple):
-    """The environments of Airflow's parts, each as its recipe says, with the token of its own service account."""
-
-    folder: Path
-    beside: str
-    shared: str
-    s3: dict[str, str]
-
-    def everywhere(self) -> dict[str, str]:
-        """What holds for every part of Airflow: a Region, `pip install dynamodb-proxy`, and S3 with keys of its own."""
-        return {"AWS_DEFAULT_REGION": "us-east-1", "PYTHONPATH": str(self.folder / "installed"), **self.s3}
-
-    def places(self, account: str) -> dict[str, str]:
-        """What stands here where the README has an example."""
-        role = {"ddb-orders-daily": "ddb-triggerer"} if account == "triggerer" else {}
-        return {
-            **role,
-            "/var/run/secrets/ddb-proxy/token": str(self.folder / account),
-            "/var/run/secrets/ddb-proxy/ca.crt": str(self.folder / "ca.crt"),
-            "http://127.0.0.1:8080": self.beside,
-            "https://ddb-proxy.airflow.svc:8443": self.shared,
-            "eu-west-1": "us-east-1",
-            "111122223333": "000000000000",
-        }
-
-    def of(self, machine: str) -> dict[str, str]:
-        """The environment by its name."""
-        made = {
-            "plain": self.plain,
-            "orders": self.orders,
-            "billing": self.billing,
-            "sidecar": lambda: exported("sidecar", self.places("worker-orders")),
-            "shared": lambda: exported("shared", self.places("worker-orders")),
-        }
-        return made[machine]()
-
-    def orders(self, account: str = "worker-orders") -> dict[str, str]:
-        """A machine with the plugin."""
-        return exported("plugin", self.places(account))
-
-    def billing(self) -> dict[str, str]:
-        """The same, of the other team."""
-        return self.orders("worker-billing")
-
-    def plain(self, account: str = "worker-orders") -> dict[str, str]:
-        """A machine that has nothing but connections, one for each way."""
-        places = self.places(account)
-        config = self.folder / f"{account}.config"
-        config.write_text(recipe("profile", places))
-        token = (self.folder / account).read_text()
-        given = {"login": "gateway", "password": "unused"}
-        bearer = {"config_kwargs": {"signature_version": "bearer"}, "verify": str(self.folder / "ca.crt")}
-        return {
-            "AWS_CONFIG_FILE": str(config),
-            "PATH": f"{self.folder / 'installed' / 'bin'}:{os.environ['PATH']}",
-            "AWS_BEARER_TOKEN_DYNAMODB": token,
-            "AIRFLOW_CONN_AWS_PROFILE": json.dumps({"conn_type": "aws", "extra": {"profile_name": "ddb-proxy"}}),
-            "AIRFLOW_CONN_AWS_CONNECTION": exported("connection", places)["AIRFLOW_CONN_AWS_DEFAULT"],
-            "AIRFLOW_CONN_AWS_TOKEN": connection_to(self.beside, {"aws_session_token": token}, given),
-            "AIRFLOW_CONN_AWS_BEARER": connection_to(self.shared, bearer, {}),
-        }
-
-    def triggerer(self) -> dict[str, str]:
-        """The triggerer has the plugin, the same connections, and a service account of its own."""
-        return {**self.plain("triggerer"), **self.orders("triggerer")}
 
 
 class Place(NamedTuple):
@@ -107,10 +41,16 @@ class Place(NamedTuple):
     shared: Gateway
     machines: Machines
 
-    def decisions(self, dag: str) -> list[dict[str, Any]]:
-        """What both gateways decided about a DAG's requests."""
-        records = self.beside.records() + self.shared.records()
-        return [record for record in records if record["record"] == "decision" and record["dag"] == dag]
+    def decisions(self, dag: str, *operations: str) -> list[dict[str, Any]]:
+        """What both gateways decided about a DAG's requests, once these are among them: reads are written in batches."""
+
+        def found() -> list[dict[str, Any]]:
+            records = self.beside.records() + self.shared.records()
+            return [record for record in records if record["record"] == "decision" and record["dag"] == dag]
+
+        wanted = Counter(operations)
+        wait_until(lambda: wanted <= Counter(r["operation"] for r in found()), 10, f"{operations} of {dag} are on record")
+        return found()
 
 
 @contextlib.contextmanager
@@ -131,35 +71,22 @@ def place(folder: Path, roles: Mapping[str, str]) -> Iterator[Place]:
         options: dict[str, Any] = {"policies": policies(roles), "env": account.gateway_environment()}
         beside = stack.enter_context(gateway(settings, folder / "beside", **options))
         shared = stack.enter_context(gateway(shared_settings, folder / "shared", **options))
-        machines = Machines(folder, beside.url, shared.url.replace("http:", "https:"), s3_connection(account))
+        machines = Machines(folder, beside.url, shared.url.replace("http:", "https:"), engine)
         installed(folder)
         yield Place(account, beside, shared, machines)
 
 
-def connection_to(gateway: str, extra: dict[str, Any], keys: dict[str, str]) -> str:
-    """A connection with this endpoint for DynamoDB."""
-    whole = {"region_name": "us-east-1", "service_config": {"dynamodb": {"endpoint_url": gateway}}, **extra}
-    return json.dumps({"conn_type": "aws", **keys, "extra": whole})
-
-
 def installed(folder: Path) -> None:
     """Build the base wheel and install it below `folder / "installed"`, entry points and command included."""
-    source, python = folder / "source", python_of("dev")
-    source.mkdir()
-    for name in ("proxy", "pyproject.toml", "README.md", "LICENSE"):
-        subprocess.run(["cp", "-r", ROOT / name, source], check=True)
-    quiet: dict[str, Any] = {"check": True, "capture_output": True, "env": clean_environment()}
-    subprocess.run([python, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, source], **quiet)
-    (wheel,) = folder.glob("*.whl")
-    pip = [python, "-m", "pip", "install", "--disable-pip-version-check", "--no-index", "--no-deps", "--target"]
-    subprocess.run([*pip, folder / "installed", wheel], **quiet)
-
-
-def s3_connection(account: Account) -> dict[str, str]:
-    """S3 has keys of its own: no recipe may touch them."""
-    extra = {"region_name": account.engine.region, "endpoint_url": account.engine.url}
-    connection = {"conn_type": "aws", "login": account.engine.root_key, "password": account.engine.root_secret, "extra": extra}
-    return {"AIRFLOW_CONN_AWS_S3": json.dumps(connection)}
+    source = folder / "source"
+    shutil.copytree(ROOT / "proxy", source / "proxy", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    build = ["build", "--wheel", "--no-isolation", "--outdir", folder, source]
+    install = ["pip", "install", "--disable-pip-version-check", "--no-index", "--no-deps", "--target", folder / "installed"]
+    for words in (build, [*install, "--find-links", folder, "dynamodb-proxy"]):
+        command = [sys.executable, "-m", *map(str, words)]
+        subprocess.run(command, check=True, capture_output=True, env=clean_environment(), stdin=subprocess.DEVNULL)
 
 
 def furnished(engine: Ministack) -> Account:

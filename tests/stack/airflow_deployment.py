@@ -36,7 +36,7 @@ class Deployment:
         rows = self._read("select task_id, state, try_number from task_instance where dag_id = ?", dag_id)
         return {task: (state, tries) for task, state, tries in rows}
 
-    def end_of(self, dag_id: str, seconds: float = 180) -> str:
+    def end_of(self, dag_id: str, seconds: float = 300) -> str:
         """`success` or `failed`, once the DAG's run has ended."""
         wait_until(lambda: self._state(dag_id) in _ENDED, seconds, f"the run of {dag_id} ends; {self.states(dag_id)}")
         return self._state(dag_id)
@@ -79,8 +79,8 @@ def airflow_deployment(
             parts.start("dag-processor", "dag-processor")
             parts.start("triggerer", "triggerer", "--skip-serve-logs", own=triggerer)
             started = [parts.start_worker(queue, own) for queue, own in workers.items()]
-            wait_until(lambda: answers(f"http://127.0.0.1:{port}/api/v2/version", status=200), 120, "the API server answers")
-            wait_until(lambda: all(" ready." in worker.output() for worker in started), 120, "the workers are ready")
+            wait_until(lambda: answers(f"http://127.0.0.1:{port}/api/v2/version", status=200), 240, "the API server answers")
+            wait_until(lambda: all(" ready." in worker.output() for worker in started), 240, "the workers are ready")
             parts.start("scheduler", "scheduler", "--skip-serve-logs")
             yield Deployment(home)
         finally:

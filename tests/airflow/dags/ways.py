@@ -47,7 +47,7 @@ def make(name: str, queue: str, connection: str, deferrable: bool) -> None:
             "attribute_value": "done",
             "aws_conn_id": connection,
             "poke_interval": 1,
-            "timeout": 60,
+            "timeout": 300,
         }
         see = DynamoDBValueSensor(task_id="see", **looked_for)
         to_s3 = DynamoDBToS3Operator(
