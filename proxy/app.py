@@ -8,6 +8,7 @@ loop.
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import logging
 import os
@@ -67,6 +68,7 @@ FILE_POLL_SECONDS = 2.0
 ITERATOR_KEY, SESSION_KEY = "iterators.key", "sessions.key"  # where several workers share them
 SILENT_WORKER_SECONDS = 30.0
 LAST_WORDS_SECONDS = 2.0
+COLLECTOR_PACE = (20_000, 10, 20)  # objects that came and stayed, then how many looks at the young before one at the older
 CANNOT_START = 3
 
 
@@ -84,11 +86,14 @@ class Journal:
 
     def outcome(self, exchange: Exchange) -> None:
         """Record how it ended. Never raises: what was done is done, and its answer must reach the caller."""
-        for record in (self.audit.outcome, lambda ended: self.metrics.record(ended, self._source.current)):
-            try:
-                record(exchange)
-            except Exception:
-                log.exception("the outcome of decision %s is not recorded in full", exchange.id)
+        try:
+            self.audit.outcome(exchange)
+        except Exception:
+            log.exception("the outcome of decision %s is not in the audit", exchange.id)
+        try:
+            self.metrics.record(exchange, self._source.current)
+        except Exception:
+            log.exception("the outcome of decision %s is not counted", exchange.id)
 
 
 class Gateway:
@@ -176,7 +181,7 @@ class Gateway:
         self.audit.event("start", version=__version__, policy_digest=self.current.digest, environment=self.settings.environment)
         self._background = [
             asyncio.create_task(self.tokens.warm(), name="issuers' keys"),
-            asyncio.create_task(asyncio.to_thread(importlib.import_module, "aioboto3"), name="the heaviest import, off the loop"),
+            asyncio.create_task(import_the_heaviest(), name="the heaviest import, off the loop"),
             asyncio.create_task(self._warm_up(), name="roles' first credentials"),
             asyncio.create_task(self._keep_house(), name="housekeeping"),
             asyncio.create_task(self._follow_policies(), name="changes of the policies"),
@@ -276,6 +281,8 @@ class Gateway:
                 missing = self.missing()
                 self.metrics.set_ready(not missing)
                 self.metrics.set_inflight(len(edge.requests) if (edge := self.edge_state.get("edge")) else 0)
+                if status is not None:  # the parent reads what several workers counted
+                    self.metrics.settle()
                 for issuer in self.tokens.status():
                     self.metrics.keys_stale(issuer.name, bool(issuer.failure))
                     if issuer.generation != fetched.get(issuer.name, 0):
@@ -312,6 +319,7 @@ class Gateway:
         if (edge := self.edge_state.get("edge")) and edge.requests:  # over the drain timeout: now broken, and on record
             await asyncio.wait(edge.requests, timeout=LAST_WORDS_SECONDS)
         self.audit.event("stop")
+        self.metrics.settle()
         if left := self.audit.close():
             log.error("%d audit records could not be written", left)
 
@@ -332,6 +340,16 @@ class Gateway:
     def render_metrics(self) -> tuple[str, bytes]:
         """Content type and text of a scrape."""
         return self.metrics.render()
+
+
+async def import_the_heaviest() -> None:
+    """Import what STS needs, off the loop; then all that lives long is made, and the collector may leave it alone.
+
+    Requests make no cycles but through tracebacks, so it looks seldom: at its usual pace it takes a quarter of a large batch.
+    """
+    gc.set_threshold(*COLLECTOR_PACE)
+    await asyncio.to_thread(importlib.import_module, "aioboto3")
+    gc.freeze()
 
 
 def tell_defect(task: asyncio.Task[Any]) -> None:

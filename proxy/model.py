@@ -42,7 +42,7 @@ class Subject:
 class Evidence(StrEnum):
     """How the gateway came to believe the DAG id."""
 
-    VERIFIED = "verified"  # a signed claim, or an annotation where the workload says that they are constrained
+    VERIFIED = "verified"  # a signed claim, a subject with one DAG alone, or an annotation that no DAG could have set
     CLAIMED = "claimed"  # the request said so, and the workload may say so
 
 
@@ -64,12 +64,13 @@ class Identity:
     subject: Subject
     dag_id: str
     evidence: Evidence
-    source: str  # `claim`, `session`, `annotation`, `header` or `user_agent`
+    source: str  # `claim`, `session`, `subject`, `annotation`, `header` or `user_agent`
     workload: str  # name of the workload rule that let the subject speak, or ""
     task_id: str = ""
     run_id: str = ""
     try_number: str = ""
     map_index: str = ""
+    claimed: tuple[str, ...] = ()  # which of the above nobody proved: names of fields
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,6 +151,20 @@ class _Iterators:
         return lambda iterator: self._seal.seal(OpenedIterator(stream, iterator), self._dag_id, secrets.token_bytes(12))
 
 
+class _Ids:
+    """Decision ids: 16 hexadecimal digits that nobody can guess. The system is asked for chance once for many."""
+
+    def __init__(self) -> None:
+        self._left: list[str] = []
+
+    def next(self) -> str:
+        """One that was never given."""
+        if not self._left:
+            chance = secrets.token_hex(8 * 256)
+            self._left = [chance[at : at + 16] for at in range(0, len(chance), 16)]
+        return self._left.pop()
+
+
 class Pipeline:
     """Serves requests. Built once by the composition root; holds no state of any request."""
 
@@ -180,6 +194,7 @@ class Pipeline:
         self._journal = journal
         self._max_json_members = max_json_members
         self._clock = clock
+        self._ids = _Ids()
 
     async def serve(self, head: RequestHead, incoming: Incoming) -> Reply | None:
         """Answer one request; None if the caller went away first. Never raises."""
@@ -260,13 +275,13 @@ class Pipeline:
 
     def turn_away(self, refusal: Refusal, peer: str) -> Reply:
         """The answer to something that did not get past the gate; recorded like everything else."""
-        exchange = Exchange(secrets.token_hex(8), self._clock(), peer)
+        exchange = Exchange(self._ids.next(), self._clock(), peer)
         reply = self._refuse(exchange, refusal)
         self._journal.outcome(exchange)
         return reply
 
     def _begin(self, head: RequestHead) -> Exchange:
-        exchange = Exchange(secrets.token_hex(8), self._clock(), head.peer)
+        exchange = Exchange(self._ids.next(), self._clock(), head.peer)
         headers = head.headers
         exchange.operation_name = operation_name(headers.get(b"x-amz-target", b""))
         invocation_id = headers.get(b"amz-sdk-invocation-id", b"")
@@ -298,7 +313,10 @@ class Pipeline:
         finally:
             exchange.upstream_seconds = time.perf_counter() - before
         exchange.status, exchange.reply_bytes = reply.status, len(reply.body)
-        exchange.aws_request_id = next((v.decode("latin-1") for n, v in reply.headers if n == b"x-amzn-requestid"), "")
+        for name, value in reply.headers:
+            if name == b"x-amzn-requestid":
+                exchange.aws_request_id = value.decode("latin-1")
+                break
         exchange.summary = summarise(operation, reply)
         if exchange.summary.error in _REFUSED_SIGNERS:
             self._roles.forget(principal, credentials)
@@ -382,5 +400,5 @@ def log_defect(what: str, exchange: Exchange, defect: Exception) -> None:
 
 
 def _forwarded(head: RequestHead) -> Headers:
-    found = ((name, head.headers.get(name, b"")) for name in _FORWARDED)
-    return tuple((name, value) for name, value in found if _FORWARDABLE.fullmatch(value))
+    found = [(name, head.headers.get(name, b"")) for name in _FORWARDED]
+    return tuple([line for line in found if _FORWARDABLE.fullmatch(line[1])])

@@ -1,7 +1,8 @@
 """One HTTP/1.1 connection to AWS that carries one exchange at a time.
 
-Each exchange has a parser of its own, so that nothing of one answer (trailers, half a header) can reach the next one, which may
-be another DAG's. An answer is whole or it is an error: a cut one is never passed on. When in doubt the connection is thrown away.
+Each exchange has a parser of its own, or none where `whole_reply` reads the answer, so that nothing of one answer (trailers, half
+a header) can reach the next one, which may be another DAG's. An answer is whole or it is an error: a cut one is never passed on.
+When in doubt the connection is thrown away.
 Source: RFC 9112 sections 6 (message body), 9.3 (persistence); RFC 9110 section 7.6.1 (hop-by-hop fields).
 """
 
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 import httptools
 
+from proxy.aws.whole_reply import whole_reply
 from proxy.model import Reply
 
 if TYPE_CHECKING:
@@ -32,8 +34,8 @@ _HOP_BY_HOP = frozenset(b"connection keep-alive transfer-encoding content-length
 class Owner(Protocol):
     """Who is told how a connection fares: the pool."""
 
-    def exchange_ended(self, connection: Connection) -> None:
-        """The exchange is over, whole or not; `connection.usable` says whether there can be another."""
+    def exchange_ended(self, connection: Connection, now: float) -> None:
+        """The exchange is over, whole or not; `connection.usable` says whether there can be another. `now` is the loop's."""
 
     def connection_ended(self, connection: Connection) -> None:
         """The socket is closed."""
@@ -63,6 +65,7 @@ class Connection(asyncio.Protocol):
         "_headers",
         "_in_body",
         "_is_last",
+        "_loop",
         "_owner",
         "_parser",
         "_poll",
@@ -75,15 +78,16 @@ class Connection(asyncio.Protocol):
         "usable",
     )
 
-    def __init__(self, owner: Owner, opened: float) -> None:
+    def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop) -> None:
         self._owner = owner
+        self._loop = loop
         self._transport: asyncio.Transport | None = None
         self._answer: asyncio.Future[Reply] | None = None
         self._poll = select.poll()
         self._fault = ""
         self.usable = False
         self.deadline = 0.0  # of the running exchange, on the loop's clock
-        self.opened = self.idle_since = opened
+        self.opened = self.idle_since = loop.time()
 
     # ---------------------------------------------------------------------------------------- its owner's side
 
@@ -100,16 +104,20 @@ class Connection(asyncio.Protocol):
     def start(self, request: bytes, deadline: float) -> asyncio.Future[Reply]:
         """Write the request; the future holds the reply, or raises Cut."""
         transport = cast("asyncio.Transport", self._transport)
+        self._received = 0
+        self.deadline = deadline
+        self._answer = self._loop.create_future()
+        transport.write(request)
+        return self._answer
+
+    def _start_parser(self) -> None:
+        """Get ready for an answer that comes in pieces, or is not the usual one."""
         self._parser = httptools.HttpResponseParser(self)
         self._headers: list[tuple[bytes, bytes]] = []
         self._body: list[bytes] = []
-        self._received = self._head_bytes = self._status = 0
+        self._head_bytes = self._status = 0
         self._fault = ""
         self._in_body = self._complete = self._is_last = False
-        self.deadline = deadline
-        self._answer = asyncio.get_running_loop().create_future()
-        transport.write(request)
-        return self._answer
 
     def discard(self, cause: str) -> None:
         """Close at once, without ceremony; a running exchange ends with this cause."""
@@ -132,6 +140,12 @@ class Connection(asyncio.Protocol):
         if self._answer is None:
             self.discard("bytes that nobody asked for")
             return
+        if not self._received:
+            reply = whole_reply(data)
+            if reply is not None:
+                self._end(reply)
+                return
+            self._start_parser()
         self._received += len(data)
         try:
             self._parser.feed_data(data)
@@ -149,7 +163,9 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         """The end of the stream also ends an answer that has no length, if it can be shown to be whole."""
-        if self._answer is not None and self._in_body and not self._complete and not self._fault and self._is_close_delimited():
+        if self._answer is None or not self._received:
+            return
+        if self._in_body and not self._complete and not self._fault and self._is_close_delimited():
             body = b"".join(self._body)
             if _is_whole(self._headers, body):
                 self.usable = False
@@ -215,8 +231,10 @@ class Connection(asyncio.Protocol):
 
     def _end(self, outcome: Reply | Cut) -> None:
         answer, self._answer = self._answer, None
-        del self._parser, self._headers, self._body
-        self._owner.exchange_ended(self)
+        if self._received:
+            del self._parser, self._headers, self._body
+            self._received = 0
+        self._owner.exchange_ended(self, self._loop.time())
         if answer is None or answer.done():  # the caller went away
             return
         if isinstance(outcome, Reply):

@@ -79,8 +79,12 @@ class UpstreamPool:
         `sent` is called once, immediately before the first byte is handed to the transport. Raises Unavailable if it was not
         called, Broken if it was. Only a read on a kept connection that died before any byte of an answer is sent once more.
         """
-        deadline = asyncio.get_running_loop().time() + self._limits.total
-        await self._take_slot()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._limits.total
+        if self._slots and self._sweeper is not None:  # which a closed pool has not
+            self._slots -= 1
+        else:
+            await self._take_slot()
         connection = self._take_idle()
         was_kept = connection is not None
         if connection is None:
@@ -88,7 +92,7 @@ class UpstreamPool:
         try:
             sent()
         except BaseException:
-            self.exchange_ended(connection)
+            self.exchange_ended(connection, loop.time())
             raise
         try:
             return await connection.start(request, deadline)
@@ -101,7 +105,7 @@ class UpstreamPool:
         """Open some connections ahead of the first request. Raises Unavailable if the endpoint cannot be reached."""
         for _ in range(connections - len(self._idle)):
             await self._take_slot()
-            self.exchange_ended(await self._connect())
+            self.exchange_ended(await self._connect(), asyncio.get_running_loop().time())
 
     async def close(self) -> None:
         """Close everything and come back when the sockets are closed; running exchanges end as broken. Drain first."""
@@ -120,15 +124,17 @@ class UpstreamPool:
 
     # -------------------------------------------------------------------------------------- what connections report
 
-    def exchange_ended(self, connection: Connection) -> None:
+    def exchange_ended(self, connection: Connection, now: float) -> None:
         """Keep the connection for the next exchange if it can have one, and pass the slot on."""
-        now = asyncio.get_running_loop().time()
         if connection.usable and not self._is_closed and now - connection.opened < self._limits.lifetime:
             connection.idle_since = now
             self._idle.append(connection)
         elif connection.usable:
             connection.discard("")
-        self._give_slot()
+        if self._line:
+            self._give_slot()
+        else:
+            self._slots += 1
 
     def connection_ended(self, connection: Connection) -> None:
         """Forget it. While idle it is in both collections."""
@@ -214,7 +220,7 @@ class UpstreamPool:
         async with asyncio.timeout_at(now + share):
             plain = await self._dial(family, kind, protocol, address)
             _, connection = await loop.create_connection(
-                lambda: Connection(self, loop.time()),
+                lambda: Connection(self, loop),
                 sock=plain,  # owned and closed by the loop from here on
                 ssl=self._tls,
                 server_hostname=self._host if self._tls else None,

@@ -73,6 +73,7 @@ class Connection(asyncio.Protocol):
         self._buffer = bytearray()
         self._checked = 0  # bytes of an incomplete head that were looked at
         self._admitted: Admitted
+        self._running: asyncio.Task[None]  # the request that was handed on last
         self._has_body = False  # the buffer begins with the body of the running request
         self._reserved = 0
         self._body_whole: asyncio.Future[None] | None = None
@@ -106,7 +107,8 @@ class Connection(asyncio.Protocol):
             self._advance()
         elif self._phase is Phase.BODY and len(self._buffer) >= self._admitted.body_length:
             self._end_wait_for_body(None)
-        self._pace_reading()
+        if len(self._buffer) > _READ_AHEAD or self._reading_paused:
+            self._pace_reading()
 
     def eof_received(self) -> bool:
         """The caller sends no more: it has left, or (seldom) closed its half only; a running request may still answer."""
@@ -173,7 +175,8 @@ class Connection(asyncio.Protocol):
                 self._answer(_HEALTHY, closes=admitted.closes or self._edge.is_draining)
             else:
                 self._start(admitted)
-        self._pace_reading()
+        if self._reading_paused:
+            self._pace_reading()
 
     def _take_head(self) -> Admitted | None:
         """The next request's head, past the gate; None while it is incomplete, or when it was refused."""
@@ -199,8 +202,8 @@ class Connection(asyncio.Protocol):
         self._admitted = admitted
         self._has_body = True
         self._enter(Phase.SERVING, inf)
-        task = self._edge.loop.create_task(self._serve(admitted))
-        self._edge.requests.add(task)
+        self._running = self._edge.loop.create_task(self._serve(admitted))
+        self._edge.requests.add(self._running)
 
     async def _serve(self, admitted: Admitted) -> None:
         """Run the pipeline. It never raises; should it do so all the same, the connection ends rather than hangs."""
@@ -213,9 +216,7 @@ class Connection(asyncio.Protocol):
         finally:
             self._edge.body_bytes -= self._reserved
             self._reserved = 0
-            task = asyncio.current_task()
-            if task is not None:
-                self._edge.requests.discard(task)
+            self._edge.requests.discard(self._running)
             self._finish(reply)
             self._edge.look_for_quiet()
 

@@ -3,9 +3,9 @@
 A verified claim needs no leave but the issuer's `may_assert`. Without one, a workload of platform.yaml must let the subject
 choose, and says from which sources. Every source that counts must name the same DAG: the signed claim, the session's own DAG, the
 pod's annotation and the `X-Airflow-Dag-Id` header whenever they are there (they can contradict even where they may not choose),
-and the User-Agent's DagRunKey where the workload lists it. An annotation is evidence where the workload says that nobody who
-writes DAGs can set it. A workload that names the subject exactly beats globs; two that fit equally well are refused, because the
-order of a file must not decide who someone is.
+and the User-Agent's DagRunKey where the workload lists it. A subject with a workload of one DAG proves that DAG; an annotation
+is evidence where the workload says that nobody who writes DAGs can set it. A workload that names the subject exactly beats globs;
+two that fit equally well are refused, because the order of a file must not decide who someone is.
 """
 
 from __future__ import annotations
@@ -25,10 +25,14 @@ if TYPE_CHECKING:
 _NAMED = {
     "claim": "a signed claim",
     "session": "the session's own dag",
+    "subject": "the token's subject",
     "annotation": "the pod's annotation `dag_id`",
     "header": "the header `X-Airflow-Dag-Id`",
     "user_agent": "the User-Agent's DagRunKey",
 }
+
+
+_CONTEXT = ("task_id", "run_id", "try_number", "map_index")
 
 
 @lru_cache(maxsize=4096)
@@ -42,7 +46,36 @@ def _glob(pattern: str) -> Globs:
     return Globs((pattern,))
 
 
+class _Memory:
+    """What was bound by one snapshot of the policies. Whoever is verified anew is another subject, even with equal claims."""
+
+    def __init__(self, workloads: tuple[Workload, ...], dag_of_key: Mapping[str, str]) -> None:
+        self.workloads = workloads
+        self.dag_of_key = dag_of_key
+        self.bound: dict[tuple[int, Claimed], Identity] = {}  # by the subject's `id`: its Identity keeps it alive
+
+
+_MOST_BOUND = 4096
+_memory = _Memory((), {})
+
+
 def bind(subject: Subject, claimed: Claimed, workloads: tuple[Workload, ...], dag_of_key: Mapping[str, str]) -> Identity:
+    """`bind_anew`, remembered: a task says the same of itself with each request. Refusals are not remembered."""
+    global _memory  # swapped whole with the policies, so that nothing of former ones is kept
+    memory = _memory
+    if memory.dag_of_key is not dag_of_key or memory.workloads is not workloads:
+        memory = _memory = _Memory(workloads, dag_of_key)
+    key = (id(subject), claimed)
+    identity = memory.bound.get(key)
+    if identity is None:
+        identity = bind_anew(subject, claimed, workloads, dag_of_key)
+        if len(memory.bound) >= _MOST_BOUND:
+            del memory.bound[next(iter(memory.bound))]
+        memory.bound[key] = identity
+    return identity
+
+
+def bind_anew(subject: Subject, claimed: Claimed, workloads: tuple[Workload, ...], dag_of_key: Mapping[str, str]) -> Identity:
     """Bind one request to a DAG. `dag_of_key` maps uuid5(NAMESPACE_OID, dag_id) to the DAG ids that the policies name.
 
     Raises Forbidden: NO_DAG_CLAIM, CONFLICTING_CLAIMS or NOT_ENTITLED.
@@ -51,17 +84,19 @@ def bind(subject: Subject, claimed: Claimed, workloads: tuple[Workload, ...], da
     source, dag_id = _chosen(subject, claimed, workload, dag_of_key)
     _refuse_conflicts(source, dag_id, subject, claimed, workload, dag_of_key)
     _refuse_overreach(subject, dag_id, workload)
+    evidence = _evidence_of(source, dag_id, workload)
     known = {**subject.pod, **subject.claims}  # what is signed beats what stands on the pod, and both what the request says
+    context = {name: known.get(name) or getattr(claimed, name) for name in _CONTEXT}
+    trusted = subject.pod if workload is not None and workload.annotations is Evidence.VERIFIED else {}
+    unproven = tuple(name for name in _CONTEXT if context[name] and name not in subject.claims and name not in trusted)
     return Identity(
         subject=subject,
         dag_id=dag_id,
-        evidence=_evidence_of(source, dag_id, workload),
+        evidence=evidence,
         source=source,
         workload=workload.name if workload else "",
-        task_id=known.get("task_id", claimed.task_id),
-        run_id=known.get("run_id", claimed.run_id),
-        try_number=known.get("try_number", claimed.try_number),
-        map_index=known.get("map_index", claimed.map_index),
+        **context,
+        claimed=unproven if evidence is Evidence.VERIFIED else ("dag_id", *unproven),
     )
 
 
@@ -70,7 +105,7 @@ def _evidence_of(source: str, dag_id: str, workload: Workload | None) -> Evidenc
         return workload.annotations
     if workload is not None and source == "session" and workload.dags == (dag_id,):
         return Evidence.VERIFIED  # the only dag that it may speak for: who logged in proves it, and nobody chose
-    return Evidence.VERIFIED if source == "claim" else Evidence.CLAIMED
+    return Evidence.VERIFIED if source in ("claim", "subject") else Evidence.CLAIMED
 
 
 def workload_of(subject: Subject, workloads: tuple[Workload, ...]) -> Workload | None:
@@ -97,6 +132,7 @@ def _chosen(subject: Subject, claimed: Claimed, workload: Workload | None, dag_o
         raise Forbidden(Reason.NO_DAG_CLAIM, _nobody_chooses(subject, claimed))
     said = {
         "session": subject.pinned_dag,
+        "subject": "".join(workload.dags[:1]),  # the loader sees to it that there is no other
         "annotation": subject.pod.get("dag_id"),
         "header": claimed.dag_id,
         "user_agent": dag_of_key.get(claimed.dag_run_key),

@@ -9,6 +9,7 @@ and is ignored. The credentials route takes `Authorization` as it is, for that i
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -25,6 +26,7 @@ _WHITE_SPACE = re.compile(rb"[\x00-\x20\x7f]|\\[nrt]|%0[9ad]|%20", re.IGNORECASE
 _KEY_PREFIX = re.compile(rb"Credential=(AKIA|ASIA)")
 _DAG_RUN_KEY = re.compile(rb"(?<!\S)DagRunKey/([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})(?!\S)")
 _NO_DAG = "00000000-0000-0000-0000-000000000000"
+_REMEMBERED_BYTES = 1024  # of a User-Agent whose claims are remembered; other headers are bounded by what a name may be
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
@@ -141,18 +143,32 @@ def claimed_in(headers: dict[bytes, bytes]) -> Claimed:
 
     Absent and empty mean not said. Raises Malformed for a header that no client of ours could have written.
     """
-    return Claimed(
-        dag_id=_said(headers, b"x-airflow-dag-id"),
-        task_id=_said(headers, b"x-airflow-task-id"),
-        run_id=_said(headers, b"x-airflow-run-id"),
-        try_number=_said(headers, b"x-airflow-try-number"),
-        map_index=_said(headers, b"x-airflow-map-index"),
-        dag_run_key=_dag_run_key(headers.get(b"user-agent", b"")),
+    said = headers.get
+    user_agent = said(b"user-agent", b"")
+    return (_claimed if len(user_agent) <= _REMEMBERED_BYTES else _claimed.__wrapped__)(
+        said(b"x-airflow-dag-id", b""),
+        said(b"x-airflow-task-id", b""),
+        said(b"x-airflow-run-id", b""),
+        said(b"x-airflow-try-number", b""),
+        said(b"x-airflow-map-index", b""),
+        user_agent,
     )
 
 
-def _said(headers: dict[bytes, bytes], header: bytes) -> str:
-    value = headers.get(header)
+@lru_cache(maxsize=2048)
+def _claimed(dag_id: bytes, task_id: bytes, run_id: bytes, try_number: bytes, map_index: bytes, user_agent: bytes) -> Claimed:
+    """The same of the headers' values; a task says the same with each request, so what was read is remembered."""
+    return Claimed(
+        dag_id=_said(dag_id, "x-airflow-dag-id"),
+        task_id=_said(task_id, "x-airflow-task-id"),
+        run_id=_said(run_id, "x-airflow-run-id"),
+        try_number=_said(try_number, "x-airflow-try-number"),
+        map_index=_said(map_index, "x-airflow-map-index"),
+        dag_run_key=_dag_run_key(user_agent),
+    )
+
+
+def _said(value: bytes, header: str) -> str:
     if not value:
         return ""
     try:
@@ -162,7 +178,7 @@ def _said(headers: dict[bytes, bytes], header: bytes) -> str:
     if not is_name(text):
         raise Malformed(
             Reason.MALFORMED_REQUEST,
-            f"`{header.decode()}` must be percent-encoded UTF-8 of 1 to {MAX_NAME} printable characters",
+            f"`{header}` must be percent-encoded UTF-8 of 1 to {MAX_NAME} printable characters",
         )
     return text
 

@@ -68,8 +68,8 @@ class AuditLog:
         self._seq = 0
         self._is_failing = False
         self._timer: asyncio.TimerHandle | None = None
-        self._second = -1
-        self._second_text = ""
+        self._moment = self._second = -1
+        self._moment_text = self._second_text = ""
 
     @property
     def is_failing(self) -> bool:
@@ -201,8 +201,12 @@ class AuditLog:
 
     def _time(self) -> str:
         """UTC in ISO 8601 with milliseconds."""
-        second, millisecond = divmod(int(self._clock() * 1000), 1000)
-        if second != self._second:
-            self._second = second
-            self._second_text = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
-        return f"{self._second_text}{millisecond:03d}Z"
+        moment = int(self._clock() * 1000)
+        if moment != self._moment:  # busy, several records share one
+            self._moment = moment
+            second, millisecond = divmod(moment, 1000)
+            if second != self._second:
+                self._second = second
+                self._second_text = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
+            self._moment_text = f"{self._second_text}{millisecond:03d}Z"
+        return self._moment_text

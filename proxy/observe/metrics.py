@@ -1,14 +1,18 @@
 """What is counted: one table of metrics, and the object that counts.
 
 Every label is bounded: DAGs and tables by the policy's names, operations, endings and reasons by closed lists, all else
-by the settings. What one request adds to is looked up once, as ready-made children; a budget keeps `/metrics` small.
-Counters say what AWS said: throttles are DynamoDB's own, not ours. With several workers prometheus-client counts in
-files below `PROMETHEUS_MULTIPROC_DIR`, so it is imported late: call `fleet.share_between_workers` before the first `Metrics`.
+by the settings. A request is tallied in plain numbers, looked up once; prometheus-client hears of them when somebody looks
+(`settle`), for its own counting costs ten times as much. A budget keeps `/metrics` small.
+Counters say what AWS said: throttles are DynamoDB's own, not ours. With several workers prometheus-client keeps its numbers
+in files below `PROMETHEUS_MULTIPROC_DIR`, so it is imported late: call `fleet.share_between_workers` before the first `Metrics`.
 """
 
 from __future__ import annotations
 
 import os
+import threading
+from bisect import bisect_left
+from functools import cache
 from itertools import islice, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
@@ -18,7 +22,7 @@ from proxy.observe.fleet import CONTENT_TYPE, METRICS_DIRECTORY, render_shared
 from proxy.refusal import ANSWERS, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from proxy.model import Exchange, Operation
 
@@ -113,22 +117,53 @@ class Denied(Protocol):
         """What it stops: one of DENIAL_KINDS."""
 
 
-class _Row(NamedTuple):
-    """What one request adds to: ready children, looked up together."""
+class _Times:
+    """How long something took, tallied by bucket. One loop adds, under one lock somebody else settles what is new."""
 
-    request: Callable[[], None]
-    attempt: Callable[[], None]
-    call: Callable[[], None]
-    gateway: Callable[[float], None]
-    upstream: Callable[[float], None]
+    __slots__ = ("_child", "_told_counts", "_told_total", "counts", "total")
+
+    def __init__(self, child: Any) -> None:
+        self._child = child
+        self.counts = [0] * (len(_BUCKETS) + 1)  # the last is beyond all bounds
+        self.total = 0.0
+        self._told_counts = list(self.counts)
+        self._told_total = 0.0
+
+    def settle(self) -> None:
+        """Tell prometheus-client what came since the last time."""
+        counts, total = list(self.counts), self.total
+        if counts != self._told_counts:
+            self._child.add([now - told for now, told in zip(counts, self._told_counts, strict=True)], total - self._told_total)
+            self._told_counts, self._told_total = counts, total
 
 
-def _nothing() -> None:
-    """Stand in for the SDK counters where no operation was read: whether an SDK sent it is not known."""
+class _Row:
+    """What requests of one label set added: how many there were, how many of them first attempts."""
+
+    __slots__ = ("_children", "_told", "calls", "gateway", "requests", "upstream")
+
+    def __init__(self, request: Any, attempt: Any, call: Any, gateway: _Times, upstream: _Times) -> None:
+        """`attempt` and `call` are None where no operation was read: whether an SDK sent it is not known."""
+        self.requests = 0
+        self.calls = 0
+        self.gateway = gateway
+        self.upstream = upstream
+        self._children = (request, attempt, call)
+        self._told = (0, 0)
+
+    def settle(self) -> None:
+        """Tell prometheus-client what came since the last time."""
+        now = (self.requests, self.calls)
+        if now != self._told:
+            requests, calls = now[0] - self._told[0], now[1] - self._told[1]
+            for child, count in zip(self._children, (requests, requests, calls), strict=True):
+                if child is not None and count:
+                    child.inc(count)
+            self._told = now
 
 
 class Metrics:
-    """All metrics of one process. Not for threads: one event loop counts, any thread may `render`."""
+    """All metrics of one process. Not for threads: one event loop counts, any thread may `settle` and `render`."""
 
     def __init__(self, version: str, workers: int = 1) -> None:
         """Make every metric. `workers` is how many processes share the size budget of one scrape."""
@@ -141,6 +176,8 @@ class Metrics:
         self._metrics = {metric.name: _make(metric, self._registry) for metric in METRICS}
         self._children: dict[tuple[str, ...], Any] = {}
         self._rows: dict[tuple[str, str, str, str, int], _Row] = {}
+        self._times: dict[str, tuple[_Times, _Times]] = {}  # operation -> gateway's, upstream's
+        self._settling = threading.Lock()
         self._room = _SERIES_BYTES // workers
         self._policy: tuple[str, str] | None = None
         self._child("build_info", version).set(1)
@@ -156,13 +193,16 @@ class Metrics:
         ending = (exchange.ending or _BROKEN)._value_  # its plain text: an enum's hash is slow
         key = (dag, table, name, ending, exchange.status)
         row = self._rows.get(key) or self._open_row(*key)
-        row.request()
-        row.attempt()
+        row.requests += 1
         if exchange.attempt <= 1:
-            row.call()
-        row.gateway(exchange.gateway_seconds)
+            row.calls += 1
+        seconds = exchange.gateway_seconds
+        row.gateway.counts[bisect_left(_BUCKETS, seconds)] += 1
+        row.gateway.total += seconds
         if exchange.sent:
-            row.upstream(exchange.upstream_seconds)
+            seconds = exchange.upstream_seconds
+            row.upstream.counts[bisect_left(_BUCKETS, seconds)] += 1
+            row.upstream.total += seconds
         reason = exchange.reason
         if reason is not None and reason is not _ALLOWED and reason is not _OBSERVED:
             self._bounded("refusals_total", dag, reason.value).inc()
@@ -184,12 +224,16 @@ class Metrics:
         """Make the children of one label set. Bounded: policy names x operations x endings x statuses."""
         seen = name != NONE
         code = str(status) if 100 <= status <= 599 else NONE
+        if name not in self._times:
+            self._times[name] = (
+                _Times(self._child("gateway_seconds", name)),
+                _Times(self._child("upstream_seconds", name)),
+            )
         row = _Row(
-            request=self._bounded("requests_total", dag, table, name, ending, code).inc,
-            attempt=self._bounded("sdk_attempts_total", dag, name).inc if seen else _nothing,
-            call=self._bounded("sdk_calls_total", dag, name).inc if seen else _nothing,
-            gateway=self._child("gateway_seconds", name).observe,
-            upstream=self._child("upstream_seconds", name).observe,
+            self._bounded("requests_total", dag, table, name, ending, code),
+            self._bounded("sdk_attempts_total", dag, name) if seen else None,
+            self._bounded("sdk_calls_total", dag, name) if seen else None,
+            *self._times[name],
         )
         self._rows[dag, table, name, ending, status] = row
         return row
@@ -295,8 +339,20 @@ class Metrics:
         """Count records that were given up."""
         self._child("audit_lost_total").inc(count)
 
+    # --------------------------------------------------------------------------------------------- a scrape
+
+    def settle(self) -> None:
+        """Bring the tallies into prometheus-client; with several workers to be called each second, for others look there."""
+        with self._settling:
+            for row in tuple(self._rows.values()):
+                row.settle()
+            for gateway, upstream in tuple(self._times.values()):
+                gateway.settle()
+                upstream.settle()
+
     def render(self) -> tuple[str, bytes]:
         """Content type and text of a scrape: of this process, or of all workers where they share a directory."""
+        self.settle()
         if self._directory is not None:
             return render_shared(self._directory)
         from prometheus_client import generate_latest
@@ -313,9 +369,25 @@ def _make(metric: Metric, registry: Any) -> Any:
     if metric.kind == "counter":
         return prometheus.Counter(metric.name, metric.meaning, metric.labels, registry=registry)
     if metric.kind == "histogram":
-        return prometheus.Histogram(metric.name, metric.meaning, metric.labels, registry=registry, buckets=_BUCKETS)
+        return _tallied_histogram()(metric.name, metric.meaning, metric.labels, registry=registry, buckets=_BUCKETS)
     mode: Any = metric.across
     return prometheus.Gauge(metric.name, metric.meaning, metric.labels, registry=registry, multiprocess_mode=mode)
+
+
+@cache
+def _tallied_histogram() -> Any:
+    """prometheus-client's histogram, and a way to add many observations at once; made late, as that is imported late."""
+    from prometheus_client import Histogram
+
+    class TalliedHistogram(Histogram):
+        def add(self, counts: list[int], total: float) -> None:
+            """Add so many observations to each bucket (in the order of bounds, the last without one), `total` in sum."""
+            for bucket, count in zip(self._buckets, counts, strict=True):
+                if count:
+                    bucket.inc(count)
+            self._sum.inc(total)
+
+    return TalliedHistogram
 
 
 def _table_of(operation: Operation) -> str:

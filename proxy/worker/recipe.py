@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from proxy.worker.chain import Finding
 from proxy.worker.switch import (
@@ -18,6 +19,7 @@ from proxy.worker.switch import (
     URL,
     goes_to_gateway,
     has_plugin,
+    is_loopback,
     profile_for,
 )
 
@@ -36,6 +38,11 @@ def examine_recipe(
     """The findings of the link `worker` where DDB_PROXY_URL is set."""
     yield from loading(environment)
     yield from botocore_here(switch)
+    place = urlsplit(switch.url)
+    if place.scheme == "http" and not is_loopback(place.hostname or ""):
+        yield Finding(
+            "worker", "note", f"{switch.url} is plain HTTP off this machine: the token travels in the clear; use https://"
+        )
     for name in ENDPOINTS:
         if environment.get(name) and not goes_to_gateway(environment[name], switch):
             yield Finding("worker", "broken", f"{name} leads to {environment[name]}, not to {URL}", "unset it")

@@ -69,8 +69,9 @@ def read_switch(environment: Mapping[str, str] = os.environ) -> Switch | None:
     way = environment.get(CREDENTIALS, "") or "auto"
     if way not in WAYS:
         raise SwitchError(f"{CREDENTIALS}: write one of {', '.join(WAYS)}")
+    place = urlsplit(url)
     return Switch(
-        url.rstrip("/"),
+        f"{place.scheme}://{place.netloc}",
         Path(environment.get(TOKEN_FILE, "") or DEFAULT_TOKEN_FILE),
         way,
         _yes_or_no(environment, FAIL_AT_ONCE, "true"),

@@ -150,8 +150,7 @@ class Counting:
             USAGE.add_success(model.name, context.get(_TABLES, (set(), set())), units_of(parsed))
             return
         code = str(error.get("Code", ""))
-        reason = parsed.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("x-ddb-proxy-reason", "")
-        if denials.is_final(code, reason):
+        if denials.is_final(code, denials.reason_of(parsed)):
             USAGE.add_denial()
             # the words of botocore's own exception, so that who searches the logs finds both
             denials.end_task(f"An error occurred ({code}) when calling the {model.name} operation: {error.get('Message', '')}")

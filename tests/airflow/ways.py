@@ -12,7 +12,6 @@ class Way(NamedTuple):
     connection: str = "aws_default"
     source: str = "user_agent"  # what says which DAG it is
     role: str = "ddb-orders"
-    defers: bool = True
 
 
 WAYS = {
@@ -22,7 +21,7 @@ WAYS = {
     "shared": Way("shared"),
     "profile": Way("plain", "aws_profile"),
     "token": Way("plain", "aws_token"),
-    "bearer": Way("plain", "aws_bearer", defers=False),  # no session, and so nothing says that it is the triggerer's
+    "bearer": Way("plain", "aws_bearer"),
 }
 # In Airflow 2.11, one process a DAG, where nothing defers.
 WAYS_OF_2 = {

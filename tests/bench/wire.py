@@ -28,21 +28,47 @@ def get_item(dag: str = DAG) -> tuple[str, dict[str, Any]]:
     }
 
 
+def put_item(dag: str = DAG) -> tuple[str, dict[str, Any]]:
+    """A PutItem of 1.5 KB."""
+    return "PutItem", {"TableName": TABLE, "Item": _item(dag, 1, 1250)}
+
+
+def query(dag: str = DAG) -> tuple[str, dict[str, Any]]:
+    """A Query whose answer has 7.7 KB."""
+    return "Query", {
+        "TableName": TABLE,
+        "KeyConditionExpression": "pk = :p AND begins_with(sk, :s)",
+        "ExpressionAttributeValues": {":p": {"S": f"dag#{dag}#runs"}, ":s": {"S": "run#"}},
+        "Limit": 40,
+        "ReturnConsumedCapacity": "TOTAL",
+    }
+
+
+def batch_10k(dag: str = DAG) -> tuple[str, dict[str, Any]]:
+    """A BatchWriteItem of 25 items, 10 KB together."""
+    return _batch(dag, 215)
+
+
 def batch_100k(dag: str = DAG) -> tuple[str, dict[str, Any]]:
     """A BatchWriteItem of 25 items, 100 KB together."""
-    items = [
-        {
-            "pk": {"S": f"dag#{dag}#runs"},
-            "sk": {"S": f"run#{number}"},
-            "state": {"S": "running"},
-            "attempt": {"N": str(number)},
-            "tags": {"SS": ["a", "b"]},
-            "meta": {"M": {"owner": {"S": "team-a"}, "ok": {"BOOL": True}}},
-            "payload": {"S": "x" * 3850},
-        }
-        for number in range(25)
-    ]
-    return "BatchWriteItem", {"RequestItems": {TABLE: [{"PutRequest": {"Item": item}} for item in items]}}
+    return _batch(dag, 3850)
+
+
+def _batch(dag: str, payload: int) -> tuple[str, dict[str, Any]]:
+    puts = [{"PutRequest": {"Item": _item(dag, number, payload)}} for number in range(25)]
+    return "BatchWriteItem", {"RequestItems": {TABLE: puts}}
+
+
+def _item(dag: str, number: int, payload: int) -> dict[str, Any]:
+    return {
+        "pk": {"S": f"dag#{dag}#runs"},
+        "sk": {"S": f"run#{number}"},
+        "state": {"S": "running"},
+        "attempt": {"N": str(number)},
+        "tags": {"SS": ["a", "b"]},
+        "meta": {"M": {"owner": {"S": "team-a"}, "ok": {"BOOL": True}}},
+        "payload": {"S": "x" * payload},
+    }
 
 
 def body_of(call: tuple[str, dict[str, Any]]) -> bytes:

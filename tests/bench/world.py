@@ -91,6 +91,14 @@ def key_set(key: rsa.RSAPrivateKey) -> dict[str, Any]:
     return {"keys": [public | {"kid": "k1", "use": "sig", "alg": "RS256"}]}
 
 
+def issuer_of(jwks: str) -> dict[str, Any]:
+    """The issuer as settings name it; its key set is in a file."""
+    return {
+        "name": "cluster", "issuer": ISSUER, "audience": AUDIENCE, "algorithms": ["RS256"],
+        "keys": {"jwks_file": jwks}, "may_assert": ["*"],
+    }  # fmt: skip
+
+
 def new_key() -> rsa.RSAPrivateKey:
     """The issuer's key."""
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -118,41 +126,39 @@ def settings_of(
     (folder / "policies").mkdir(parents=True, exist_ok=True)
     for name, text in policy_of(dags or [DAG]).items():
         (folder / name).write_text(text)
-    issuer = {
-        "name": "cluster", "issuer": ISSUER, "audience": AUDIENCE, "algorithms": ["RS256"],
-        "keys": {"jwks_file": str(world.jwks)}, "may_assert": ["*"],
-    }  # fmt: skip
     aws = {"region": REGION, "endpoint_url": world.upstream_url(tls=tls), "sts_endpoint_url": world.sts_url}
     return {
         "listen": f"127.0.0.1:{free_port()}",
         "admin_listen": f"127.0.0.1:{free_port()}",
         "policies": str(folder / "policies"),
-        "issuers": [issuer],
+        "issuers": [issuer_of(str(world.jwks))],
         "aws": aws | ({"ca_file": str(world.certificate)} if tls else {}),
         "audit": {"path": str(folder / "audit.jsonl")},
     } | changes
 
 
 @contextlib.contextmanager
-def world(folder: Path) -> Iterator[World]:
-    """Compile and start everything; gone with the block."""
+def world(folder: Path, throttle_every: int = 0) -> Iterator[World]:
+    """Compile and start everything; gone with the block. `throttle_every` n: each nth answer of the plain upstream throttles."""
     folder.mkdir(parents=True, exist_ok=True)
     key = new_key()
     (folder / "jwks.json").write_text(json.dumps(key_set(key)))
     certificate = self_signed(folder)
     plain, tls = free_port(), free_port()
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_stub(folder, plain))
+        stack.enter_context(_stub(folder, plain, throttle_every))
         stack.enter_context(_tls_stub(folder, tls))
         sts = stack.enter_context(fake_aws())
         yield World(folder, f"127.0.0.1:{plain}", f"127.0.0.1:{tls}", certificate, folder / "jwks.json", sts.url, key)
 
 
 @contextlib.contextmanager
-def _stub(folder: Path, port: int) -> Iterator[None]:
+def _stub(folder: Path, port: int, throttle_every: int) -> Iterator[None]:
     program = folder / "stub"
     subprocess.run(["cc", "-O2", "-o", str(program), str(BENCH / "stub.c")], check=True)
-    with running("stub", [*pinned(LOAD_CPU), program, str(port)], folder, ready=lambda one: "stub on" in one.output()):
+    with running(
+        "stub", [*pinned(LOAD_CPU), program, str(port), str(throttle_every)], folder, ready=lambda one: "stub on" in one.output()
+    ):
         yield
 
 

@@ -117,6 +117,30 @@ def test_every_other_case_is_refused(
     assert says in caught.value.message
 
 
+TRIGGERER = Subject("eks", "system:serviceaccount:airflow:triggerer", {}, ("*",), 1e10, "t")
+TRIGGERERS = (Workload("triggerer", "eks", TRIGGERER.subject, ("airflow_triggerer",), ("subject",), "platform.yaml:9"),)
+
+
+@pytest.mark.parametrize("claimed", [Claimed(), Claimed("airflow_triggerer"), Claimed(dag_run_key=key_of("orders_daily"))])
+def test_a_subject_with_one_dag_alone_proves_it(claimed: Claimed) -> None:
+    """A triggerer, which knows no DAG, and a service account of one DAG: nothing but the token need be said."""
+    identity = bind(TRIGGERER, claimed, TRIGGERERS, DAG_OF_KEY)
+    assert (identity.dag_id, identity.source, identity.evidence) == ("airflow_triggerer", "subject", Evidence.VERIFIED)
+
+
+def test_a_subject_with_one_dag_alone_speaks_for_no_other() -> None:
+    """Neither by header, nor by a claim of its token, nor by its pod, nor past its issuer."""
+    for who, claimed, reason in (
+        (TRIGGERER, SYNC, Reason.CONFLICTING_CLAIMS),
+        (replace(TRIGGERER, claims={"dag_id": "growth_sync"}), Claimed(), Reason.NOT_ENTITLED),
+        (replace(TRIGGERER, pod={"dag_id": "growth_sync"}), Claimed(), Reason.CONFLICTING_CLAIMS),
+        (replace(TRIGGERER, may_assert=("growth_*",)), Claimed(), Reason.NOT_ENTITLED),
+    ):
+        with pytest.raises(Forbidden) as caught:
+            bind(who, claimed, TRIGGERERS, DAG_OF_KEY)
+        assert caught.value.reason is reason
+
+
 def test_an_exact_subject_beats_a_glob_in_either_order() -> None:
     """The order of the file decides nothing."""
     glob = workload("everyone", "system:*", ("claim",))
@@ -145,6 +169,17 @@ def test_verified_context_beats_claimed_context() -> None:
     claimed = Claimed("growth_sync", "load", "run-1", "2", "7")
     identity = bind(subject(dag_id="growth_sync", task_id="signed", try_number="1"), claimed, (), DAG_OF_KEY)
     assert (identity.task_id, identity.run_id, identity.try_number, identity.map_index) == ("signed", "run-1", "1", "7")
+    assert identity.claimed == ("run_id", "map_index")
+
+
+@pytest.mark.parametrize("evidence", list(Evidence))
+def test_what_nobody_proved_is_named(evidence: Evidence) -> None:
+    """Beside a proven DAG a task id can be a mere claim; what stands on the pod is as good as the workload says."""
+    who = replace(subject(try_number="1"), pod={"dag_id": "growth_sync", "task_id": "load", "try_number": "9"})
+    pods = (replace(workload(dag_from=("annotation",)), annotations=evidence),)
+    identity = bind(who, Claimed(task_id="other", run_id="run-1"), pods, DAG_OF_KEY)
+    assert (identity.task_id, identity.run_id, identity.try_number) == ("load", "run-1", "1")
+    assert identity.claimed == (("run_id",) if evidence is Evidence.VERIFIED else ("dag_id", "task_id", "run_id"))
 
 
 PINNED = replace(subject(), pinned_dag="growth_sync", session_id="DDBPX")

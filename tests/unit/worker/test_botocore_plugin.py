@@ -173,6 +173,21 @@ def test_threads_count_together_and_waits_are_counted(client: Callable[..., Any]
     assert gateway.calls()[0].headers["amz-sdk-invocation-id"] == gateway.calls()[1].headers["amz-sdk-invocation-id"]
 
 
+def test_a_session_that_is_over_is_renewed_at_once(client: Callable[..., Any], gateway: FakeGateway) -> None:
+    """A gateway with new keys knows none of its old sessions: the call is tried once more with a new one, and served."""
+    denials.end_tasks_with(Ended)
+    dynamodb = client()
+    dynamodb.get_item(TableName="open", Key=KEY)
+    gateway.ended = {"sealed.session.1"}
+    dynamodb.get_item(TableName="open", Key=KEY)
+    assert [call.headers["x-amz-security-token"][-1] for call in gateway.calls()] == ["1", "1", "2"]
+    gateway.ended = {f"sealed.session.{number}" for number in range(9)}
+    with pytest.raises(ClientError, match="log in again"):
+        dynamodb.get_item(TableName="open", Key=KEY)
+    assert len(gateway.calls()) == 5
+    assert USAGE.line() == "gateway: 3 calls"
+
+
 def test_both_ways_at_once_count_once(client: Callable[..., Any], gateway: FakeGateway) -> None:
     """A session factory beside the plugin changes nothing."""
     session = session_factory.extend(Session(region_name="eu-west-1"))

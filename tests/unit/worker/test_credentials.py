@@ -142,6 +142,9 @@ def test_a_gateway_that_is_away_is_tried_three_times(file: Path) -> None:
             keys.keys()
         assert "it answered 500" in str(caught.value)
         assert len(gone.asked()) == 3
+    with pytest.raises(NoCredentials, match="it answered 500"):
+        keys.keys()  # for a second, who waited meanwhile is told the same
+    clock.now += 1.1
     with pytest.raises(NoCredentials) as caught:
         keys.keys()
     assert "cannot be reached" in str(caught.value)
@@ -176,6 +179,17 @@ def test_auto_sends_the_token_where_there_are_no_sessions(gateway: FakeGateway, 
     gateway.refusal = None
     clock.now += 901
     assert keys.keys().token == "sealed.session.3"
+
+
+def test_a_session_is_forgotten_by_its_own_name(gateway: FakeGateway, file: Path) -> None:
+    """One that was renewed meanwhile stays."""
+    keys, _ = source(gateway, file)
+    old = keys.keys()
+    keys.forget(old)
+    new = keys.keys()
+    keys.forget(old)
+    assert keys.keys() == new
+    assert len(gateway.asked()) == 2
 
 
 def test_a_token_is_read_again_when_its_file_changes(gateway: FakeGateway, file: Path) -> None:

@@ -68,6 +68,12 @@ def test_what_does_not(extra: dict[str, Any]) -> None:
     assert [state for state, _ in findings({}, connection(**extra), connection(service_config=[]))] == ["ok"]
 
 
+def test_plain_http_off_this_machine() -> None:
+    """Is a note: the gateway itself refuses to be so unless told."""
+    assert "in the clear" in findings({"DDB_PROXY_URL": "http://gateway:8080"})[0][1]
+    assert [state for state, _ in findings({"DDB_PROXY_URL": "https://gateway:8080"})] == ["ok"]
+
+
 def test_nobody_loads_the_plugin() -> None:
     """Without the variable it is Airflow's to load it: by the entry point, which a mere source tree does not have."""
     installed = "dynamodb_proxy" in {entry.name for entry in metadata.entry_points(group="airflow.plugins")}

@@ -30,7 +30,7 @@ def test_without_an_address_everything_is_as_ever(environment: dict[str, str]) -
 
 def test_one_setting_is_enough() -> None:
     """The rest has defaults."""
-    switch = read_switch({"DDB_PROXY_URL": " https://gateway:8443/ "})
+    switch = read_switch({"DDB_PROXY_URL": " HTTPS://gateway:8443/ "})
     assert switch == ("https://gateway:8443", Path(DEFAULT_TOKEN_FILE), "auto", True, False)
 
 
