@@ -46,7 +46,7 @@ def entitled(subject: Subject, role_arn: str, policies: Policies) -> tuple[Subje
 
 
 def _dag_of_login(subject: Subject, workload: Workload | None) -> str:
-    """The DAG that each request of the session says again: by the token's claim, pod or subject, or the session that it comes from."""
+    """The DAG that each request of the session will say again: by claim, pod or subject, or the session that it comes from."""
     claim = subject.claims.get("dag_id", "")
     if claim or workload is None:
         return claim
