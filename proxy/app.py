@@ -44,7 +44,7 @@ from proxy.settings import Settings, SettingsError, load_settings, settings_path
 from proxy.workers import serve_data_plane
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Callable, MutableMapping
 
     from proxy.admin import AdminState
     from proxy.model import Credentials, Exchange, Principal
@@ -61,6 +61,10 @@ SILENT_WORKER_SECONDS = 30.0
 LAST_WORDS_SECONDS = 2.0
 COLLECTOR_PACE = (20_000, 10, 20)  # objects that came and stayed, then how many looks at the young before one at the older
 CANNOT_START = 3
+
+
+def _nothing() -> None:
+    """Nobody waits for the heavy imports."""
 
 
 class Journal:
@@ -90,7 +94,7 @@ class Journal:
 class Gateway:
     """Every long-lived part of one process. Raises PolicyError where the policies cannot be loaded."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, when_imported: Callable[[], None] = _nothing) -> None:
         from proxy.observe.metrics import Metrics  # after `share_between_workers`, which must come before prometheus-client
 
         self.settings = settings
@@ -132,6 +136,7 @@ class Gateway:
         )
         for principal in self.current.principals():
             self.upstreams.pool_of(principal.region, "dynamodb")  # reads the trusted authorities: not within a request
+        self._when_imported = when_imported
         self.edge_state: MutableMapping[str, Any] = {}
         self._background: list[asyncio.Task[Any]] = []
 
@@ -154,7 +159,7 @@ class Gateway:
         self.audit.event("start", version=__version__, policy_digest=self.current.digest, environment=self.settings.environment)
         self._background = [
             asyncio.create_task(self.tokens.warm(), name="issuers' keys"),
-            asyncio.create_task(import_the_heaviest(), name="the heaviest import, off the loop"),
+            asyncio.create_task(self._import_the_heaviest(), name="the heaviest import, off the loop"),
             asyncio.create_task(self._warm_up(), name="roles' first credentials"),
             asyncio.create_task(self._keep_house(), name="housekeeping"),
             asyncio.create_task(self._follow_policies(), name="changes of the policies"),
@@ -170,6 +175,10 @@ class Gateway:
         refused = await self.roles.warm(p for p in self.current.principals() if globs.match(p.dag_id))
         for principal, refusal in refused.items():
             log.warning("role of dag '%s' could not be warmed up: %s", principal.dag_id, refusal.message)
+
+    async def _import_the_heaviest(self) -> None:
+        await import_the_heaviest()
+        self._when_imported()
 
     def _warn_of_unknown_issuers(self) -> None:
         """A workload of an issuer that only other environments have is no mistake, a misspelt one looks the same."""
@@ -323,12 +332,13 @@ class LifespanApp:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.gateway: Gateway | None = None
+        self.when_imported: Callable[[], None] = _nothing
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         """Start the gateway, put it into the connections' state, stop it at the end."""
         await receive()
         try:
-            gateway = self.gateway = Gateway(self.settings)
+            gateway = self.gateway = Gateway(self.settings, self.when_imported)
         except PolicyError as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
@@ -471,7 +481,11 @@ def _serve_both_planes(settings: Settings, directory: Path) -> int:
         state = Fleet(directory, settings.workers)
     policies = PoliciesOnDisk(settings) if settings.workers > 1 else app.policies
     admin = AdminThread(state, admin_planes(settings, policies, admin_listener))
-    admin.start()
+    admin.listen()
+    if settings.workers > 1:
+        admin.begin()
+    else:
+        app.when_imported = admin.begin
     plane = DataPlane(
         app="proxy.app:create_app" if settings.workers > 1 else app,
         certificate=Path(settings.tls_certificate) if settings.tls_certificate else None,
