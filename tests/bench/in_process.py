@@ -101,7 +101,7 @@ class MemoryUpstream:
         self.made: list[MemoryTransport] = []
 
     def _connect(self) -> UpstreamConnection:
-        connection = UpstreamConnection(self, self._loop.time())
+        connection = UpstreamConnection(self, self._loop)
         transport = MemoryTransport(lambda _: self._loop.call_soon(connection.data_received, ANSWER) and None)
         connection.connection_made(transport)
         self.made.append(transport)
@@ -113,7 +113,7 @@ class MemoryUpstream:
         sent()
         return await connection.start(request, self._loop.time() + 30)
 
-    def exchange_ended(self, connection: UpstreamConnection) -> None:
+    def exchange_ended(self, connection: UpstreamConnection, now: float) -> None:  # noqa: ARG002 - the pool's signature
         """Keep it."""
         self._idle.append(connection)
 
