@@ -39,8 +39,7 @@ def parser() -> argparse.ArgumentParser:
     _add_init(commands)
     commands.add_parser("schema", help="print the JSON Schema of policy files, for editors")
 
-    token = commands.add_parser("token", help="on a worker: print its token as a `credential_process` of the AWS SDKs")
-    token.add_argument("--file", type=Path, required=True, metavar="FILE", help="the file that holds the token")
+    _add_token(commands)
 
     doctor = commands.add_parser(
         "doctor", help="walk from token to table and name the first broken link, on a worker or in the gateway"
@@ -63,6 +62,37 @@ def parser() -> argparse.ArgumentParser:
         help="what to try on it: GetItem, Query, PutItem, ... (default: GetItem)",
     )
     return top
+
+
+def _add_token(commands: Commands) -> None:
+    token = commands.add_parser("token", help="on a worker: print its token as a `credential_process` of the AWS SDKs")
+    source = token.add_mutually_exclusive_group(required=True)
+    source.add_argument("--file", type=Path, metavar="FILE", help="a file that holds the token and is renewed by others")
+    source.add_argument("--oidc-issuer", metavar="URL", help="a provider: client credentials with private_key_jwt")
+    source.add_argument("--aws-web-identity", action="store_true", help="AWS STS: a token for the worker's own role")
+    texts = {
+        "client-id": "with --oidc-issuer: how the provider calls this worker",
+        "key-id": "the `kid` of the key, where the provider wants one",
+        "assertion-audience": "the `aud` of the signed assertion (default: the provider's token endpoint)",
+        "scope": "sent to the provider, such as Entra's <app id>/.default",
+        "resource": "sent to the provider (RFC 8707)",
+        "audience": "sent to the provider (Auth0); with --aws-web-identity the token's `aud`",
+        "region": "with --aws-web-identity: whose STS is asked",
+        "profile": "with --aws-web-identity: the AWS profile that has the worker's own credentials",
+        "endpoint-url": "with --aws-web-identity: the endpoint of STS",
+    }
+    for name, meaning in texts.items():
+        token.add_argument(f"--{name}", metavar=name.upper(), help=meaning)
+    files = {
+        "key": "with --oidc-issuer: the private key, PEM",
+        "certificate": "its certificate, where the provider finds the key by that (Entra)",
+        "ca-file": "PEM bundle for the provider (default: the system's)",
+        "cache": "where the token is kept until the next, mode 0600 (default: in ~/.cache/dynamodb-proxy)",
+    }
+    for name, meaning in files.items():
+        token.add_argument(f"--{name}", type=Path, metavar="FILE", help=meaning)
+    token.add_argument("--algorithm", choices=("RS256", "PS256", "ES256", "ES384"), help="default: RS256; of AWS ES384")
+    token.add_argument("--seconds", type=int, default=3600, metavar="N", help="with --aws-web-identity: life (default: 3600)")
 
 
 def _add_check(commands: Commands) -> None:
@@ -146,9 +176,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit status: 0 done, 1 the answer is no, 2 it could not be tried."""
     options = parser().parse_args(arguments)
     if options.command == "token":
-        from proxy.worker.token import hand_over
+        from proxy.worker.token import fetch_over, hand_over
 
-        return hand_over(options.file, sys.stdout)
+        return hand_over(options.file, sys.stdout) if options.file else fetch_over(vars(options), sys.stdout)
     if options.command == "doctor" and options.config is None:
         from proxy.worker.doctor import examine_worker
 

@@ -1,7 +1,8 @@
-"""The admin plane: health, readiness and metrics for all; why decisions are what they are for those who may ask.
+"""The admin plane: health, readiness and metrics for all; why decisions are what they are, and kill switches, for some.
 
 On a port of its own, never on the data path. The first three are open (decision 16), so they say nothing that a stranger may
-not know: no token, key, address or trace. `/explain` is there only behind a gate (`admin_gate`) or on the Unix socket.
+not know: no token, key, address or trace. `/explain` and `/denied` are there only behind a gate (`admin_gate`) or on the Unix
+socket.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from proxy import __version__
+from proxy.identity.denials import entry_of
 from proxy.inquiry import DECISION_ID, moment_of, operation_of_request, recall
 from proxy.policy.described import Description, Misdescribed, identity_in, request_of
 from proxy.policy.explain import explain
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.admin_gate import AdminGate
+    from proxy.deny_file import DenyFile
+    from proxy.identity.denials import DenyList
     from proxy.inquiry import Inquiries
     from proxy.model import Operation
     from proxy.policy.rules import Policies
@@ -56,6 +60,18 @@ class Readiness(BaseModel):
 
     ready: bool
     missing: list[str]
+
+
+class Stopped(BaseModel):
+    """An entry of the deny list: exactly one of `dag`, `team`, `issuer`, `jti`, and why."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dag: str = ""
+    team: str = ""
+    issuer: str = ""
+    jti: str = ""
+    reason: str = ""
 
 
 class Asked(BaseModel):
@@ -104,7 +120,9 @@ class Asked(BaseModel):
         )
 
 
-def create_admin(state: AdminState, inquiries: Inquiries | None = None, gate: AdminGate | None = None) -> FastAPI:
+def create_admin(
+    state: AdminState, inquiries: Inquiries | None = None, gate: AdminGate | None = None, switches: DenyFile | None = None
+) -> FastAPI:
     """The admin app. Its handlers run in threads, so that a slow scrape never holds the data plane's loop."""
     admin = FastAPI(title="dynamodb-proxy admin", version=__version__, redoc_url=None, debug=False)
 
@@ -130,6 +148,8 @@ def create_admin(state: AdminState, inquiries: Inquiries | None = None, gate: Ad
 
     if inquiries is not None and (gate is not None or inquiries.admitted is None):
         _add_inquiries(admin, inquiries, gate)
+        if switches is not None:
+            _add_switches(admin, switches, gate)
     return admin
 
 
@@ -157,7 +177,56 @@ def _add_inquiries(admin: FastAPI, inquiries: Inquiries, gate: AdminGate | None)
         return await run_in_threadpool(_told, lambda: _recalled(inquiries, decision_id))
 
 
+def _add_switches(admin: FastAPI, switches: DenyFile, gate: AdminGate | None) -> None:
+    """`/denied`, the kill switches: listed, thrown and lifted. Each takes effect within 5 seconds."""
+    entry = {"requestBody": {"required": True, "content": {"application/json": {"schema": Stopped.model_json_schema()}}}}
+
+    @admin.get("/denied", summary="What the deny list stops")
+    async def read_denied(request: Request) -> JSONResponse:
+        if (refusal := await _turned_away(request, gate)) is not None:
+            return refusal
+        return await run_in_threadpool(_switched, switches.read)
+
+    @admin.post("/denied", summary="Stop a DAG, team, issuer or token", openapi_extra=entry)
+    async def add_denied(request: Request) -> JSONResponse:
+        if (refusal := await _turned_away(request, gate)) is not None:
+            return refusal
+        body = await _body_of(request)
+        try:
+            asked = Stopped.model_validate_json(body or b"")
+            denial = entry_of(asked.model_dump(exclude_unset=True), by=request.state.asked_by)
+        except ValueError as error:  # ValidationError is one
+            return _problem(422, str(error) if not isinstance(error, ValidationError) else "write {kind: name, reason: why}")
+        log.warning("%s is stopped by %s", denial, ascii(request.state.asked_by))
+        return await run_in_threadpool(_switched, lambda: switches.add(denial))
+
+    @admin.delete("/denied", summary="Lift an entry: `?dag=`, `?team=`, `?issuer=` or `?jti=`")
+    async def lift_denied(request: Request) -> JSONResponse:
+        if (refusal := await _turned_away(request, gate)) is not None:
+            return refusal
+        try:
+            denial = entry_of(dict(request.query_params))
+        except ValueError as error:
+            return _problem(422, str(error))
+        log.warning("%s is lifted by %s", denial, ascii(request.state.asked_by))
+        return await run_in_threadpool(_switched, lambda: switches.lift(denial.kind, denial.name))
+
+
+def _switched(change: Callable[[], DenyList | None]) -> JSONResponse:
+    """The list after a change, or why there was none."""
+    try:
+        found = change()
+    except OSError as error:
+        return _problem(409, f"the deny list cannot be written ({error.strerror}); if it is a ConfigMap's, change that")
+    except ValueError as error:
+        return _problem(409, f"the deny list on disk cannot be used, mend it first: {error}")
+    if found is None:
+        return _problem(404, "the deny list has no such entry")
+    return JSONResponse({"denied": [denial.document() for denial in found.denials]})
+
+
 async def _turned_away(request: Request, gate: AdminGate | None) -> JSONResponse | None:
+    request.state.asked_by = "the admin socket"
     if gate is None:
         return None
     try:
@@ -166,6 +235,7 @@ async def _turned_away(request: Request, gate: AdminGate | None) -> JSONResponse
         status = 401 if isinstance(refusal, Unauthenticated) else 503 if isinstance(refusal, Unavailable) else 403
         headers = {"www-authenticate": "Bearer"} if status == 401 else {}
         return JSONResponse({"reason": str(refusal.reason), "message": refusal.message}, status, headers)
+    request.state.asked_by = subject
     log.info("%s %s is asked by %s", request.method, request.url.path, ascii(subject))
     return None
 
@@ -228,11 +298,16 @@ def _recalled(inquiries: Inquiries, decision_id: str) -> JSONResponse:
 
 
 def admin_server(
-    state: AdminState, host: str, port: int, inquiries: Inquiries | None = None, gate: AdminGate | None = None
+    state: AdminState,
+    host: str,
+    port: int,
+    inquiries: Inquiries | None = None,
+    gate: AdminGate | None = None,
+    switches: DenyFile | None = None,
 ) -> uvicorn.Config:
     """How uvicorn serves the admin app: without a `server` header, an access log, websockets or a lifespan."""
     return uvicorn.Config(
-        create_admin(state, inquiries, gate),
+        create_admin(state, inquiries, gate, switches),
         host=host,
         port=port,
         server_header=False,

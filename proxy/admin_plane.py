@@ -6,12 +6,13 @@ It has a loop of its own, so that a scrape or a question never holds the data pl
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from proxy.deny_file import DenyFile
+from proxy.inquiry import Admitted, Inquiries
 from proxy.policy.document import digest_of
 from proxy.policy.store import PolicyError, policies_of, policy_texts
 from proxy.server import bind_unix
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     import uvicorn
 
     from proxy.admin import AdminState
-    from proxy.inquiry import Inquiries
     from proxy.policy.rules import Policies
     from proxy.settings import Settings
 
@@ -61,28 +61,24 @@ class AdminPlane(NamedTuple):
     listener: socket.socket
     inquiries: Inquiries | None
     path: Path | None = None  # of a Unix socket
+    switches: DenyFile | None = None  # the deny list that may be changed with it
 
 
 def admin_planes(settings: Settings, policies: Callable[[], Policies], listener: socket.socket) -> list[AdminPlane]:
     """The admin port, and the Unix socket where there is one. Raises CannotServe."""
     audit = None if settings.audit_path == "-" else Path(settings.audit_path)
     issuer = next((issuer for issuer in settings.issuers if issuer.name == settings.admin_issuer), None)
-    if issuer is None and not settings.admin_socket:
-        return [AdminPlane(listener, None)]
-    from proxy.inquiry import Admitted, Inquiries  # a tenth of a second, for who asks to be asked
-
-    planes = [AdminPlane(listener, Inquiries(policies, audit, Admitted(issuer, settings.admin_subjects)) if issuer else None)]
+    switches = DenyFile(Path(settings.deny_list)) if settings.deny_list else None
+    asked = Inquiries(policies, audit, Admitted(issuer, settings.admin_subjects)) if issuer else None
+    planes = [AdminPlane(listener, asked, switches=switches)]
     if settings.admin_socket:
         path = Path(settings.admin_socket)
-        planes.append(AdminPlane(bind_unix(path), Inquiries(policies, audit, None), path))
+        planes.append(AdminPlane(bind_unix(path), Inquiries(policies, audit, None), path, switches))
     return planes
 
 
 class AdminThread:
-    """The admin plane in a thread and loop of its own; FastAPI is imported there, so that the data plane need not wait for it.
-
-    An import holds the interpreter's lock, so `begin` is called once the data plane serves.
-    """
+    """The admin plane in a thread and loop of its own; FastAPI is imported there, so that the data plane need not wait for it."""
 
     def __init__(self, state: AdminState, planes: list[AdminPlane]) -> None:
         self._state = state
@@ -90,15 +86,12 @@ class AdminThread:
         self._servers: list[uvicorn.Server] = []
         self._thread = threading.Thread(target=self._run, name="admin", daemon=True)
 
-    def listen(self) -> None:
-        """Take connections, which wait until `begin`: probes that come early wait instead of failing."""
+    def start(self) -> None:
+        """Begin to serve."""
         for plane in self._planes:
             host, port = _address(plane)
             log.info("admin plane on http %s port %d%s", plane.path or host, port, ", with /explain" if plane.inquiries else "")
-            plane.listener.listen(128)
-
-    def begin(self) -> None:
-        """Begin to serve."""
+            plane.listener.listen(128)  # probes that come before FastAPI is imported wait instead of failing
         self._thread.start()
 
     def _run(self) -> None:
@@ -110,15 +103,13 @@ class AdminThread:
         from proxy.admin import admin_server
         from proxy.admin_gate import AdminGate
 
-        gc.freeze()  # what was imported lives as long as the process: the collector need not look at it
-
         gates = []
         for plane in self._planes:
             inquiries = plane.inquiries
             gate = AdminGate(*inquiries.admitted) if inquiries and inquiries.admitted else None
             gates += [gate] if gate else []
             host, port = _address(plane)
-            self._servers.append(uvicorn.Server(admin_server(self._state, host, port, inquiries, gate)))
+            self._servers.append(uvicorn.Server(admin_server(self._state, host, port, inquiries, gate, plane.switches)))
         try:
             await asyncio.gather(*(s.serve([p.listener]) for s, p in zip(self._servers, self._planes, strict=True)))
         finally:

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from proxy import __version__
 from proxy.admin_plane import AdminThread, PoliciesOnDisk, admin_planes
@@ -27,10 +27,16 @@ from proxy.aws.credentials import RoleCredentials
 from proxy.aws.endpoints import Upstreams
 from proxy.aws.sts import StsClient, variable_pointing_at
 from proxy.aws.upstream import PoolLimits
-from proxy.dynamodb.iterators import IteratorSeal, read_keys
+from proxy.dynamodb.iterators import IteratorSeal
 from proxy.edge.limits import EdgeLimits
+from proxy.followed import FollowedFile, Unusable
 from proxy.globs import Globs
+from proxy.identity.denials import Denial, DenyList, NoDenials, denials_of
+from proxy.identity.minting import SessionMint
 from proxy.identity.verifier import TokenVerifier
+from proxy.key_files import make_key_file, sealing_keys
+from proxy.keyring import read_keys
+from proxy.login import Logins
 from proxy.observe.audit import AuditLog
 from proxy.observe.fleet import WorkerStatus, fleet_status, render_shared, share_between_workers
 from proxy.observe.loop_lag import LoopLag
@@ -44,7 +50,7 @@ from proxy.settings import Settings, SettingsError, load_settings, settings_path
 from proxy.workers import serve_data_plane
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, MutableMapping
+    from collections.abc import MutableMapping
 
     from proxy.admin import AdminState
     from proxy.model import Credentials, Exchange, Principal
@@ -53,18 +59,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("proxy.app")
 
+Content = TypeVar("Content")
+
 RUNTIME_VARIABLE = "DYNAMODB_PROXY_RUNTIME_DIR"  # set by the parent of several workers: where they say how they are
 HOUSEKEEPING_SECONDS = 1.0
 POLICY_POLL_SECONDS = 2.0
-SHARED_KEY = "iterators.key"
+FILE_POLL_SECONDS = 2.0
+ITERATOR_KEY, SESSION_KEY = "iterators.key", "sessions.key"  # where several workers share them
 SILENT_WORKER_SECONDS = 30.0
 LAST_WORDS_SECONDS = 2.0
 COLLECTOR_PACE = (20_000, 10, 20)  # objects that came and stayed, then how many looks at the young before one at the older
 CANNOT_START = 3
-
-
-def _nothing() -> None:
-    """Nobody waits for the heavy imports."""
 
 
 class Journal:
@@ -92,9 +97,9 @@ class Journal:
 
 
 class Gateway:
-    """Every long-lived part of one process. Raises PolicyError where the policies cannot be loaded."""
+    """Every long-lived part of one process. Raises PolicyError or Unusable where policies, keys or deny list cannot be loaded."""
 
-    def __init__(self, settings: Settings, when_imported: Callable[[], None] = _nothing) -> None:
+    def __init__(self, settings: Settings) -> None:
         from proxy.observe.metrics import Metrics  # after `share_between_workers`, which must come before prometheus-client
 
         self.settings = settings
@@ -104,6 +109,13 @@ class Gateway:
         self.audit = AuditLog(LineSink(settings.audit_path), self.metrics)
         self.loop_lag = LoopLag(self.metrics.loop_late)
         self.tokens = TokenVerifier(settings.issuers, on_fetch=self.metrics.keys_fetched)
+        directory = os.environ.get(RUNTIME_VARIABLE)
+        key_file = settings.sessions_key_file
+        self.session_keys = FollowedFile(key_file, read_keys) if key_file else None
+        keys = self.session_keys.current if self.session_keys else sealing_keys("", SESSION_KEY, directory)
+        self.sessions = SessionMint(keys, settings.issuers, settings.environment)
+        self.denials = deny_list_of(settings)
+        self.metrics.denials_loaded(self.denials.current.denials if self.denials else ())
         self.sts = StsClient(
             settings.aws_region,
             settings.aws_sts_endpoint_url,
@@ -124,19 +136,29 @@ class Gateway:
                 total=settings.upstream_total_seconds,
             ),
         )
+        journal = Journal(self.audit, self.metrics, self)
         self.pipeline = Pipeline(
             tokens=self.tokens,
+            sessions=self.sessions,
+            denials=self.denials or NoDenials(),
             policies=self,
             roles=self.roles,
             endpoint_of=self.upstreams.endpoint_of,
             upstream_of=self.upstreams.pool_of,
-            seal=IteratorSeal(sealing_keys(settings)),
-            journal=Journal(self.audit, self.metrics, self),
+            seal=IteratorSeal(sealing_keys(settings.streams_key_file, ITERATOR_KEY, directory)),
+            journal=journal,
             max_json_members=settings.limits_json_members,
+        )
+        self.logins = Logins(
+            tokens=self.tokens,
+            sessions=self.sessions,
+            denials=self.denials or NoDenials(),
+            policies=self,
+            journal=journal,
+            seconds=settings.sessions_seconds,
         )
         for principal in self.current.principals():
             self.upstreams.pool_of(principal.region, "dynamodb")  # reads the trusted authorities: not within a request
-        self._when_imported = when_imported
         self.edge_state: MutableMapping[str, Any] = {}
         self._background: list[asyncio.Task[Any]] = []
 
@@ -159,10 +181,11 @@ class Gateway:
         self.audit.event("start", version=__version__, policy_digest=self.current.digest, environment=self.settings.environment)
         self._background = [
             asyncio.create_task(self.tokens.warm(), name="issuers' keys"),
-            asyncio.create_task(self._import_the_heaviest(), name="the heaviest import, off the loop"),
+            asyncio.create_task(import_the_heaviest(), name="the heaviest import, off the loop"),
             asyncio.create_task(self._warm_up(), name="roles' first credentials"),
             asyncio.create_task(self._keep_house(), name="housekeeping"),
             asyncio.create_task(self._follow_policies(), name="changes of the policies"),
+            asyncio.create_task(self._follow_files(), name="changes of session keys and deny list"),
         ]
         for task in self._background:
             task.add_done_callback(tell_defect)
@@ -175,10 +198,6 @@ class Gateway:
         refused = await self.roles.warm(p for p in self.current.principals() if globs.match(p.dag_id))
         for principal, refusal in refused.items():
             log.warning("role of dag '%s' could not be warmed up: %s", principal.dag_id, refusal.message)
-
-    async def _import_the_heaviest(self) -> None:
-        await import_the_heaviest()
-        self._when_imported()
 
     def _warn_of_unknown_issuers(self) -> None:
         """A workload of an issuer that only other environments have is no mistake, a misspelt one looks the same."""
@@ -219,6 +238,39 @@ class Gateway:
             error = problem if isinstance(problem, PolicyError) else PolicyError([f"{settings.policies}: {problem.strerror}"])
             state = state or str(error)
             return state, None if state == seen else error
+
+    async def _follow_files(self) -> None:
+        """Keys and kill switches take effect while the gateway runs, and what is broken leaves the last good ones."""
+        while True:
+            await asyncio.sleep(FILE_POLL_SECONDS)
+            if self.session_keys is not None:
+                keys = await self._look_at("session_keys", self.session_keys)
+                if keys is not None:
+                    self.sessions.replace_keys(keys)
+                    self.audit.event("session_keys", keys=str(len(keys)))
+            if self.denials is not None:
+                before = self.denials.current.denials
+                if (found := await self._look_at("deny_list", self.denials)) is not None:
+                    self._tell_denials(before, found.denials)
+
+    async def _look_at(self, name: str, file: FollowedFile[Content]) -> Content | None:
+        """What a file holds now, if that changed and can be used."""
+        try:
+            found = await asyncio.to_thread(file.look)
+        except Unusable as problem:
+            self.metrics.file_reload_failed(name, True)
+            self.audit.event(f"{name}_refused")
+            log.error("what was read last stays in force: %s", problem)
+            return None
+        if found is not None:
+            self.metrics.file_reload_failed(name, False)
+        return found
+
+    def _tell_denials(self, before: tuple[Denial, ...], now: tuple[Denial, ...]) -> None:
+        added, lifted = ("; ".join(map(str, set(these) - set(those))) for these, those in ((now, before), (before, now)))
+        self.metrics.denials_loaded(now)
+        self.audit.event("deny_list", added=added, lifted=lifted)
+        log.warning("the deny list has %d entries now; added: %s; lifted: %s", len(now), added or "none", lifted or "none")
 
     async def _keep_house(self) -> None:
         directory = os.environ.get(RUNTIME_VARIABLE)
@@ -315,12 +367,10 @@ def _write_status(status: WorkerStatus, missing: list[str], digest: str) -> None
         log.error("the state of this worker cannot be written: %s", error.strerror)
 
 
-def sealing_keys(settings: Settings) -> tuple[bytes, ...]:
-    """The keys that seal shard iterators: the settings' file, else one that the workers of this process share, else a new one."""
-    if settings.streams_key_file:
-        return read_keys(Path(settings.streams_key_file).read_text(encoding="ascii"))
-    directory = os.environ.get(RUNTIME_VARIABLE)
-    return ((Path(directory) / SHARED_KEY).read_bytes(),) if directory else (secrets.token_bytes(32),)
+def deny_list_of(settings: Settings) -> FollowedFile[DenyList] | None:
+    """The deny list, where the settings name one. Raises Unusable."""
+    file = settings.deny_list
+    return FollowedFile(file, lambda text: denials_of(text, Path(file).name)) if file else None
 
 
 # --------------------------------------------------------------------------------------------- as ASGI, as processes
@@ -332,17 +382,16 @@ class LifespanApp:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.gateway: Gateway | None = None
-        self.when_imported: Callable[[], None] = _nothing
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         """Start the gateway, put it into the connections' state, stop it at the end."""
         await receive()
         try:
-            gateway = self.gateway = Gateway(self.settings, self.when_imported)
-        except PolicyError as error:
+            gateway = self.gateway = Gateway(self.settings)
+        except (PolicyError, Unusable) as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
-        scope["state"].update(pipeline=gateway.pipeline, limits=edge_limits(self.settings))
+        scope["state"].update(pipeline=gateway.pipeline, logins=gateway.logins, limits=edge_limits(self.settings))
         await gateway.start(scope["state"])
         await send({"type": "lifespan.startup.complete"})
         await receive()
@@ -442,10 +491,12 @@ def problems_before_start(settings: Settings) -> list[str]:
     unusable = [problem for file in _authorities(settings) if (problem := _problem_of_authorities(file))]
     if unusable:
         return unusable
+    if problem := _problem_of_keys(settings):
+        return [problem]
     try:
-        sealing_keys(settings)
-    except (OSError, ValueError) as error:
-        return [f"`streams.key_file`: `{settings.streams_key_file}`: {error}"]
+        deny_list_of(settings)
+    except Unusable as error:
+        return [f"`deny_list`: {error}"]
     try:
         sink = LineSink(settings.audit_path)
         sink.check()
@@ -453,6 +504,18 @@ def problems_before_start(settings: Settings) -> list[str]:
     except OSError as error:
         return [f"`audit.path`: `{settings.audit_path}` cannot be written: {error.strerror}"]
     return []
+
+
+def _problem_of_keys(settings: Settings) -> str:
+    """Why a key file cannot be used, or ""; beside a task the one of the sessions is made where it is not there."""
+    for name, file in (("streams", settings.streams_key_file), ("sessions", settings.sessions_key_file)):
+        try:
+            if file and name == "sessions" and settings.listen.is_loopback:
+                make_key_file(Path(file))
+            sealing_keys(file, "", None)
+        except (OSError, ValueError) as error:
+            return f"`{name}.key_file`: `{file}`: {error.strerror if isinstance(error, OSError) else error}"
+    return ""
 
 
 def _authorities(settings: Settings) -> list[str]:
@@ -477,15 +540,12 @@ def _serve_both_planes(settings: Settings, directory: Path) -> int:
     if settings.workers > 1:
         share_between_workers(directory / "metrics")
         os.environ[RUNTIME_VARIABLE] = str(directory)
-        (directory / SHARED_KEY).write_bytes(secrets.token_bytes(32))  # the directory is this user's alone
+        for shared in (ITERATOR_KEY, SESSION_KEY):
+            (directory / shared).write_bytes(secrets.token_bytes(32))  # the directory is this user's alone
         state = Fleet(directory, settings.workers)
     policies = PoliciesOnDisk(settings) if settings.workers > 1 else app.policies
     admin = AdminThread(state, admin_planes(settings, policies, admin_listener))
-    admin.listen()
-    if settings.workers > 1:
-        admin.begin()
-    else:
-        app.when_imported = admin.begin
+    admin.start()
     plane = DataPlane(
         app="proxy.app:create_app" if settings.workers > 1 else app,
         certificate=Path(settings.tls_certificate) if settings.tls_certificate else None,

@@ -32,15 +32,17 @@ class Subject:
     may_assert: tuple[str, ...]  # DAG globs, `!glob` takes back; from the issuer's settings
     expires_at: float
     token_id: str  # `jti` where the token has one, else the start of the token's SHA-256
-    pod: Mapping[str, str] = field(
-        default_factory=dict
-    )  # context by the annotations of the token's pod, where they are asked for
+    pod: Mapping[str, str] = field(default_factory=dict)  # context by the annotations of the token's pod, where it is asked for
+    # what a session adds that the gateway minted from such a token; it can only narrow what the token proves
+    session_id: str = ""  # the access key id; "" for a token
+    pinned_dag: str = ""  # the only DAG of the session, or "": then each request says
+    role_arn: str = ""  # the only role of the session's DAGs, or "": any
 
 
 class Evidence(StrEnum):
     """How the gateway came to believe the DAG id."""
 
-    VERIFIED = "verified"  # a signed claim, or an annotation where the workload says that they are constrained
+    VERIFIED = "verified"  # a signed claim, a subject with one DAG alone, or an annotation that no DAG could have set
     CLAIMED = "claimed"  # the request said so, and the workload may say so
 
 
@@ -62,12 +64,13 @@ class Identity:
     subject: Subject
     dag_id: str
     evidence: Evidence
-    source: str  # `claim`, `annotation`, `header` or `user_agent`
+    source: str  # `claim`, `session`, `subject`, `annotation`, `header` or `user_agent`
     workload: str  # name of the workload rule that let the subject speak, or ""
     task_id: str = ""
     run_id: str = ""
     try_number: str = ""
     map_index: str = ""
+    claimed: tuple[str, ...] = ()  # which of the above nobody proved: names of fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,7 @@ class Workload:
     issuer: str  # name of an issuer in the settings
     subject: str  # glob over `sub`
     dags: tuple[str, ...]  # DAG globs: the workload's own `dags` and those of its teams
-    dag_from: tuple[str, ...]  # sources in the order in which they are asked: `claim`, `annotation`, `header`, `user_agent`
+    dag_from: tuple[str, ...]  # sources in the order in which they are asked, of `policy.vocabulary.SOURCES`
     where: str  # file:line
     may_be_unmapped: bool = True  # False (`unknown_dag: deny`): `unmapped` is not for its DAGs
     annotations: Evidence = Evidence.CLAIMED  # verified only where nobody who writes DAGs can set them on a pod

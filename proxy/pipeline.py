@@ -17,18 +17,22 @@ from typing import TYPE_CHECKING, Protocol
 
 import orjson
 
+from proxy.aws.inbound import read_signature
 from proxy.aws.sigv4 import Endpoint, signed_request
 from proxy.dynamodb.iterators import IteratorSeal, OpenedIterator, seal_reply
 from proxy.dynamodb.operation import operation_name, read_operation
 from proxy.dynamodb.reply import summarise
 from proxy.identity.binding import bind
-from proxy.identity.channels import claimed_in, token_in
+from proxy.identity.channels import SESSION_PREFIX, claimed_in, token_in
 from proxy.model import Ending, Exchange, Reply
-from proxy.refusal import ANSWERS, Abandoned, Broken, Reason, Refusal, Unavailable
+from proxy.refusal import ANSWERS, Abandoned, Broken, Forbidden, Reason, Refusal, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from proxy.aws.inbound import InboundSignature
+    from proxy.identity.denials import DenyList
+    from proxy.identity.sessions import Session
     from proxy.model import Credentials, Headers, Identity, Principal, RequestHead, Subject
     from proxy.policy.rules import Policies
 
@@ -71,6 +75,21 @@ class Tokens(Protocol):
 
     async def verify(self, token: bytes) -> Subject:
         """Verify. Raises Unauthenticated, or Unavailable where the issuer's keys cannot be had."""
+
+
+class Sessions(Protocol):
+    """Who logged in before."""
+
+    def open(self, token: bytes, now: float) -> Session:
+        """The session of a token that the gateway minted. Raises Unauthenticated."""
+
+
+class Denials(Protocol):
+    """Whom the kill switches stop. `current` is a whole immutable snapshot."""
+
+    @property
+    def current(self) -> DenyList:
+        """The deny list in force."""
 
 
 class PolicySource(Protocol):
@@ -153,6 +172,8 @@ class Pipeline:
         self,
         *,
         tokens: Tokens,
+        sessions: Sessions,
+        denials: Denials,
         policies: PolicySource,
         roles: Roles,
         endpoint_of: Callable[[str, str], Endpoint],
@@ -163,6 +184,8 @@ class Pipeline:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._tokens = tokens
+        self._sessions = sessions
+        self._denials = denials
         self._policies = policies
         self._roles = roles
         self._endpoint_of = endpoint_of
@@ -181,10 +204,14 @@ class Pipeline:
         try:
             # Who is calling, and for which DAG? Before the body is read.
             token = token_in(head.headers)
-            subject = self._tokens.known(token, exchange.started) or await self._tokens.verify(token)
+            signature = None
+            if token.startswith(SESSION_PREFIX):
+                subject, signature = opened(self._sessions, token, head, "dynamodb", exchange.started)
+            else:
+                subject = self._tokens.known(token, exchange.started) or await self._tokens.verify(token)
             exchange.subject = subject
-            policies = self._policies.current
-            identity = _bound(exchange, subject, head, policies)
+            policies, denials = self._policies.current, self._denials.current
+            identity = None if signature else _bound(exchange, subject, head, policies, denials)
 
             # What do they want?
             before = time.perf_counter()
@@ -194,11 +221,16 @@ class Pipeline:
                 waited = time.perf_counter() - before  # the caller's time, also of a caller who is too slow
             exchange.request_bytes = len(body)
             # Who is slow to send its body keeps neither a token that ended meanwhile (or whose key did) nor old policies.
-            proven, latest = self._tokens.known(token, self._clock()) or await self._tokens.verify(token), self._policies.current
-            if proven is not subject or latest is not policies:
-                subject, policies = proven, latest
-                exchange.subject = subject
-                identity = _bound(exchange, subject, head, policies)
+            if signature is None:
+                proven = self._tokens.known(token, self._clock()) or await self._tokens.verify(token)
+            else:
+                signature.check(body)  # until here nothing that the head says counts
+                proven = self._sessions.open(token, self._clock()).subject
+            latest = (self._policies.current, self._denials.current)
+            if identity is None or proven is not subject or latest != (policies, denials):
+                exchange.subject = subject = proven
+                policies, denials = latest
+                identity = _bound(exchange, subject, head, policies, denials)
             iterators = _Iterators(self._seal, identity.dag_id)
             target = head.headers.get(b"x-amz-target", b"")
             operation = exchange.operation = read_operation(target, body, self._max_json_members, iterators.open)
@@ -209,6 +241,8 @@ class Pipeline:
             exchange.would_deny = decision.would_deny
             principal = decision.granted_role()
             exchange.role_arn = principal.role_arn
+            if subject.role_arn and subject.role_arn != principal.role_arn:
+                raise _outside_role(subject, identity, principal)
 
             # As whom?
             credentials = self._roles.ready(principal) or await self._roles.credentials_for(principal)
@@ -227,7 +261,7 @@ class Pipeline:
             exchange.ending = Ending.ABANDONED
             return None
         except Exception as defect:  # noqa: BLE001 - whatever it is, the caller is answered and the outcome recorded
-            _log_defect("serving decision", exchange, defect)
+            log_defect("serving decision", exchange, defect)
             reply = self._refuse(
                 exchange, Broken(Reason.INTERNAL_ERROR, "the gateway failed on this request; its log has the trace")
             )
@@ -297,7 +331,7 @@ class Pipeline:
     def _refuse(self, exchange: Exchange, refusal: Refusal) -> Reply:
         """Turn a refusal into its answer, and see to it that it is on record."""
         exchange.reason = refusal.reason
-        exchange.message = f"{_one_line(refusal.message)}; decision {exchange.id}"
+        exchange.message = f"{one_line(refusal.message)}; decision {exchange.id}"
         exchange.rule = refusal.rule or exchange.rule
         broken = isinstance(refusal, Broken) or (isinstance(refusal, Unavailable) and exchange.operation is not None)
         exchange.ending = Ending.BROKEN if broken else Ending.REFUSED
@@ -307,17 +341,35 @@ class Pipeline:
             except Refusal as failure:  # a refusal stands whether or not it can be written down; the failure is counted there
                 log.error("a refusal is not in the audit: %s", failure.message)
             except Exception as defect:  # noqa: BLE001 - nor does it leave a caller without an answer
-                _log_defect("recording decision", exchange, defect)
+                log_defect("recording decision", exchange, defect)
         reply = answer(refusal, exchange.id, exchange.message)
         exchange.status, exchange.reply_bytes = reply.status, len(reply.body)
         return reply
 
 
-def _bound(exchange: Exchange, subject: Subject, head: RequestHead, policies: Policies) -> Identity:
-    """For which DAG the subject speaks by these policies; they and the identity are put on record."""
+def opened(sessions: Sessions, token: bytes, head: RequestHead, service: str, now: float) -> tuple[Subject, InboundSignature]:
+    """Who logged in, and the signature that must still be held against the body. Raises Unauthenticated."""
+    session = sessions.open(token, now)
+    return session.subject, read_signature(head.headers, session.subject.session_id, session.secret, service, now)
+
+
+def _bound(exchange: Exchange, subject: Subject, head: RequestHead, policies: Policies, denials: DenyList) -> Identity:
+    """For which DAG the subject speaks by these policies, unless it is stopped; both are put on record."""
     exchange.policy_digest = policies.digest
-    exchange.identity = bind(subject, claimed_in(head.headers), policies.workloads, policies.dag_of_key)
-    return exchange.identity
+    if denials:
+        denials.check_subject(subject)
+    identity = exchange.identity = bind(subject, claimed_in(head.headers), policies.workloads, policies.dag_of_key)
+    if denials:
+        denials.check_dag(identity.dag_id, policies.team_of)
+    return identity
+
+
+def _outside_role(subject: Subject, identity: Identity, principal: Principal) -> Forbidden:
+    return Forbidden(
+        Reason.OUTSIDE_ROLE,
+        f"the session was assumed for role '{subject.role_arn}', and dag '{identity.dag_id}' has role '{principal.role_arn}'; "
+        "assume that one, or let the request speak for a dag of the first",
+    )
 
 
 def answer(refusal: Refusal, decision_id: str, message: str) -> Reply:
@@ -333,7 +385,7 @@ def answer(refusal: Refusal, decision_id: str, message: str) -> Reply:
     return Reply(status, headers, body)
 
 
-def _one_line(message: str) -> str:
+def one_line(message: str) -> str:
     """No line breaks, nothing that steers a terminal, and no lone surrogate (of a file's name), which no JSON could hold."""
     line = " ".join(message.split())
     if line.isprintable():
@@ -341,8 +393,8 @@ def _one_line(message: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in line)
 
 
-def _log_defect(what: str, exchange: Exchange, defect: Exception) -> None:
-    """Where it happened and its type, but not its text: that of a KeyError is a value of the request."""
+def log_defect(what: str, exchange: Exchange, defect: Exception) -> None:
+    """Log where it happened and its type, but not its text: that of a KeyError is a value of the request."""
     frames = "".join(traceback.format_tb(defect.__traceback__))
     log.error("defect while %s %s: %s at\n%s", what, exchange.id, type(defect).__name__, frames)
 

@@ -47,6 +47,20 @@ class Reason(StrEnum):
     NO_DAG_CLAIM = "no_dag_claim"
     CONFLICTING_CLAIMS = "conflicting_claims"
     NOT_ENTITLED = "not_entitled"
+    # who, by a session that the gateway minted
+    SESSION_INVALID = "session_invalid"
+    SESSION_EXPIRED = "session_expired"
+    SIGNATURE_INCOMPLETE = "signature_incomplete"
+    SIGNATURE_EXPIRED = "signature_expired"
+    SIGNATURE_MISMATCH = "signature_mismatch"
+    UNKNOWN_ROLE = "unknown_role"
+    OUTSIDE_ROLE = "outside_role"
+    STS_REQUEST = "sts_request"
+    # stopped by hand
+    DAG_STOPPED = "dag_stopped"
+    TEAM_STOPPED = "team_stopped"
+    ISSUER_STOPPED = "issuer_stopped"
+    TOKEN_STOPPED = "token_stopped"  # noqa: S105 - the name of a reason
     # what
     UNREADABLE_BODY = "unreadable_body"
     UNKNOWN_OPERATION = "unknown_operation"
@@ -87,7 +101,9 @@ ANSWERS: dict[Reason, Answer] = {
     Reason.MALFORMED_REQUEST: Answer(
         400, _CORAL + "SerializationException", "framing or headers that an AWS SDK never sends; the connection is closed"
     ),
-    Reason.UNSUPPORTED_ROUTE: Answer(400, _CORAL + "UnknownOperationException", "not `POST /` with DynamoDB's JSON content type"),
+    Reason.UNSUPPORTED_ROUTE: Answer(
+        400, _CORAL + "UnknownOperationException", "neither DynamoDB's JSON, nor an STS form, nor the credentials route"
+    ),
     Reason.TOO_LARGE: Answer(413, _CORAL + "RequestEntityTooLargeException", "head or body over the configured limit"),
     Reason.TOO_SLOW: Answer(400, _CORAL + "RequestTimeoutException", "head or body did not arrive in time"),
     Reason.OVERLOADED: Answer(
@@ -97,7 +113,7 @@ ANSWERS: dict[Reason, Answer] = {
     Reason.NO_TOKEN: Answer(
         400,
         _CORAL + "MissingAuthenticationTokenException",
-        "no token in `Authorization: Bearer`, `X-DAG-Token` or `X-Amz-Security-Token`",
+        "no token where the route wants one: `Authorization`, `X-DAG-Token`, `X-Amz-Security-Token` or `WebIdentityToken`",
     ),
     Reason.SEVERAL_TOKENS: Answer(400, _UNRECOGNIZED, "tokens in more than one channel; exactly one is read"),
     Reason.AWS_KEYS: Answer(400, _UNRECOGNIZED, "signed with real AWS keys instead of a token for the gateway"),
@@ -118,6 +134,28 @@ ANSWERS: dict[Reason, Answer] = {
     Reason.NO_DAG_CLAIM: Answer(400, _DENIED, "the caller is known, but nothing says for which DAG it speaks"),
     Reason.CONFLICTING_CLAIMS: Answer(400, _DENIED, "two sources name different DAGs"),
     Reason.NOT_ENTITLED: Answer(400, _DENIED, "the caller may not speak for this DAG"),
+    Reason.SESSION_INVALID: Answer(
+        400, _UNRECOGNIZED, "not a session of this gateway: forged, cut, or sealed with a key that is gone; log in again"
+    ),
+    Reason.SESSION_EXPIRED: Answer(400, _CORAL + "ExpiredTokenException", "the session is over; the SDK logs in again by itself"),
+    Reason.SIGNATURE_INCOMPLETE: Answer(
+        400, _CORAL + "IncompleteSignatureException", "a session's request is not signed, or not all of it that must be"
+    ),
+    Reason.SIGNATURE_EXPIRED: Answer(
+        400, _CORAL + "InvalidSignatureException", "signed more than 15 minutes ago, or ahead: look at the clocks"
+    ),
+    Reason.SIGNATURE_MISMATCH: Answer(
+        400, _CORAL + "InvalidSignatureException", "signed with another secret than the session's, or changed on its way"
+    ),
+    Reason.UNKNOWN_ROLE: Answer(400, _DENIED, "a role was asked for that no DAG of the policies has"),
+    Reason.OUTSIDE_ROLE: Answer(400, _DENIED, "the session was assumed for the role of another DAG"),
+    Reason.STS_REQUEST: Answer(
+        400, _CORAL + "ValidationException", "an STS call with parameters that the gateway does not serve"
+    ),
+    Reason.DAG_STOPPED: Answer(400, _DENIED, "the deny list stops this DAG"),
+    Reason.TEAM_STOPPED: Answer(400, _DENIED, "the deny list stops this DAG's team"),
+    Reason.ISSUER_STOPPED: Answer(400, _DENIED, "the deny list stops the tokens of this issuer, and sessions made from them"),
+    Reason.TOKEN_STOPPED: Answer(400, _DENIED, "the deny list stops this token or session"),
     Reason.UNREADABLE_BODY: Answer(400, _CORAL + "SerializationException", "the body is not the strict JSON of this operation"),
     Reason.UNKNOWN_OPERATION: Answer(400, _CORAL + "UnknownOperationException", "no DynamoDB operation of this name is known"),
     Reason.UNSUPPORTED_OPERATION: Answer(400, _DENIED, "a DynamoDB operation that the gateway does not serve yet"),

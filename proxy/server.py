@@ -46,8 +46,9 @@ class CannotServe(Exception):
 class DataPlane:
     """How to serve. `app` is an ASGI app that speaks lifespan only, or the import string of a function that makes one.
 
-    In its lifespan it puts into `scope["state"]`: `pipeline` (see `proxy.edge.shared.Service`) and, if not the defaults,
-    `limits` (`EdgeLimits`). The server puts there `edge` (numbers for metrics) and, from the first signal on, `draining` = True.
+    In its lifespan it puts into `scope["state"]`: `pipeline` (see `proxy.edge.shared.Service`), `logins` (`LoginService`, if not
+    the same) and, if not the defaults, `limits` (`EdgeLimits`). The server puts there `edge` (numbers for metrics) and, from the
+    first signal on, `draining` = True.
     """
 
     app: str | Callable[..., Any]
@@ -165,7 +166,7 @@ class GatewayServer(uvicorn.Server):
             sys.exit(STARTUP_FAILURE)
         loop = asyncio.get_running_loop()
         state = self.lifespan.state
-        self._edge = state["edge"] = Edge(state["pipeline"], state.get("limits") or EdgeLimits(), loop)
+        self._edge = state["edge"] = Edge(state["pipeline"], state.get("limits") or EdgeLimits(), loop, state.get("logins"))
         tls = load_tls(self.plane)
         try:
             self.servers = [await self._listen(listener, tls) for listener in sockets or []]

@@ -72,9 +72,14 @@ class Setting(NamedTuple):
 SETTINGS: tuple[Setting, ...] = (
     Setting("listen", "address", "127.0.0.1:8080", "data plane, `host:port`; off loopback it needs TLS or `insecure_plaintext`"),
     Setting("admin_listen", "address", "127.0.0.1:9090", "admin plane: `/metrics`, `/healthz`, `/readyz`"),
-    Setting("admin.issuer", "text", "", "issuer whose tokens open `/explain` on a shared gateway's admin plane; none: not there"),
+    Setting("admin.issuer", "text", "", "issuer whose tokens open `/explain` and `/denied` on a shared gateway's admin plane"),
     Setting("admin.subjects", "texts", (), "globs of the `sub` of tokens that may ask there"),
-    Setting("admin.socket", "socket", "", "Unix socket with the admin plane and `/explain`, for whoever may open it (mode 0600)"),
+    Setting(
+        "admin.socket",
+        "socket",
+        "",
+        "Unix socket with the admin plane, `/explain` and `/denied`, for whoever may open it (mode 0600)",
+    ),
     Setting("insecure_plaintext", "boolean", False, "allow plain HTTP off loopback: tokens then travel in the clear"),
     Setting("tls.certificate", "file", "", "PEM chain of the data plane; read again when it changes"),
     Setting("tls.key", "file", "", "its private key"),
@@ -110,6 +115,17 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "keys that seal shard iterators: 32 bytes in base64 a line, the first seals, all open; the same for all replicas",
         "a new key at each start",
+    ),
+    Setting(
+        "sessions.key_file",
+        "key_file",
+        "",
+        "keys that seal sessions, as in `streams.key_file`, followed; made if absent where `listen` is loopback",
+        "a new key at each start",
+    ),
+    Setting("sessions.seconds", "count", 3600, "life of a session, and the most that a login may ask for; 1800 to 43200"),
+    Setting(
+        "deny_list", "file", "", "file of the kill switches, `denied:`; read again when it changes, written by the admin API"
     ),
     Setting("audit.path", "sink", "-", "file of audit records, one JSON object a line; `-` is standard output"),
     Setting(
@@ -161,6 +177,9 @@ class Settings:
     timeouts_body_seconds: float
     timeouts_idle_seconds: float
     streams_key_file: str
+    sessions_key_file: str
+    sessions_seconds: int
+    deny_list: str
     audit_path: str
     drain_delay_seconds: float
     drain_timeout_seconds: float
@@ -288,12 +307,12 @@ class _Reader:
     def _given(self, setting: Setting, node: Node) -> Any:
         if setting.kind == "issuers":
             return issuers_of(node, self.base, self.mistakes)
-        if setting.kind not in ("path", "file", "sink", "socket"):
+        if setting.kind not in ("path", "file", "key_file", "sink", "socket"):
             return _READERS[setting.kind](node, setting.key, self.mistakes)
         text = text_of(node, f"`{setting.key}`", self.mistakes)
         if setting.kind == "sink":
             return text if text == "-" else str(self.base / text) if text else "-"
-        if setting.kind == "socket":
+        if setting.kind in ("socket", "key_file"):
             return str(self.base / text) if text else ""
         if setting.kind == "path":
             return self._existing(text, setting.key, node.place)
@@ -393,6 +412,11 @@ def _check_together(values: dict[str, Any], reader: _Reader, nodes: Environment[
     _check_admin(values, add, are_good)
     if are_good("aws_session_seconds") and not 900 <= values["aws_session_seconds"] <= 43200:
         add("aws.session_seconds", "`aws.session_seconds` must lie between 900 and 43200")
+    if are_good("sessions_seconds") and not 1800 <= values["sessions_seconds"] <= 43200:
+        add("sessions.seconds", "`sessions.seconds` must lie between 1800 and 43200: SDKs renew from 15 minutes before the end")
+    key_file = values["sessions_key_file"]
+    if are_good("listen", "sessions_key_file") and key_file and not Path(key_file).exists() and not listen.is_loopback:
+        add("sessions.key_file", f"`sessions.key_file`: `{key_file}` does not exist; its keys must be the same for all replicas")
     if values["drain_delay_seconds"] < 0 and are_good("listen"):
         values["drain_delay_seconds"] = 0.0 if listen.is_loopback else 5.0
 

@@ -17,6 +17,7 @@ DENIED = {
     "__type": "com.amazon.coral.service#AccessDeniedException",
     "message": "dag 'etl' may not GetItem on 'shut': no allow rule; decision 12ab",
 }
+OVER = {"__type": "com.amazon.coral.service#UnrecognizedClientException", "message": "log in again"}
 THROTTLED = {
     "__type": "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
     "message": "slow down",
@@ -68,6 +69,7 @@ class FakeGateway(ThreadingHTTPServer):
         self.refusal: tuple[int, dict[str, Any], str] | None = None
         self.arrived: list[Arrived] = []
         self.slow_answers = 0  # how often the table `slow` is throttled still
+        self.ended: set[str] = set()  # session tokens that are over
         self.gate = threading.Event()
         self.gate.set()
         self.is_asked = threading.Event()
@@ -112,7 +114,9 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])) or b"{}")
         text = json.dumps(body)
         self._keep(body)
-        if '"shut"' in text:
+        if self.headers["x-amz-security-token"] in gateway.ended:
+            self._answer(400, OVER, "session_invalid")
+        elif '"shut"' in text:
             self._answer(400, DENIED, "no_rule")
         elif '"slow"' in text and gateway.slow_answers:
             gateway.slow_answers -= 1

@@ -9,6 +9,7 @@ import asyncio
 from copy import copy
 from typing import TYPE_CHECKING
 
+from proxy.identity.denials import NOTHING_DENIED
 from proxy.model import Credentials, Reply, Subject
 from proxy.refusal import Abandoned, Reason, Unavailable
 
@@ -63,6 +64,13 @@ class FixedPolicies:
         """The snapshot."""
         self.events.append("policies")
         return self.policies
+
+
+class FixedDenials:
+    """One deny list, empty until a test says otherwise."""
+
+    def __init__(self) -> None:
+        self.current = NOTHING_DENIED
 
 
 class FakeRoles:

@@ -7,6 +7,7 @@ is foreign. A member that is dangerous by itself needs an action of its own besi
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from proxy.dynamodb.names import table_in
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     Sight: TypeAlias = Callable[[TableReference, Any], TableReference]
+
+MAX_REACHED = 100  # by one member: more than there are Regions, or indexes of a table; 20,000 replicas would be judged for 0.15 s
 
 # ------------------------------------------------------- what a member's value makes of the operation's table
 
@@ -183,7 +186,10 @@ def _reaching(operation: str, table_at: str) -> Callable[[Any], tuple[Touch, ...
         table = next((table_in(text) for text in _values_at(request, table_at)), _NOWHERE)
         touches = [Touch(operation, table, request.get("IndexName", ""))]
         for path, sight, action in reaches:
-            touches += [Touch(action or operation, sight(table, value)) for value in _values_at(request, path)]
+            values = list(islice(_values_at(request, path), MAX_REACHED + 1))
+            if len(values) > MAX_REACHED:
+                raise Misfit(f"has more than {MAX_REACHED} members in `{path.partition('[]')[0]}`; send fewer at once")
+            touches += [Touch(action or operation, sight(table, value)) for value in values]
         return tuple(dict.fromkeys(touches))
 
     return touches_of

@@ -42,6 +42,7 @@ class Expression(NamedTuple):
     tests: tuple[KeyTest, ...]  # of a key condition only, at most one for each attribute as written
     names: frozenset[str]  # the #aliases in it
     values: frozenset[str]  # the :placeholders in it
+    length: int = 0  # in tokens
 
 
 def read_expression(member: str, text: str) -> Expression:
@@ -63,6 +64,7 @@ def _read(member: str, text: str) -> Expression:
         tuple(reader.tests),
         frozenset(token for token in placeholders if token[0] == "#"),
         frozenset(token for token in placeholders if token[0] == ":"),
+        len(reader.tokens),
     )
 
 

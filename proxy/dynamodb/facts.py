@@ -11,17 +11,62 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from proxy.dynamodb.expression_tokens import ExpressionReader
-from proxy.dynamodb.mentions import read_mentions
+from proxy.dynamodb.legacy import refuse
+from proxy.dynamodb.mentions import as_written, read_mentions
 from proxy.model import Pin
+from proxy.refusal import Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from proxy.dynamodb.mentions import Mentions
 
+# Of all different expressions of a batch or transaction together: four that are as long as can be, 4,096 characters of one token
+# each. 100 members with as much would hold the loop for half a second, these for 25 ms.
+MAX_TOKENS = 16_384
 _CACHED_TEXT = 512
 _CACHED_TEXTS = 1024
 _READS = frozenset(("GetItem", "Query", "Scan"))
+
+
+class Readings:
+    """What the members of one batch or transaction say. What several of them say in the same words is worked out once."""
+
+    __slots__ = ("_by_member", "_by_text", "_length", "_named")
+
+    def __init__(self) -> None:
+        self._by_member: dict[int, Mentions] = {}
+        self._by_text: dict[Any, Mentions] = {}
+        self._named: dict[Any, frozenset[str]] = {}
+        self._length = 0
+
+    def mentions(self, member: dict[str, Any]) -> Mentions:
+        """What one member says, which lives as long as this. Raises Unreadable, also where all say too much together."""
+        found = self._by_member.get(id(member))
+        if found is None:
+            found = self._by_member[id(member)] = self._of_text(member)
+        return found
+
+    def _of_text(self, member: dict[str, Any]) -> Mentions:
+        text = as_written(member)
+        found = self._by_text.get(text)
+        if found is None:
+            found = self._by_text[text] = read_mentions(member)
+            self._length += found.length
+        if self._length > MAX_TOKENS:
+            refuse(
+                f"the expressions of the request have more than {MAX_TOKENS} words and signs together; send fewer members at "
+                "once, or write them alike: an expression that comes again does not count again"
+            )
+        return found
+
+    def named(self, mentions: Mentions, given: dict[str, Any]) -> frozenset[str]:
+        """The attributes that are mentioned and those of a key: one set for all keys of a table."""
+        who = (id(mentions), frozenset(given))
+        found = self._named.get(who)
+        if found is None:
+            found = self._named[who] = mentions.attributes | who[1]
+        return found
 
 
 class _Given(Mapping[str, Pin]):
@@ -49,11 +94,11 @@ class _Given(Mapping[str, Pin]):
 class ItemFacts:
     """`model.Facts` of one member. `given` is its Key or Item, `member` what carries expressions, `request` the whole body.
 
-    All three are judged, and are read in place: making one of these costs an object. Facts of the keys of one table in a batch
-    read its expressions once (`beside`).
+    All three are judged, and are read in place: making one of these costs an object. Those of one batch share their `readings`.
+    What cannot be read is not read again for the next rule that asks.
     """
 
-    __slots__ = ("_action", "_beside", "_given", "_member", "_mentions", "_named", "_pins", "_request")
+    __slots__ = ("_action", "_given", "_member", "_mentions", "_named", "_pins", "_readings", "_request")
 
     def __init__(
         self,
@@ -61,14 +106,14 @@ class ItemFacts:
         given: dict[str, Any] | None,
         member: dict[str, Any],
         request: dict[str, Any],
-        beside: ItemFacts | None = None,
+        readings: Readings | None = None,
     ) -> None:
         self._action = action
         self._given = given
         self._member = member
         self._request = request
-        self._beside = beside
-        self._mentions: Mentions | None = None
+        self._readings = readings
+        self._mentions: Mentions | Unreadable | None = None
         self._pins: Mapping[str, Pin] | None = None
         self._named: frozenset[str] | None = None
 
@@ -76,7 +121,12 @@ class ItemFacts:
     def mentions(self) -> Mentions:
         """What expressions and legacy parameters say. Raises Unreadable where they cannot be understood."""
         if self._mentions is None:
-            self._mentions = self._beside.mentions if self._beside else read_mentions(self._member)
+            try:
+                self._mentions = self._readings.mentions(self._member) if self._readings else read_mentions(self._member)
+            except Unreadable as refusal:
+                self._mentions = refusal
+        if isinstance(self._mentions, Unreadable):
+            raise self._mentions
         return self._mentions
 
     @property
@@ -99,15 +149,10 @@ class ItemFacts:
 
     @property
     def named(self) -> frozenset[str]:
-        """Key, item, start key, and whatever is projected, tested, copied or changed.
-
-        The keys of one table in a batch speak of the same attributes: a set for each of them would cost a long projection
-        a hundred times.
-        """
+        """Key, item, start key, and whatever is projected, tested, copied or changed."""
         if self._named is None:
-            beside = self._beside.named if self._beside else frozenset[str]()
-            if self._given is not None and beside and self._given.keys() <= beside:
-                self._named = beside
+            if self._readings and self._given is not None:
+                self._named = self._readings.named(self.mentions, self._given)
             else:
                 self._named = self.mentions.attributes.union(self._given or (), self._member.get("ExclusiveStartKey", ()))
         return self._named

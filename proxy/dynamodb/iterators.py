@@ -38,22 +38,6 @@ class OpenedIterator(NamedTuple):
     iterator: str
 
 
-def read_keys(text: str) -> tuple[bytes, ...]:
-    """Keys from a file's text: base64 of 32 bytes a line. Raises ValueError that says what is wrong, and no key."""
-    keys = []
-    for number, line in enumerate(text.split(), start=1):
-        try:
-            key = b64decode(line, validate=True)
-        except ValueError:
-            key = b""
-        if len(key) != 32:
-            raise ValueError(f"key {number} is not base64 of 32 bytes; make one with: openssl rand -base64 32")
-        keys.append(key)
-    if not keys:
-        raise ValueError("holds no key; make one with: openssl rand -base64 32")
-    return tuple(keys)
-
-
 class IteratorSeal:
     """Seals with the first of `keys` (32 bytes each) and opens with any, so that a key can be replaced without a gap."""
 

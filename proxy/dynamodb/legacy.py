@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from proxy.dynamodb.expression import KeyTest
+from proxy.dynamodb.expression import MAX_KEY_TESTS, KeyTest
 from proxy.refusal import Reason, Unreadable
 
 if TYPE_CHECKING:
@@ -67,6 +67,8 @@ def paths_expected(expected: Mapping[str, Mapping[str, Any]]) -> tuple[Path, ...
 
 def key_tests(conditions: Mapping[str, Mapping[str, Any]]) -> tuple[KeyTest, ...]:
     """`KeyConditions`; one attribute cannot be tested twice, for they are the keys of an object."""
+    if len(conditions) > MAX_KEY_TESTS:
+        refuse("`KeyConditions` tests more attributes than a key can have")
     paths_compared("KeyConditions", conditions)
     tests = []
     for name, condition in conditions.items():

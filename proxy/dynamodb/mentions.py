@@ -9,7 +9,7 @@ alone may stand beside expressions.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -41,7 +41,7 @@ class Range(NamedTuple):
     values: tuple[AttributeValue, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Mentions:
     """Paths as DynamoDB will take them; the first element of each is the attribute. Keys and items are not among them."""
 
@@ -53,7 +53,9 @@ class Mentions:
     equalities: Mapping[str, AttributeValue] = field(default_factory=lambda: _NOTHING)  # proven for every item that is read
     ranges: Mapping[str, Range] = field(default_factory=lambda: _NOTHING)  # likewise
 
-    @property
+    length: int = field(default=0, compare=False)  # of the expressions, in tokens
+
+    @cached_property
     def attributes(self) -> frozenset[str]:
         """Every attribute that is spoken of."""
         paths = (*(self.projected or ()), *self.tested, *self.sources, *self.targets)
@@ -81,6 +83,16 @@ def read_mentions(request: Mapping[str, Any]) -> Mentions:
     if not present.isdisjoint(_WRITTEN):
         refuse("the request mixes expressions and legacy parameters; DynamoDB takes one or the other")
     return _of_legacy(request)
+
+
+def as_written(member: Mapping[str, Any]) -> tuple[object, ...]:
+    """What decides what a member of a batch or transaction says: equal for two that say the same in the same words."""
+    return (
+        *[member.get(expression) for expression in _EXPRESSIONS],
+        tuple(member.get(_NAMES, _NOTHING).items()),
+        tuple(member.get(_VALUES, _NOTHING)),
+        tuple(member.get("AttributesToGet", ())),
+    )
 
 
 def _of_legacy(request: Mapping[str, Any]) -> Mentions:
@@ -135,6 +147,7 @@ def _settle(
         sources=paths.get("UpdateExpression", ()),
         targets=targets,
         has_condition="ConditionExpression" in read,
+        length=sum(expression.length for expression in read.values()),
     )
     tests = [test for expression in read.values() for test in expression.tests]
     return said, tuple(test._replace(attribute=names.get(test.attribute, test.attribute)) for test in tests)

@@ -8,9 +8,9 @@ known to take it. Grammar: developer guide, "PartiQL for DynamoDB"; its corners 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -51,7 +51,7 @@ class Verb(StrEnum):
         return f"PartiQL{Verb.SELECT if self is Verb.EXISTS else self}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Statement:
     """One statement. The first element of each path is the attribute; `INSERT` and `DELETE` touch whole items besides."""
 
@@ -66,8 +66,9 @@ class Statement:
     targets: tuple[Path, ...] = ()  # what SET and REMOVE change, and the attributes of an inserted item
     returning: str = "NONE"  # as ReturnValues has it
     parameters: int = 0  # how many `?` it has
+    tokens: int = field(default=0, compare=False)  # how long it is to read
 
-    @property
+    @cached_property
     def attributes(self) -> frozenset[str]:
         """Every attribute that is spoken of."""
         return roots_of((*(self.projected or ()), *self.tested, *self.sources, *self.targets))
@@ -95,7 +96,7 @@ def _read(text: str) -> Statement:
         "EXISTS": reader.exists,
     }[verb]()
     reader.take(Kind.END)
-    return statement
+    return replace(statement, tokens=len(reader.tokens))
 
 
 _read_cached = lru_cache(_CACHED_TEXTS)(_read)
@@ -254,7 +255,9 @@ class _StatementReader(ConditionReader):
             self._term()
 
     def _term(self) -> None:
-        if self.is_at("("):
+        if self.here.kind is Kind.NUMBER:
+            self.operand()
+        elif self.is_at("("):
             self.open("(")
             self._sum()
             self.close(")")

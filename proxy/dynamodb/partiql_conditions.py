@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from proxy.dynamodb.partiql_tokens import Token
 
 MAX_DEPTH = 32  # of parentheses, functions and documents together; DynamoDB stores no deeper document
+MAX_IN = 100  # developer guide, "PartiQL comparison operators": 50 values of a partition key, 100 of another attribute
 _MAX_INDEX_DIGITS = 10
 _COMPARISONS = frozenset(("=", "<>", "!=", "<", "<=", ">", ">="))
 _PREDICATES = frozenset(("BEGINS_WITH", "CONTAINS", "ATTRIBUTE_TYPE"))
@@ -154,9 +155,9 @@ class ConditionReader:
     def operand(self) -> Given | Path | None:
         """A value, a path, or something that proves nothing: None."""
         here = self.tokens[self.at]
-        if here.kind is Kind.STRING:
+        if here.kind is Kind.STRING or here.kind is Kind.NUMBER:  # most operands: worth a short way
             self.at += 1
-            return Literal("S", here.text)
+            return Literal("S" if here.kind is Kind.STRING else "N", here.text)
         if self.is_at("("):
             self.open("(")
             found = self.operand()
@@ -301,6 +302,8 @@ class ConditionReader:
         candidates = [self.operand()]
         while self.has_taken(","):
             candidates.append(self.operand())
+        if len(candidates) > MAX_IN:
+            refuse(f"has more than {MAX_IN} values in IN")
         self.close(_CLOSING[sign])
         return candidates
 

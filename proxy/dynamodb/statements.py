@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from proxy.dynamodb.partiql import Verb, read_statement
+from proxy.dynamodb.partiql import Statement, Verb, read_statement
 from proxy.dynamodb.partiql_conditions import Literal
 from proxy.dynamodb.partiql_tokens import refuse
 from proxy.model import Pin, TableReference, Touch
@@ -18,8 +18,12 @@ from proxy.refusal import Unreadable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from proxy.dynamodb.partiql import Statement
     from proxy.dynamodb.partiql_conditions import Given
+
+
+# Of all different statements of a request together: what the longest single one can have, 8,192 characters of one token each.
+# 100 of those would hold the loop for 2 s, one 20 ms.
+MAX_TOKENS = 8192
 
 
 class StatementFacts:
@@ -104,7 +108,7 @@ class StatementFacts:
 
 def touch_of_statement(request: Any) -> tuple[Touch, ...]:
     """ExecuteStatement."""
-    return (_touch(request, request, 0),)
+    return (_touch(request, request, 0, read_statement(request["Statement"])),)
 
 
 def touches_of_batch(request: Any) -> tuple[Touch, ...]:
@@ -118,17 +122,25 @@ def touches_of_transaction(request: Any) -> tuple[Touch, ...]:
 
 
 def _touches(request: Any, members: list[Any], *, has_exists: bool = False) -> tuple[Touch, ...]:
-    touches = []
+    touches, read, tokens = [], dict[str, Statement](), 0
     for position, member in enumerate(members, 1):
+        text = member["Statement"]
         try:
-            touches.append(_touch(request, member, position, has_exists=has_exists))
+            if text not in read:
+                read[text] = read_statement(text)
+                tokens += read[text].tokens
+            if tokens > MAX_TOKENS:
+                refuse(
+                    f"and those before it have more than {MAX_TOKENS} words and signs; send fewer at once, "
+                    "or write values as `?`: a statement that comes again does not count again"
+                )
+            touches.append(_touch(request, member, position, read[text], has_exists=has_exists))
         except Unreadable as refusal:
             raise Unreadable(refusal.reason, f"statement {position} of {len(members)}: {refusal.message}") from None
     return tuple(touches)
 
 
-def _touch(request: Any, member: Any, position: int, *, has_exists: bool = False) -> Touch:
-    statement = read_statement(member["Statement"])
+def _touch(request: Any, member: Any, position: int, statement: Statement, *, has_exists: bool = False) -> Touch:
     given = len(member.get("Parameters", ()))
     if statement.verb is Verb.EXISTS and not has_exists:
         refuse("is EXISTS, which has its place in ExecuteTransaction only")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from proxy.dynamodb.control_touches import CONTROL_TOUCHES
-from proxy.dynamodb.facts import ItemFacts, SearchFacts
+from proxy.dynamodb.facts import ItemFacts, Readings, SearchFacts
 from proxy.dynamodb.members import MAX_BATCH_KEYS, MAX_BATCH_WRITES
 from proxy.dynamodb.names import table_in
 from proxy.dynamodb.statements import touch_of_statement, touches_of_batch, touches_of_transaction
@@ -43,11 +43,11 @@ def _search(request: Any) -> tuple[Touch, ...]:
 
 def _batch_get(request: Any) -> tuple[Touch, ...]:
     touches: list[Touch] = []
+    readings = Readings()
     for text, wanted in request["RequestItems"].items():
-        table, beside = table_in(text), None
+        table = table_in(text)
         for position, key in enumerate(wanted["Keys"], len(touches) + 1):
-            facts = ItemFacts("GetItem", key, wanted, request, beside)
-            beside = beside or facts
+            facts = ItemFacts("GetItem", key, wanted, request, readings)
             touches.append(Touch("GetItem", table, "", position, facts))
     if len(touches) > MAX_BATCH_KEYS:
         raise Misfit(f"asks for {len(touches)} keys over all tables; DynamoDB takes {MAX_BATCH_KEYS}")
@@ -80,11 +80,11 @@ _TRANSACT_ACTION = {
 
 
 def _transaction(request: Any) -> tuple[Touch, ...]:
-    touches = []
+    touches, readings = [], Readings()
     for position, entry in enumerate(request["TransactItems"], 1):
         ((verb, member),) = entry.items()
         action, given = _TRANSACT_ACTION[verb]
-        facts = ItemFacts(action, member[given], member, request)
+        facts = ItemFacts(action, member[given], member, request, readings)
         touches.append(Touch(action, table_in(member["TableName"]), "", position, facts))
     return tuple(touches)
 

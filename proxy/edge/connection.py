@@ -204,7 +204,8 @@ class Connection(asyncio.Protocol):
         self._admitted = admitted
         self._has_body = True
         self._enter(Phase.SERVING, inf)
-        run = Run(self._edge.service.serve(admitted.head, IncomingBody(self)), self._served)
+        service = self._edge.service if admitted.route is Route.DYNAMODB else self._edge.logins
+        run = Run(service.serve(admitted.head, IncomingBody(self)), self._served)
         self._edge.requests.add(run)
         run.step()
 

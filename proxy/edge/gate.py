@@ -23,6 +23,8 @@ class Route(Enum):
     """Where an admitted request goes."""
 
     DYNAMODB = "dynamodb"
+    STS = "sts"  # the same request line, with a form
+    CREDENTIALS = "credentials"
     HEALTH = "health"
 
 
@@ -40,9 +42,13 @@ Lines = dict[bytes, tuple[bytes, bytes]]  # header lines -> lower-case name, val
 
 _ROUTES = {
     b"POST / HTTP/1.1": Route.DYNAMODB,
+    b"GET /v1/credentials HTTP/1.1": Route.CREDENTIALS,
     b"GET /healthz HTTP/1.1": Route.HEALTH,
 }
+_WITHOUT_BODY = (Route.HEALTH, Route.CREDENTIALS)
 _JSON = frozenset({b"application/x-amz-json-1.0", b"application/json"})
+_FORM = b"application/x-www-form-urlencoded"
+_MOST_OF_A_FORM = 64 * 1024  # bytes; a token of 16 KiB, percent-encoded throughout, fits
 
 _REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([!-~]+) HTTP/1\.1")
 _NAME = re.compile(rb"[!#$%&'*+.^`|~0-9A-Za-z-]+")  # RFC 9110 token without `_`, which other servers read as `-`
@@ -91,7 +97,7 @@ _FORBIDDEN = {
 
 # What someone could reasonably try -> what to do instead.
 _ELSEWHERE = {
-    b"/v1/credentials": "the credentials route comes with a later version; let boto3 send the token as its session token",
+    b"/v1/credentials": "credentials are had by `GET /v1/credentials`, without a query string",
     b"/readyz": "readiness is told on the admin port",
     b"/metrics": "metrics are told on the admin port",
 }
@@ -118,6 +124,12 @@ def read_head(raw: bytes, peer: str, limits: EdgeLimits, judged: Lines | None = 
     awaits_continue = _awaits_continue(headers)
     if route is None:
         raise _unsupported(lines[0])
+    if route is Route.DYNAMODB and (content_type := _content_type(headers)) not in _JSON:
+        if content_type != _FORM:
+            raise Unreadable(
+                Reason.UNSUPPORTED_ROUTE, "the content type is not `application/x-amz-json-1.0`; send DynamoDB's JSON protocol"
+            )
+        route = Route.STS
     length = _body_length(headers, route, limits)
     method, path, _ = lines[0].split(b" ")
     return Admitted(route, RequestHead(method, path, headers, peer), length, awaits_continue and length > 0, closes)
@@ -204,27 +216,23 @@ def _awaits_continue(headers: dict[bytes, bytes]) -> bool:
     return value is not None
 
 
+def _content_type(headers: dict[bytes, bytes]) -> bytes:
+    return headers.get(b"content-type", b"").split(b";", 1)[0].strip(b" ").lower()
+
+
 def _body_length(headers: dict[bytes, bytes], route: Route, limits: EdgeLimits) -> int:
-    value = headers.get(b"content-length", b"0" if route is Route.HEALTH else b"")
+    value = headers.get(b"content-length", b"0" if route in _WITHOUT_BODY else b"")
     if not _LENGTH.fullmatch(value):
         raise _malformed("`Content-Length` is missing or not a plain decimal number")
     length = int(value)
-    if route is Route.HEALTH:
+    if route in _WITHOUT_BODY:
         if length:
-            raise _malformed("`GET /healthz` takes no body")
-    elif (kind := headers.get(b"content-type", b"")) not in _JSON and kind.split(b";", 1)[0].strip(b" ").lower() not in _JSON:
-        raise _wrong_content_type(headers)
+            raise _malformed("a `GET` request takes no body here")
     elif length > limits.body_bytes:
         raise Malformed(Reason.TOO_LARGE, f"the body is larger than {limits.body_bytes} bytes; send fewer items at once")
+    elif route is Route.STS and length > _MOST_OF_A_FORM:
+        raise Malformed(Reason.TOO_LARGE, f"the form is larger than {_MOST_OF_A_FORM} bytes; no STS call is")
     return length
-
-
-def _wrong_content_type(headers: dict[bytes, bytes]) -> Refusal:
-    if headers.get(b"content-type", b"").lower().startswith(b"application/x-www-form-urlencoded"):
-        what = "form-encoded STS calls come with a later version; send DynamoDB requests here"
-    else:
-        what = "the content type is not `application/x-amz-json-1.0`; send DynamoDB's JSON protocol"
-    return Unreadable(Reason.UNSUPPORTED_ROUTE, what)
 
 
 def _unsupported(request_line: bytes) -> Refusal:

@@ -35,14 +35,24 @@ class Service(Protocol):
         """The answer to what the gate refused, recorded like any other."""
 
 
+class LoginService(Protocol):
+    """What stands behind the routes that give credentials."""
+
+    async def serve(self, head: RequestHead, incoming: IncomingBody) -> Reply | None:
+        """Answer one login; never raises. None: the caller left."""
+
+
 class Edge:
     """What the connections of one process share: the pipeline, the limits, the bytes in memory, the sweeper.
 
     `connections`, `requests` and `body_bytes` may be read at any time, for metrics.
     """
 
-    def __init__(self, service: Service, limits: EdgeLimits, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, service: Service, limits: EdgeLimits, loop: asyncio.AbstractEventLoop, logins: LoginService | None = None
+    ) -> None:
         self.service = service
+        self.logins = logins or service
         self.limits = limits
         self.loop = loop
         self.is_draining = False

@@ -1,11 +1,11 @@
 """For which DAG does a verified subject speak? The answer is an Identity, or a refusal that says what is missing.
 
 A verified claim needs no leave but the issuer's `may_assert`. Without one, a workload of platform.yaml must let the subject
-choose, and says from which sources. Every source that counts must name the same DAG: the signed claim, the pod's annotation and
-the `X-Airflow-Dag-Id` header whenever they are there (they can contradict even where they may not choose), and the User-Agent's
-DagRunKey where the workload lists it. An annotation is evidence where the workload says that nobody who writes DAGs can set it.
-A workload that names the subject exactly beats globs; two that fit equally well are refused, because the order of a file must
-not decide who someone is.
+choose, and says from which sources. Every source that counts must name the same DAG: the signed claim, the session's own DAG, the
+pod's annotation and the `X-Airflow-Dag-Id` header whenever they are there (they can contradict even where they may not choose),
+and the User-Agent's DagRunKey where the workload lists it. A subject with a workload of one DAG proves that DAG; an annotation
+is evidence where the workload says that nobody who writes DAGs can set it. A workload that names the subject exactly beats globs;
+two that fit equally well are refused, because the order of a file must not decide who someone is.
 """
 
 from __future__ import annotations
@@ -24,10 +24,15 @@ if TYPE_CHECKING:
 
 _NAMED = {
     "claim": "a signed claim",
+    "session": "the session's own dag",
+    "subject": "the token's subject",
     "annotation": "the pod's annotation `dag_id`",
     "header": "the header `X-Airflow-Dag-Id`",
     "user_agent": "the User-Agent's DagRunKey",
 }
+
+
+_CONTEXT = ("task_id", "run_id", "try_number", "map_index")
 
 
 @lru_cache(maxsize=4096)
@@ -75,31 +80,35 @@ def bind_anew(subject: Subject, claimed: Claimed, workloads: tuple[Workload, ...
 
     Raises Forbidden: NO_DAG_CLAIM, CONFLICTING_CLAIMS or NOT_ENTITLED.
     """
-    workload = _workload_of(subject, workloads)
+    workload = workload_of(subject, workloads)
     source, dag_id = _chosen(subject, claimed, workload, dag_of_key)
-    _refuse_conflicts(source, dag_id, subject.pod.get("dag_id", dag_id), claimed, workload, dag_of_key)
+    _refuse_conflicts(source, dag_id, subject, claimed, workload, dag_of_key)
     _refuse_overreach(subject, dag_id, workload)
+    evidence = _evidence_of(source, dag_id, workload)
     known = {**subject.pod, **subject.claims}  # what is signed beats what stands on the pod, and both what the request says
+    context = {name: known.get(name) or getattr(claimed, name) for name in _CONTEXT}
+    trusted = subject.pod if workload is not None and workload.annotations is Evidence.VERIFIED else {}
+    unproven = tuple(name for name in _CONTEXT if context[name] and name not in subject.claims and name not in trusted)
     return Identity(
         subject=subject,
         dag_id=dag_id,
-        evidence=_evidence_of(source, workload),
+        evidence=evidence,
         source=source,
         workload=workload.name if workload else "",
-        task_id=known.get("task_id", claimed.task_id),
-        run_id=known.get("run_id", claimed.run_id),
-        try_number=known.get("try_number", claimed.try_number),
-        map_index=known.get("map_index", claimed.map_index),
+        **context,
+        claimed=unproven if evidence is Evidence.VERIFIED else ("dag_id", *unproven),
     )
 
 
-def _evidence_of(source: str, workload: Workload | None) -> Evidence:
-    if source == "annotation" and workload is not None:
+def _evidence_of(source: str, dag_id: str, workload: Workload | None) -> Evidence:
+    if workload is not None and source == "annotation":
         return workload.annotations
-    return Evidence.VERIFIED if source == "claim" else Evidence.CLAIMED
+    if workload is not None and source == "session" and workload.dags == (dag_id,):
+        return Evidence.VERIFIED  # the only dag that it may speak for: who logged in proves it, and nobody chose
+    return Evidence.VERIFIED if source in ("claim", "subject") else Evidence.CLAIMED
 
 
-def _workload_of(subject: Subject, workloads: tuple[Workload, ...]) -> Workload | None:
+def workload_of(subject: Subject, workloads: tuple[Workload, ...]) -> Workload | None:
     """The workload that the subject is; None if there is none. Raises Forbidden if two fit equally well."""
     fitting = [w for w in workloads if w.issuer == subject.issuer and _glob(w.subject).match(subject.subject)]
     exact = [w for w in fitting if not is_glob(w.subject)]
@@ -122,6 +131,8 @@ def _chosen(subject: Subject, claimed: Claimed, workload: Workload | None, dag_o
     if workload is None:
         raise Forbidden(Reason.NO_DAG_CLAIM, _nobody_chooses(subject, claimed))
     said = {
+        "session": subject.pinned_dag,
+        "subject": "".join(workload.dags[:1]),  # the loader sees to it that there is no other
         "annotation": subject.pod.get("dag_id"),
         "header": claimed.dag_id,
         "user_agent": dag_of_key.get(claimed.dag_run_key),
@@ -158,10 +169,12 @@ def _nothing_said(subject: Subject, claimed: Claimed, workload: Workload) -> str
 
 
 def _refuse_conflicts(
-    source: str, dag_id: str, on_pod: str, claimed: Claimed, workload: Workload | None, dag_of_key: Mapping[str, str]
+    source: str, dag_id: str, subject: Subject, claimed: Claimed, workload: Workload | None, dag_of_key: Mapping[str, str]
 ) -> None:
-    other, key = "", claimed.dag_run_key
-    if on_pod != dag_id:
+    other, key, on_pod = "", claimed.dag_run_key, subject.pod.get("dag_id", dag_id)
+    if subject.pinned_dag and subject.pinned_dag != dag_id:
+        other = f"the session was made for {quoted(subject.pinned_dag)}"
+    elif on_pod != dag_id:
         other = f"its pod is annotated with dag {quoted(on_pod)}"
     elif claimed.dag_id and claimed.dag_id != dag_id:
         other = f"the header `X-Airflow-Dag-Id` says {quoted(claimed.dag_id)}"

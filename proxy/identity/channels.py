@@ -1,8 +1,9 @@
 """What a request's headers say about its origin: exactly one token, and unproven claims.
 
 Three channels carry a token: `Authorization: Bearer`, `X-DAG-Token`, and `X-Amz-Security-Token`, which is where boto3 puts
-`aws_session_token`. Two at once are refused, equal or not: an order of precedence would be an attack surface. A SigV4
-signature by the worker is no proof of anything here and is ignored.
+`aws_session_token`. Two at once are refused, equal or not: an order of precedence would be an attack surface. A session of the
+gateway's own comes in the last one only, with a signature that proves it; beside an issuer's token a signature proves nothing
+and is ignored. The credentials route takes `Authorization` as it is, for that is how SDKs send a token file there.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from proxy.identity.token import MAX_TOKEN_BYTES
 from proxy.model import Claimed
 from proxy.refusal import Malformed, Reason, Unauthenticated
 
+SESSION_PREFIX = b"ddbproxy1-"  # of tokens that the gateway mints: neither a JWT, which has dots, nor AWS's, which have no hyphen
 _HOW = "give one in `Authorization: Bearer`, in `X-DAG-Token`, or to boto3 as `aws_session_token`"
 _SIGNED_BY_AWS = (b"aws4-hmac-sha256", b"aws4-ecdsa-p256-sha256")
 _JWT_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
@@ -41,7 +43,9 @@ def token_in(headers: dict[bytes, bytes]) -> bytes:
     channels = [] if authorization is None else _bearer(authorization)
     channels += _plain(headers, b"x-dag-token", "X-DAG-Token")
     session = headers.get(b"x-amz-security-token")
-    if session and b"." not in session:  # a JWT has dots, a session token of AWS is plain base64
+    if (
+        session and b"." not in session and not session.startswith(SESSION_PREFIX)
+    ):  # a JWT has dots, a session token of AWS is plain base64
         raise _aws_keys(authorization or b"", "this request is signed with the session token of real AWS keys")
     channels += _plain(headers, b"x-amz-security-token", "X-Amz-Security-Token")
     if len(channels) > 1:
@@ -51,7 +55,34 @@ def token_in(headers: dict[bytes, bytes]) -> bytes:
         if authorization is not None:
             raise _aws_keys(authorization, "this request is signed with AWS keys")
         raise Unauthenticated(Reason.NO_TOKEN, f"no token came with the request; {_HOW}")
-    return _clean(channels[0])
+    token = _clean(channels[0])
+    if token.startswith(SESSION_PREFIX) and channels[0].name != "X-Amz-Security-Token":
+        raise Unauthenticated(
+            Reason.SIGNATURE_INCOMPLETE,
+            f"a session token came in `{channels[0].name}`; a session must sign its requests: let an AWS SDK use its credentials",
+        )
+    return token
+
+
+def login_token_in(headers: dict[bytes, bytes]) -> bytes:
+    """The token of a request for credentials: `Authorization` as it is, with or without `Bearer`. Raises Unauthenticated."""
+    if b"x-dag-token" in headers or b"x-amz-security-token" in headers:
+        raise Unauthenticated(Reason.SEVERAL_TOKENS, "send exactly one token, in `Authorization`")
+    authorization = headers.get(b"authorization", b"")
+    if authorization.partition(b" ")[0].lower() in _SIGNED_BY_AWS:
+        raise _aws_keys(authorization, "this request for credentials is signed with AWS keys")
+    token = authorization[7:].lstrip(b" ") if authorization[:7].lower() == b"bearer " else authorization
+    return login_token(token, "Authorization")
+
+
+def login_token(token: bytes, where: str) -> bytes:
+    """A token that somebody logs in with, if it can be one at all. Raises Unauthenticated."""
+    if token.startswith(SESSION_PREFIX):
+        raise Unauthenticated(
+            Reason.TOKEN_MALFORMED,
+            f"`{where}` holds a session that was minted here; log in with the token of the worker's issuer",
+        )
+    return _clean(_Channel(where, token))
 
 
 def _bearer(authorization: bytes) -> list[_Channel]:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 NONE: Final = "none"  # label of what a request does not have: a DAG before its token is read, a table before its body is
 OTHER: Final = "other"  # label of what the policy does not name
 
+DENIAL_KINDS: Final = ("dag", "team", "issuer", "jti")
+
 _SERIES_BYTES: Final = 700_000  # label series of one scrape; with histograms and headings `/metrics` stays below 1 MB
 _OBSERVED: Final = Reason.OBSERVED
 _ALLOWED: Final = Reason.ALLOWED  # here, for looking up a member of an enum is slow (Python 3.11)
@@ -71,6 +73,9 @@ METRICS: Final = (
     Metric(_P + "policy_info", "gauge", ("digest", "environment"), "1 for the policy in force", "livemax"),
     Metric(_P + "policy_reload_failed", "gauge", (), "1 while the policy files cannot be loaded and the last good ones hold",
            "livemax"),
+    Metric(_P + "denied_entries", "gauge", ("kind",), "entries of the deny list in force: dag, team, issuer or jti", "livemax"),
+    Metric(_P + "file_reload_failed", "gauge", ("file",),
+           "1 while `session_keys` or `deny_list` cannot be read and what was read last holds", "livemax"),
     Metric(_P + "ready", "gauge", (), "1 while requests can be served", "livemin"),
     Metric(_P + "inflight_requests", "gauge", (), "requests being served", "livesum"),
     Metric(_P + "loop_lag_seconds", "histogram", (), "how late a timer of the event loop came, looked at every 20 ms"),
@@ -102,6 +107,14 @@ class Labels(Protocol):
 
     def table_label(self, name: str, /) -> str:
         """The table's name if the policy names it, else `other`."""
+
+
+class Denied(Protocol):
+    """An entry of the deny list."""
+
+    @property
+    def kind(self) -> str:
+        """What it stops: one of DENIAL_KINDS."""
 
 
 class _Times:
@@ -285,6 +298,16 @@ class Metrics:
     def policy_reload_failed(self, failed: bool) -> None:
         """Say whether the files on disk could not be loaded, so that the last good policy holds."""
         self._child("policy_reload_failed").set(failed)
+
+    def denials_loaded(self, denials: Iterable[Denied]) -> None:
+        """Tell what the deny list in force stops, by kind."""
+        kinds = [denial.kind for denial in denials]
+        for kind in DENIAL_KINDS:
+            self._child("denied_entries", kind).set(kinds.count(kind))
+
+    def file_reload_failed(self, file: str, failed: bool) -> None:
+        """Say whether a file that is followed could not be read, so that what was read last holds."""
+        self._child("file_reload_failed", file).set(failed)
 
     def expect(self, dags: Iterable[str]) -> None:
         """Show from the start, at zero, what a caller could otherwise bring forth by asking for operations that nobody knows."""

@@ -100,8 +100,8 @@ def event_line(name: str, details: Mapping[str, str], time: str, seq: int, worke
     return _line({"record": "event", "time": time, "seq": seq, "worker": worker, "event": name, "details": dict(details)})
 
 
-def _who(exchange: Exchange) -> dict[str, str]:
-    """Who asked, as far as it was proven; the same members in every record."""
+def _who(exchange: Exchange) -> dict[str, Any]:
+    """Who asked, how that is known, and what of it (`claimed`) nobody proved; the same members in every record."""
     identity = exchange.identity
     subject = exchange.subject if identity is None else identity.subject
     if identity is not None and subject is not None:
@@ -109,6 +109,7 @@ def _who(exchange: Exchange) -> dict[str, str]:
             "issuer": subject.issuer,
             "subject": subject.subject,
             "token_id": subject.token_id,
+            "session": subject.session_id,
             "dag": identity.dag_id,
             "evidence": identity.evidence,
             "source": identity.source,
@@ -117,12 +118,14 @@ def _who(exchange: Exchange) -> dict[str, str]:
             "run_id": identity.run_id,
             "try_number": identity.try_number,
             "map_index": identity.map_index,
+            "claimed": identity.claimed,
         }
-    nobody = dict.fromkeys(
+    nobody: dict[str, Any] = dict.fromkeys(
         (
             "issuer",
             "subject",
             "token_id",
+            "session",
             "dag",
             "evidence",
             "source",
@@ -134,8 +137,9 @@ def _who(exchange: Exchange) -> dict[str, str]:
         ),
         "",
     )
+    nobody["claimed"] = ()
     if subject is not None:
-        nobody.update(issuer=subject.issuer, subject=subject.subject, token_id=subject.token_id)
+        nobody.update(issuer=subject.issuer, subject=subject.subject, token_id=subject.token_id, session=subject.session_id)
     return nobody
 
 

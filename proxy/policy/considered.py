@@ -157,7 +157,7 @@ def gap_in_words(rule: Rule, gap: Gap, asked: Asked) -> str:
         return f"ended at {moment(rule.until)}"
     if gap is Gap.KEYS:
         return _key_gap(rule, asked)
-    return _attribute_gap(attribute_gap(rule.attributes or frozenset(), asked) or AttributeGap(is_unknown=True))
+    return _attribute_gap(attribute_gap(rule.attributes or frozenset(), asked))
 
 
 def _key_gap(rule: Rule, asked: Asked) -> str:

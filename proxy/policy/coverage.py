@@ -110,7 +110,7 @@ class Rule:
             return Gap.ENDED
         if self.keys is not None and not self._holds_inside(self.keys, asked):
             return Gap.KEYS
-        if self.attributes is not None and attribute_gap(self.attributes, asked) is not None:
+        if self.attributes is not None and not _keeps_to(self.attributes, asked):
             return Gap.ATTRIBUTES
         return None
 
@@ -167,18 +167,22 @@ class AttributeGap(NamedTuple):
     is_unknown: bool = False  # the operation says nothing of attributes
 
 
-def attribute_gap(attributes: frozenset[str], asked: Asked) -> AttributeGap | None:
-    """What a request names, brings back or loses beside these attributes, or None. May raise Unreadable."""
+def attribute_gap(attributes: frozenset[str], asked: Asked) -> AttributeGap:
+    """What a request that does not keep to these attributes names, brings back or loses beside them. May raise Unreadable."""
     facts = asked.touch.facts
     if facts is None:
         return AttributeGap(is_unknown=True)
     if not facts.named <= attributes:
         return AttributeGap(names=tuple(sorted(facts.named - attributes)))
-    if facts.whole:
-        return AttributeGap(whole=facts.whole)
-    if facts.replaces and not _is_new(asked):
-        return AttributeGap(replaces=True)
-    return None
+    return AttributeGap(whole=facts.whole, replaces=not facts.whole)
+
+
+def _keeps_to(attributes: frozenset[str], asked: Asked) -> bool:
+    """True if there is no gap. This names none: a request can have 60,000 attributes, and a policy many rules to compare with."""
+    facts = asked.touch.facts
+    if facts is None or not facts.named <= attributes or facts.whole:
+        return False
+    return not facts.replaces or _is_new(asked)
 
 
 def _is_new(asked: Asked) -> bool:

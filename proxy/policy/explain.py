@@ -14,6 +14,7 @@ from proxy.policy.changes import Change, changes_for, changes_for_dag
 from proxy.policy.considered import Considered, Unrecorded, asked_of, consider
 from proxy.policy.messages import shown
 from proxy.policy.rules import Decision
+from proxy.policy.trial import ASSUMED
 from proxy.refusal import Reason, Unreadable
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Explanation:
     policy_digest: str
     dag: str
     evidence: str
+    subject: str  # who proved to be there, where somebody did: `sub` and the issuer's name
     operation: str
     touches: tuple[TouchExplained, ...]
     changes: tuple[Change, ...]  # for the DAG as a whole
@@ -59,7 +61,8 @@ class Explanation:
         if decision.principal is not None:
             lines.append(f"  as {decision.principal.role_arn} in {decision.principal.region}")
         where = f"environment {self.environment}, " if self.environment else ""
-        lines.append(f"  {where}policies {self.policy_digest[:12]}, dag {shown(self.dag)} ({self.evidence})")
+        who = f", subject {self.subject}" if self.subject else ""
+        lines.append(f"  {where}policies {self.policy_digest[:12]}, dag {shown(self.dag)} ({self.evidence}){who}")
         for change in self.changes:
             lines += [f"  {line}" for line in change.lines()]
         for touch in self.touches:
@@ -83,6 +86,7 @@ class Explanation:
             "policy_digest": self.policy_digest,
             "dag": self.dag,
             "evidence": self.evidence,
+            "subject": self.subject,
             "operation": self.operation,
             "touches": [
                 {
@@ -115,6 +119,7 @@ def explain(policies: Policies, identity: Identity, operation: Operation, now: f
         policies.digest,
         identity.dag_id,
         f"{identity.evidence}: {identity.source}",
+        "" if identity.subject.issuer == ASSUMED else f"{shown(identity.subject.subject)} of {identity.subject.issuer}",
         operation.name,
         () if rules is None else tuple(_touches(rules, policies, identity, operation, now)),
         changes,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from proxy.globs import is_glob
 from proxy.model import Evidence, Workload
 from proxy.policy.declared import (
     EnvironmentDeclaration,
@@ -159,6 +160,8 @@ def _workload(name: str, key: Scalar, node: Node, teams: dict[str, TeamDeclarati
         place = fields.place_of("unknown_dag")
         mistakes.add(place, f"`unknown_dag` of {what} is deny or unmapped, not `{unknown_dag}`")
     dags, dag_from = _dags(fields, what, teams, mistakes), _sources(fields, what, mistakes)
+    if "subject" in dag_from and (len(dags) != 1 or is_glob(dags[0])):
+        mistakes.add(fields.place_of("dag_from"), f"{what}: `dag_from: subject` is for one DAG, named in full, under `dags`")
     return Workload(
         name=name,
         issuer=string_of(fields.get("issuer"), f"`issuer` of {what}", mistakes),
@@ -197,8 +200,6 @@ def _sources(fields: Mapping, what: str, mistakes: Mistakes) -> tuple[str, ...]:
         return ("claim",)
     words = words_of(fields.get("dag_from"), f"`dag_from` of {what}", mistakes)
     for word in words:
-        if word.text == "session":
-            mistakes.add(word.place, f"`dag_from: {word.text}` comes with a later version; write some of {', '.join(SOURCES)}")
-        elif word.text not in SOURCES:
+        if word.text not in SOURCES:
             mistakes.add(word.place, f"`dag_from` has no `{word.text}`; write some of {', '.join(SOURCES)}")
     return tuple(word.text for word in words)

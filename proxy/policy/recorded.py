@@ -127,7 +127,8 @@ def _touch(action: str, table: str, index: str) -> Touch:
 def _identity(fields: Mapping[str, Any]) -> Identity:
     subject = Subject(str(fields["issuer"]), str(fields["subject"]), {}, ("*",), 0.0, "")
     texts = {name: str(fields.get(name) or "") for name in ("source", "workload", "task_id", "run_id", "try_number", "map_index")}
-    return Identity(subject, str(fields["dag"]), Evidence(fields["evidence"]), **texts)
+    claimed = tuple(map(str, fields.get("claimed") or ()))
+    return Identity(subject, str(fields["dag"]), Evidence(fields["evidence"]), **texts, claimed=claimed)
 
 
 def _is_write(touches: Iterable[Touch]) -> bool:

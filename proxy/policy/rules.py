@@ -239,6 +239,11 @@ class Policies:
         matching = self._matching(dag_id)
         return matching[0] if len(matching) == 1 else None
 
+    def team_of(self, dag_id: str) -> str:
+        """The team in whose file a DAG stands, or ""."""
+        rules = self.rules_of(dag_id)
+        return rules.boundary.team if rules is not None and rules.boundary is not None else ""
+
     @property
     def tables(self) -> frozenset[str]:
         """Real names of the tables that the files declare."""

@@ -11,7 +11,7 @@ from proxy.policy.coverage import attribute_gap
 from proxy.policy.messages import ending, has, may_not, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from proxy.model import Identity, Operation
     from proxy.policy.coverage import Asked, Requirement, Rule
@@ -50,7 +50,7 @@ def outside_attributes(rule: Rule, operation: Operation, asked: Asked) -> str:
     listed = _cut(sorted(attributes))
     end = ending(operation, touch)
     given = f"and {rule.place} gives {listed} only"
-    if gap is None or gap.is_unknown:
+    if gap.is_unknown:
         return f"{start}it cannot be limited to {listed} ({rule.place}){end}"
     if gap.names:
         them = "them" if len(gap.names) > 1 else "it"
@@ -137,9 +137,9 @@ def _pattern(pattern: KeyPattern, identity: Identity) -> str:
     return f"{'prefix' if pattern.is_prefix else 'exact'} {shown(pattern.filled(identity) or pattern.written())}"
 
 
-def _quoted(names: Iterable[str]) -> str:
-    every = [shown(name) for name in names]
-    return ", ".join(every[:_MOST]) + (f" and {len(every) - _MOST} more" if len(every) > _MOST else "")
+def _quoted(names: Sequence[str]) -> str:
+    some = ", ".join(shown(name) for name in names[:_MOST])
+    return some + (f" and {len(names) - _MOST} more" if len(names) > _MOST else "")
 
 
 def _cut(names: list[str]) -> str:

@@ -17,6 +17,7 @@ from proxy.policy.vocabulary import PARTIQL_WRITES
 if TYPE_CHECKING:
     from proxy.policy.declared import KeySchema, TableDeclaration, TestDeclaration
 
+ASSUMED = "tests"  # issuer and subject of who asks in a description
 _READS = frozenset({"GetItem", "Query", "Scan", "PartiQLSelect"})
 _REPLACING = frozenset({"PutItem", "DeleteItem", "PartiQLDelete"})
 
@@ -39,7 +40,7 @@ class DeclaredFacts:
 def identity_of(test: TestDeclaration) -> Identity:
     """Who asks."""
     evidence = Evidence.VERIFIED if test.is_verified else Evidence.CLAIMED
-    subject = Subject("tests", "tests", test.claims, ("*",), 0.0, "")
+    subject = Subject(ASSUMED, ASSUMED, test.claims, ("*",), 0.0, "")
     source = "claim" if test.is_verified else "header"
     return Identity(subject, test.dag, evidence, source, "", task_id=test.task, run_id=test.run)
 

@@ -98,7 +98,7 @@ TEST_FIELDS = (
     "at",
     "expect",
 )
-SOURCES = ("claim", "annotation", "header", "user_agent")
+SOURCES = ("claim", "session", "subject", "annotation", "header", "user_agent")
 PER_REQUEST = ("dag_id", "task_id", "run_id")  # placeholders in `keys`, beside <claim.NAME>
 
 _FREER = "without it nothing would hold the DAG back as you wrote"

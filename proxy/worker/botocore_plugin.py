@@ -16,16 +16,18 @@ from urllib.request import getproxies, proxy_bypass
 from proxy.worker import denials
 from proxy.worker.claims import HEADERS, claimed_headers
 from proxy.worker.credentials import AsyncKeys, NoCredentials, source_of
-from proxy.worker.switch import SwitchError, profile_for, read_switch
+from proxy.worker.switch import SwitchError, goes_to_gateway, is_loopback, profile_for, read_switch
 from proxy.worker.usage import USAGE, Counting
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from proxy.worker.credentials import Keys
     from proxy.worker.switch import Switch
 
 LOG = logging.getLogger("proxy.worker")
 SERVICES = ("dynamodb", "dynamodbstreams")
-_AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".api.amazonwebservices.com.cn")
+_LOGGED_IN_AGAIN = "ddb_proxy_logged_in_again"
 # The session token that the request of this thread or asynchronous task is to carry.
 _signed_with: ContextVar[str] = ContextVar("ddb_proxy_signed_with", default="")
 
@@ -46,12 +48,6 @@ def initialize_client_plugin(client: Any) -> None:
         raise
 
 
-def goes_to_gateway(endpoint: str, switch: Switch) -> bool:
-    """True for the gateway's own address and for every one of AWS. Another was given on purpose, such as DynamoDB Local."""
-    host = urlsplit(endpoint).hostname or ""
-    return endpoint.rstrip("/") == switch.url or host.endswith(_AWS_HOSTS)
-
-
 def unsupported() -> str:
     """What to do where this botocore cannot be extended so."""
     switch = read_switch()
@@ -69,7 +65,7 @@ def adapt(client: Any, switch: Switch) -> None:
     handlers = Handlers(switch)
     counting = Counting(client.meta.region_name, asks_units=switch.asks_units)
     keep_off_proxies(client, switch)
-    for event, handler in (
+    events: tuple[tuple[str, Callable[..., Any]], ...] = (
         ("before-parameter-build", counting.note_tables),
         ("before-endpoint-resolution", handlers.choose_endpoint),
         ("before-call", counting.note_call),
@@ -78,15 +74,22 @@ def adapt(client: Any, switch: Switch) -> None:
         ("before-send", handlers.check),
         ("response-received", counting.note_answer),
         ("after-call", counting.note_end),
-    ):
+    )
+    for event, handler in events:
         client.meta.events.register(f"{event}.{service}", handler, unique_id=f"ddb-proxy-{event}")
-    client.meta.events.register_first(f"before-sign.{service}", counting.note_attempt, unique_id="ddb-proxy-attempt")
+    # these come before botocore's own
+    first: tuple[tuple[str, Callable[..., Any]], ...] = (
+        ("before-sign", counting.note_attempt),
+        ("needs-retry", handlers.log_in_again),
+    )
+    for event, handler in first:
+        client.meta.events.register_first(f"{event}.{service}", handler, unique_id=f"ddb-proxy-first-{event}")
 
 
 def keep_off_proxies(client: Any, switch: Switch) -> None:
-    """A client made for AWS's address asks the proxy of the environment, which must not see what is meant for the gateway."""
+    """No proxy of the environment for what is on this machine or in NO_PROXY; botocore looked at AWS's address."""
     url = urlsplit(switch.url)
-    if url.scheme in getproxies() and proxy_bypass(url.netloc):
+    if url.scheme in getproxies() and (is_loopback(url.hostname or "") or proxy_bypass(url.netloc)):
         proxies = client._endpoint.http_session._proxy_config._proxies
         proxies.pop(url.scheme, None)
 
@@ -129,6 +132,15 @@ class Handlers:
         token = token.decode() if isinstance(token, bytes) else token
         if not request.url.startswith(f"{self._switch.url}/") or token != _signed_with.get():
             raise RuntimeError(unsupported())
+
+    def log_in_again(self, response: Any, request_dict: dict[str, Any], **_: Any) -> int | None:
+        """Once a call: a session that is over is forgotten, and the call tried again at once. It was not served, so it may be."""
+        context = request_dict["context"]
+        if response is None or _LOGGED_IN_AGAIN in context or denials.reason_of(response[1]) not in denials.SESSION_OVER:
+            return None
+        context[_LOGGED_IN_AGAIN] = True
+        source_of(self._switch).forget(context["signing"]["request_credentials"])
+        return 0
 
     def _put(self, request: Any, keys: Keys) -> None:
         for header, _ in HEADERS:

@@ -30,6 +30,7 @@ JITTER_SECONDS = 60.0
 AGAIN_SECONDS = 30.0  # between tries while the last session still holds
 MARGIN_SECONDS = 60.0  # a session is not used in its last minute: clocks differ
 NO_SESSIONS_SECONDS = 900.0  # how long `auto` believes that a gateway gives none
+FAILED_SECONDS = 1.0  # how long a failure speaks for all threads
 PAUSES = (0.3, 1.0)  # before the second and third try when the gateway is away
 TIMEOUT_SECONDS = 5.0
 
@@ -125,6 +126,7 @@ class Source:
         self._file = TokenFile(switch.token_file)
         self._session: Session | None = None
         self._no_sessions_until = 0.0
+        self._failed: tuple[float, NoCredentials] | None = None
         self.renew_lock()
 
     def renew_lock(self) -> None:
@@ -151,12 +153,24 @@ class Source:
         with self._lock:
             if self._session is not session and self._session is not None:
                 return self._session.keys  # another thread was here meanwhile
-            try:
-                return self._fetch(now).keys
-            except _NoSessions:
-                if self._switch.way == "session":
-                    raise
-                self._no_sessions_until = now + NO_SESSIONS_SECONDS
+            return self._first(now)
+
+    def forget(self, keys: Keys) -> None:
+        """The gateway says that this session is over."""
+        session = self._session
+        if session is not None and session.keys.token == keys.token:
+            self._session = None
+
+    def _first(self, now: float) -> Keys:
+        """A session, or the token; whoever waited for one that failed is not made to wait again."""
+        if self._failed is not None and self._clock() < self._failed[0]:
+            raise self._failed[1]
+        try:
+            return self._fetch(now).keys
+        except _NoSessions:
+            if self._switch.way == "session":
+                raise
+            self._no_sessions_until = now + NO_SESSIONS_SECONDS
         return self._token_as_keys(now)
 
     def _sends_token(self, now: float) -> bool:
@@ -195,6 +209,7 @@ class Source:
             if pause is None:
                 break
             self._pause(pause)
+        self._failed = (self._clock() + FAILED_SECONDS, problem)
         raise problem
 
 

@@ -6,14 +6,16 @@ Airflow does not try the task again. Elsewhere nothing is changed, and boto3 rai
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 ERRORS = frozenset({"AccessDeniedException", "UnrecognizedClientException", "MissingAuthenticationTokenException"})
+# Sessions that are over, or sealed with a key that the gateway no longer has: a new one is asked for.
+SESSION_OVER = frozenset({"session_invalid", "session_expired"})
 # Reasons that may be gone a minute later: clocks, a key that the gateway has not fetched yet, a file about to be renewed.
-PASSING = frozenset({"token_not_yet_valid", "unknown_key", "token_expired", "keys_unavailable", "overloaded", "too_slow"})
+PASSING = SESSION_OVER | {"token_not_yet_valid", "unknown_key", "token_expired", "keys_unavailable", "overloaded", "too_slow"}
 
 _ends_with: Callable[[str], Exception] | None = None
 
@@ -22,6 +24,11 @@ def end_tasks_with(exception: Callable[[str], Exception] | None) -> None:
     """From now on a final refusal is raised as this; None: not at all."""
     global _ends_with
     _ends_with = exception
+
+
+def reason_of(parsed: dict[str, Any]) -> str:
+    """The gateway's reason in an answer as botocore parsed it, or ""."""
+    return str(parsed.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("x-ddb-proxy-reason", ""))
 
 
 def is_final(error: str, reason: str) -> bool:

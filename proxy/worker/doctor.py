@@ -20,7 +20,8 @@ from urllib.parse import quote, urlsplit
 
 from proxy.worker.chain import PROBES, Finding, judge_answer, print_findings, probe
 from proxy.worker.profile import endpoint_of_profile, stale_profile, token_of_profile
-from proxy.worker.switch import problem_of_endpoint
+from proxy.worker.recipe import examine_recipe
+from proxy.worker.switch import TOKEN_FILE, URL, SwitchError, is_loopback, problem_of_endpoint, read_switch
 from proxy.worker.wire import claims_of, exchange
 
 if TYPE_CHECKING:
@@ -51,14 +52,12 @@ def examine_worker(options: argparse.Namespace, out: TextIO) -> int:
 
 def walk(options: argparse.Namespace, environment: Mapping[str, str]) -> Iterator[Finding]:
     """The findings in order; the reader stops at the first that is broken."""
+    if not options.endpoint and environment.get(URL):
+        yield from walk_plugin(options, environment)
+        return
     endpoint, where = find_endpoint(options.endpoint, environment)
     if not endpoint:
-        yield Finding(
-            "worker",
-            "broken",
-            "no endpoint: boto3 would go straight to AWS",
-            "set AWS_ENDPOINT_URL_DYNAMODB to the gateway's address",
-        )
+        yield Finding("worker", "broken", "no endpoint: boto3 would go straight to AWS", f"set {URL} to the gateway's address")
         return
     if problem := problem_of_endpoint(endpoint):
         yield Finding("worker", "broken", f"{where}: {problem}", "write the gateway's address, for example http://127.0.0.1:8080")
@@ -71,6 +70,29 @@ def walk(options: argparse.Namespace, environment: Mapping[str, str]) -> Iterato
         return
     yield from examine_token(source, time.time())
     yield from ask_gateway(endpoint, source.text.strip(), options)
+
+
+def walk_plugin(options: argparse.Namespace, environment: Mapping[str, str]) -> Iterator[Finding]:
+    """The walk where the plugin's variable is set: what botocore alone would do does not matter then."""
+    try:
+        switch = read_switch(environment)
+    except SwitchError as error:
+        yield Finding("worker", "broken", str(error), "see `Plugin` in the README")
+        return
+    if switch is None:  # white space only
+        yield Finding("worker", "broken", f"{URL} is empty", "set it to the gateway's address")
+        return
+    if not is_loopback(urlsplit(switch.url).hostname or ""):
+        yield from proxied(switch.url, environment)
+    yield from examine_recipe(switch, environment, connections(environment))
+    where = TOKEN_FILE if environment.get(TOKEN_FILE) else f"{TOKEN_FILE}'s default"
+    source = token_in_file(options.token_file or switch.token_file, "--token-file" if options.token_file else where)
+    if isinstance(source, Finding):
+        yield source
+        return
+    source = source._replace(text=source.text.strip())  # as the plugin reads it
+    yield from examine_token(source, time.time())
+    yield from ask_gateway(switch.url, source.text, options)
 
 
 # ------------------------------------------------------------------------------------------- this worker
@@ -111,15 +133,7 @@ def traps(endpoint: str, environment: Mapping[str, str], *, explicit_token: bool
         yield Finding(
             "worker", "broken", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=true: boto3 ignores the endpoint variable", "unset it"
         )
-    url = urlsplit(endpoint)
-    host, port = url.hostname or "", url.port
-    if variable_of(f"{url.scheme}_proxy", environment) and not bypasses_proxy(host, port, variable_of("no_proxy", environment)):
-        yield Finding(
-            "worker",
-            "broken",
-            f"{url.scheme.upper()}_PROXY is set and NO_PROXY does not hold {host}: requests go to that proxy, not to the gateway",
-            f"add {host} to NO_PROXY",
-        )
+    yield from proxied(endpoint, environment)
     if not explicit_token and not environment.get("AWS_ACCESS_KEY_ID"):
         section, key = stale_profile(environment, profile_of(environment))
         if section:
@@ -129,6 +143,19 @@ def traps(endpoint: str, environment: Mapping[str, str], *, explicit_token: bool
                 f"{section} holds {key}: it wins over the gateway's token, so requests are signed with that",
                 f"remove {key} there, or point AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE at empty files",
             )
+
+
+def proxied(endpoint: str, environment: Mapping[str, str]) -> Iterator[Finding]:
+    """A proxy of the environment that would stand before the gateway."""
+    url = urlsplit(endpoint)
+    host, port = url.hostname or "", url.port
+    if variable_of(f"{url.scheme}_proxy", environment) and not bypasses_proxy(host, port, variable_of("no_proxy", environment)):
+        yield Finding(
+            "worker",
+            "broken",
+            f"{url.scheme.upper()}_PROXY is set and NO_PROXY does not hold {host}: requests go to that proxy, not to the gateway",
+            f"add {host} to NO_PROXY",
+        )
 
 
 def variable_of(name: str, environment: Mapping[str, str]) -> str:

@@ -36,10 +36,13 @@ VARIABLES = (
 )
 NAMES = frozenset(name for name, _, _ in VARIABLES)
 
-# Read by botocore when a client is made; `Plugin` is what it must hold.
+# Read by botocore when a client is made, and by the amazon provider.
 BOTOCORE_PLUGINS = "BOTOCORE_EXPERIMENTAL__PLUGINS"
 PLUGIN_MODULE = "proxy.worker.botocore_plugin"
+SESSION_FACTORY = "proxy.worker.session_factory.GatewaySessionFactory"
 ENDPOINTS = ("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_DYNAMODB_STREAMS")
+
+_AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".api.amazonwebservices.com.cn")
 
 
 class SwitchError(ValueError):
@@ -66,8 +69,9 @@ def read_switch(environment: Mapping[str, str] = os.environ) -> Switch | None:
     way = environment.get(CREDENTIALS, "") or "auto"
     if way not in WAYS:
         raise SwitchError(f"{CREDENTIALS}: write one of {', '.join(WAYS)}")
+    place = urlsplit(url)
     return Switch(
-        url.rstrip("/"),
+        f"{place.scheme}://{place.netloc}",
         Path(environment.get(TOKEN_FILE, "") or DEFAULT_TOKEN_FILE),
         way,
         _yes_or_no(environment, FAIL_AT_ONCE, "true"),
@@ -94,6 +98,17 @@ def problem_of_endpoint(endpoint: str) -> str:
     if url.path not in ("", "/") or url.query:
         return f"'{endpoint}' has a path; the gateway serves '/' only"
     return ""
+
+
+def goes_to_gateway(endpoint: str, switch: Switch) -> bool:
+    """True for the gateway's own address and for every one of AWS. Another was given on purpose, such as DynamoDB Local."""
+    host = urlsplit(endpoint).hostname or ""
+    return endpoint.rstrip("/") == switch.url or host.endswith(_AWS_HOSTS)
+
+
+def is_loopback(host: str) -> bool:
+    """True for this machine, which no proxy reaches."""
+    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def has_plugin(environment: Mapping[str, str]) -> bool:

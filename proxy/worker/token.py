@@ -1,6 +1,7 @@
 """`dynamodb-proxy token`: the worker's token as a `credential_process` of the AWS SDKs hands it over.
 
-boto3 runs it again before the token expires, so that tasks outlive tokens without a change to any DAG. Standard library only.
+boto3 runs it again before the token expires, so that tasks outlive tokens without a change to any DAG. The token stands in a
+file that somebody renews (Kubernetes, spiffe-helper), or is fetched by `proxy.worker.token_sources`. Standard library only.
 """
 
 from __future__ import annotations
@@ -8,11 +9,12 @@ from __future__ import annotations
 import json
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from proxy.worker.wire import claims_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 
@@ -24,17 +26,33 @@ def hand_over(path: Path, out: TextIO) -> int:
         cause = error.strerror if isinstance(error, OSError) else "not text"
         print(f"token file {path} cannot be read: {cause}; look at the volume mount and its mode", file=sys.stderr)
         return 1
-    claims = claims_of(token)
-    if claims is None or any(character.isspace() for character in token):
+    if claims_of(token) is None or any(character.isspace() for character in token):
         print(f"token file {path} holds no JWT (three parts, separated by dots)", file=sys.stderr)
         return 1
+    return _print(token, out)
+
+
+def fetch_over(options: Mapping[str, Any], out: TextIO) -> int:
+    """Print a token of the source that `options` name, kept until it is time for the next. Returns as `hand_over` does."""
+    from proxy.worker.token_cache import cached_token, default_file
+    from proxy.worker.token_sources import NoToken, source_of
+
+    try:
+        source = source_of(options)
+        return _print(cached_token(options["cache"] or default_file(source), source.fetch), out)
+    except NoToken as failure:
+        print(failure, file=sys.stderr)
+        return 1
+
+
+def _print(token: str, out: TextIO) -> int:
     answer = {
         "Version": 1,
         "AccessKeyId": "DDBPROXYTOKEN",  # any text will do: the session token is the credential
         "SecretAccessKey": "unused",
         "SessionToken": token,
     }
-    expires = claims.get("exp")
+    expires = (claims_of(token) or {}).get("exp")
     if isinstance(expires, int | float):
         answer["Expiration"] = datetime.fromtimestamp(expires, UTC).isoformat(timespec="seconds")
     print(json.dumps(answer), file=out)

@@ -87,8 +87,8 @@ class Usage:
             (self.calls, f"{self.calls:,} call{'s'[: self.calls != 1]}"),
             (self.throttled.total(), f"{self.throttled.total():,} throttled ({throttles})"),
             (round(self.backoff_seconds, 1), f"{self.backoff_seconds:,.{0 if self.backoff_seconds >= 10 else 1}f} s in back-off"),
-            (self.read_units, f"{self.read_units:,g} read units"),
-            (self.write_units, f"{self.write_units:,g} write units"),
+            (self.read_units, f"{_short(self.read_units)} read units"),
+            (self.write_units, f"{_short(self.write_units)} write units"),
             (self.denied, f"{self.denied:,} denied"),
         )
         return "gateway: " + ", ".join(text for number, text in parts if number)
@@ -105,6 +105,10 @@ class Usage:
             "tables_read": sorted({table.name for table in self.tables_read}),
             "tables_written": sorted({table.name for table in self.tables_written}),
         }
+
+
+def _short(number: float) -> str:
+    return f"{number:,.1f}".removesuffix(".0")
 
 
 USAGE = Usage()
@@ -146,8 +150,7 @@ class Counting:
             USAGE.add_success(model.name, context.get(_TABLES, (set(), set())), units_of(parsed))
             return
         code = str(error.get("Code", ""))
-        reason = parsed.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("x-ddb-proxy-reason", "")
-        if denials.is_final(code, reason):
+        if denials.is_final(code, denials.reason_of(parsed)):
             USAGE.add_denial()
             # the words of botocore's own exception, so that who searches the logs finds both
             denials.end_task(f"An error occurred ({code}) when calling the {model.name} operation: {error.get('Message', '')}")

@@ -2,8 +2,8 @@
 
     python -m tests.bench [--rounds N] [--json FILE] [--picture FILE] [PART ...]
 
-Parts: inside alone plain tls workers rate. The exit status is 1 where a bar is missed. Nothing else should run meanwhile; where
-it does, ratios still hold within some ten percent, and wall times (start, latency) do not.
+Parts: inside alone plain tls sessions workers rate. The exit status is 1 where a bar is missed. Nothing else should
+run meanwhile; where it does, ratios still hold within some ten percent, and wall times (start, latency) do not.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ PARTS: dict[str, Callable[[World, Run, int], None]] = {
     "alone": run_alone,
     "plain": comparison.compare_plain,
     "tls": comparison.compare_tls,
+    "sessions": comparison.compare_sessions,
     "workers": comparison.compare_workers,
     "rate": comparison.compare_latency,
 }

@@ -6,15 +6,20 @@ Every part fills a `Run`. Ratios are of medians of one interleaved run; who fail
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import subprocess
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from proxy.aws.sigv4 import Endpoint, signed_request
+from proxy.model import Credentials
 from tests.bench import peers
 from tests.bench.processes import cpu_seconds, memory_mib, pinned
 from tests.bench.rounds import Figures, Sample, interleave, load
-from tests.bench.wire import batch_100k, get_item, request_of, write_requests
-from tests.bench.world import LOAD_CPU, World
+from tests.bench.wire import batch_100k, body_of, get_item, request_of, write_requests
+from tests.bench.world import LOAD_CPU, REGION, World
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,6 +82,41 @@ def compare_workers(world: World, run: Run, rounds: int) -> None:
     _told("workers", run, figures)
     for count in counts[1:]:
         run.figures[f"workers/{count}"] = figures[f"{count} workers"].cpu_us / figures["1 workers"].cpu_us
+
+
+def compare_sessions(world: World, run: Run, rounds: int) -> None:
+    """A minted session, its requests signed by the worker, against a bearer token, on one gateway."""
+    target = peers.ours(world)
+    with _all_started([target], world) as (started,):
+        minted = _minted(target.port, world.token())
+        if minted is None:
+            run.left_out.append("a minted session: the gateway answers no GET /v1/credentials")
+            return
+        endpoint = Endpoint("http", "127.0.0.1", target.port, REGION)
+        body = body_of(get_item())
+        signed = signed_request(endpoint, b"DynamoDB_20120810.GetItem", body, minted, time.time(), ())
+        requests = {
+            "bearer": write_requests(world.folder / "bearer", [request_of(get_item(), world.token())]),
+            "session": write_requests(world.folder / "session", [signed]),
+        }
+        sides = [replace(started, target=replace(target, name=name)) for name in requests]
+        figures = interleave(sides, rounds, lambda one: load(one, requests[one.target.name], _SECONDS))
+    _told("sessions", run, figures)
+    run.figures["session/bearer"] = figures["session"].cpu_us / figures["bearer"].cpu_us
+
+
+def _minted(port: int, token: str) -> Credentials | None:
+    """A session, as the container provider of AWS SDKs asks for one; None where there is no such way in."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", "/v1/credentials", headers={"host": "127.0.0.1", "authorization": token})
+        answer = connection.getresponse()
+        told = json.loads(answer.read())
+        if answer.status != 200:
+            return None
+        return Credentials(told["AccessKeyId"], told["SecretAccessKey"], told["Token"], time.time() + 3600)
+    finally:
+        connection.close()
 
 
 def compare_latency(world: World, run: Run, rounds: int) -> None:

@@ -1,31 +1,23 @@
-"""The whole data plane in this process, between two sockets that are only memory: what it costs without the kernel.
+"""The whole data plane in this process: what it costs, a neighbour's load and the caller's side left out.
 
-Edge, identity, policy, signer, upstream connection, metrics and audit (to a file) are the real ones, put together as the
-composition root does it; only tokens' keys, STS and the far end of the upstream are here.
+It is the gateway itself, put together by its composition root; the caller's socket is only memory, the upstream is a socket
+whose far end is here too, and STS is answered at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import time
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from proxy.aws.connection import Connection as UpstreamConnection
-from proxy.aws.credentials import RoleCredentials
-from proxy.aws.sigv4 import Endpoint
-from proxy.dynamodb.iterators import IteratorSeal
+from proxy.app import Gateway, edge_limits
 from proxy.edge.connection import Connection
-from proxy.edge.limits import EdgeLimits
 from proxy.edge.shared import Edge
-from proxy.identity.verifier import TokenVerifier
 from proxy.model import Credentials
-from proxy.observe.audit import AuditLog
-from proxy.observe.metrics import Metrics
-from proxy.observe.sink import LineSink
-from proxy.pipeline import Pipeline
 from proxy.policy.document import read_policies
 from proxy.settings import load_settings
 from proxy.yaml_source import Mistakes
@@ -36,9 +28,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from proxy.model import Exchange, Principal, Reply
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+    from proxy.model import Principal
     from proxy.policy.rules import Policies
 
+_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 ANSWER_BODY = (
     b'{"Item":{"pk":{"S":"dag#example_dag#runs"},"sk":{"S":"run#2026-01-01T00:00:00"},"state":{"S":"success"},'
     b'"attempt":{"N":"3"},"payload":{"S":"0123456789abcdef0123456789abcdef0123456789abcdef"}}}'
@@ -92,55 +87,24 @@ class MemoryTransport(asyncio.Transport):
     abort = close
 
 
-class MemoryUpstream:
-    """An upstream of one real connection whose far end answers at once."""
+class _Answering(asyncio.Protocol):
+    """One connection of an upstream that reads a request to its end and always says the same."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._idle: list[UpstreamConnection] = []
-        self.made: list[MemoryTransport] = []
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._missing = 0
 
-    def _connect(self) -> UpstreamConnection:
-        connection = UpstreamConnection(self, self._loop)
-        transport = MemoryTransport(lambda _: self._loop.call_soon(connection.data_received, ANSWER) and None)
-        connection.connection_made(transport)
-        self.made.append(transport)
-        return connection
-
-    async def send(self, request: bytes, *, is_write: bool, sent: Callable[[], None]) -> Reply:
-        """One exchange."""
-        connection = self._idle.pop() if self._idle else self._connect()
-        sent()
-        return await connection.start(request, self._loop.time() + 30)
-
-    def exchange_ended(self, connection: UpstreamConnection, now: float) -> None:  # noqa: ARG002 - the pool's signature
-        """Keep it."""
-        self._idle.append(connection)
-
-    def connection_ended(self, connection: UpstreamConnection) -> None:
-        """Cannot be."""
-
-
-class Told:
-    """Audit and metrics, as `proxy.app.Journal` tells them."""
-
-    def __init__(self, audit: AuditLog, metrics: Metrics, policies: Policies) -> None:
-        self._audit = audit
-        self._metrics = metrics
-        self._policies = policies
-        self.decision = audit.decision
-
-    def outcome(self, exchange: Exchange) -> None:
-        """Both."""
-        self._audit.outcome(exchange)
-        self._metrics.record(exchange, self._policies)
-
-
-class FixedPolicies:
-    """A snapshot that never changes."""
-
-    def __init__(self, policies: Policies) -> None:
-        self.current = policies
+    def data_received(self, data: bytes) -> None:
+        """Count what comes; a request's head comes in one piece."""
+        if not self._missing:
+            end = data.index(b"\r\n\r\n") + 4
+            found = _LENGTH.search(data, 0, end)
+            assert found is not None
+            self._missing = end + int(found[1])
+        self._missing -= len(data)
+        if not self._missing:
+            self._transport.write(ANSWER)
 
 
 async def _assume(principal: Principal) -> Credentials:
@@ -148,51 +112,48 @@ async def _assume(principal: Principal) -> Credentials:
 
 
 class DataPlane:
-    """Everything of one process but the kernel, under the bench's policy or another."""
+    """Everything of one process, under the bench's policy or another. `started` makes it."""
 
-    def __init__(self, folder: Path, policy: dict[str, str] | None = None) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self, gateway: Gateway, upstream: asyncio.Server, key: RSAPrivateKey) -> None:
         self.loop = asyncio.get_running_loop()
-        self.key = new_key()
-        (folder / "jwks.json").write_text(json.dumps(key_set(self.key)))
-        told = {"issuers": [issuer_of("jwks.json")], "aws": {"region": REGION}, "policies": "."}
+        self.gateway = gateway
+        self._upstream = upstream
+        self._key = key
+
+    @classmethod
+    async def started(cls, folder: Path, policy: dict[str, str] | None = None) -> DataPlane:
+        """Compose it as the gateway does, with STS and the upstream in this process."""
+        key = new_key()
+        (folder / "policies").mkdir(parents=True)
+        for name, text in (policy or policy_of([DAG])).items():
+            (folder / name).write_text(text)
+        (folder / "jwks.json").write_text(json.dumps(key_set(key)))
+        upstream = await asyncio.get_running_loop().create_server(_Answering, "127.0.0.1", 0)
+        port = upstream.sockets[0].getsockname()[1]
+        told = {
+            "issuers": [issuer_of("jwks.json")],
+            "aws": {"region": REGION, "endpoint_url": f"http://127.0.0.1:{port}"},
+            "policies": "policies",
+            "audit": {"path": str(folder / "audit.jsonl")},
+        }
         (folder / "proxy.yaml").write_text(json.dumps(told))
-        settings = load_settings(folder / "proxy.yaml", {})
-        self.policies = policies_of(policy or policy_of([DAG]))
-        self.metrics = Metrics("bench")
-        self.metrics.expect(rules.pattern for rules in self.policies.dag_rules())
-        self.audit = AuditLog(LineSink(str(folder / "audit.jsonl")), self.metrics)
-        self.tokens = TokenVerifier(settings.issuers)
-        self.roles = RoleCredentials(_assume)
-        self.upstream = MemoryUpstream(self.loop)
-        self.endpoint = Endpoint("https", f"dynamodb.{REGION}.amazonaws.com", 443, REGION)
-        self.told = Told(self.audit, self.metrics, self.policies)
-        self.pipeline = Pipeline(
-            tokens=self.tokens,
-            policies=FixedPolicies(self.policies),
-            roles=self.roles,
-            endpoint_of=lambda *_: self.endpoint,
-            upstream_of=lambda *_: self.upstream,
-            seal=IteratorSeal((bytes(32),)),
-            journal=self.told,
-            max_json_members=settings.limits_json_members,
-        )
+        gateway = Gateway(load_settings(folder / "proxy.yaml", {}))
+        gateway.sts.assume = _assume  # type: ignore[method-assign]  # the border: STS itself is no cost of a request
+        return cls(gateway, upstream, key)
 
     def token(self, dag: str = DAG) -> str:
         """A token of one DAG."""
-        return token_of(self.key, dag)
+        return token_of(self._key, dag)
 
     def caller(self, service: Any = None) -> Caller:
         """A connection to the edge; `service` stands in the pipeline's place."""
-        return Caller(Edge(service or self.pipeline, EdgeLimits(), self.loop))
+        return Caller(Edge(service or self.gateway.pipeline, edge_limits(self.gateway.settings), self.loop))
 
     async def close(self) -> None:
         """Let go of everything."""
-        await self.roles.close()
-        await self.tokens.close()
-        for transport in self.upstream.made:
-            transport.close()
-        self.audit.close()
+        await self.gateway.close_connections()
+        self.gateway.audit.close()
+        self._upstream.close()
 
 
 class Caller:

@@ -16,6 +16,7 @@ TITLES = {
     "plain": "GetItem 0.3 KB, plaintext upstream, 16 callers: CPU microseconds a request (process tree)",
     "tls": "the same over TLS",
     "batch": "BatchWriteItem of 25 items, 100 KB",
+    "sessions": "a minted session with a signature of the worker's, against a bearer token",
     "workers": "workers on one processor, 16 callers each",
     "rate": "latency at 300 requests a second",
     "stages": "what each stage costs inside the process, everything warm",

@@ -1,7 +1,8 @@
-"""What each stage of one request costs: `python -m tests.bench.stages` prints CPU microseconds, without the kernel's part.
+"""What each stage of one request costs: `python -m tests.bench.stages` prints CPU microseconds.
 
 Minima of interleaved rounds, everything warm: the token was seen before, credentials are at hand. `whole` is one request from
-the bytes at the edge to the bytes of the answer; what the stages leave of it is the loop's, the tasks' and the glue's.
+the bytes at the edge to the bytes of the answer, loopback to the upstream and the upstream's side included; `glue` is what the
+stages leave of it: tasks, turns of the loop, caches gone cold in between.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from proxy.app import Journal
 from proxy.aws.sigv4 import signed_request
 from proxy.dynamodb.operation import read_operation
 from proxy.dynamodb.reply import summarise
@@ -24,8 +26,9 @@ from proxy.identity.binding import bind
 from proxy.identity.channels import claimed_in, token_in
 from proxy.model import Ending, Exchange, Reply
 from proxy.refusal import Reason
-from tests.bench.in_process import ANSWER, ANSWER_BODY, DataPlane
+from tests.bench.in_process import ANSWER_BODY, DataPlane
 from tests.bench.wire import body_of, get_item, request_of
+from tests.bench.world import REGION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +45,7 @@ HEADERS = (
 
 async def unit_prices(folder: Path) -> dict[str, float]:
     """CPU microseconds of each stage and of the whole."""
-    plane = DataPlane(folder)
+    plane = await DataPlane.started(folder)
     caller = plane.caller()
     request = request_of(get_item(), plane.token())
     answer = await caller.ask(request)
@@ -77,15 +80,19 @@ async def _stages(plane: DataPlane, request: bytes) -> dict[str, Callable[[], An
     limits = EdgeLimits()
     head = read_head(raw, "127.0.0.1:40000", limits).head
     token = token_in(head.headers)
-    subject = await plane.tokens.verify(token)
-    policies = plane.policies
+    subject = await plane.gateway.tokens.verify(token)
+    policies = plane.gateway.current
     body, target = body_of(get_item()), head.headers[b"x-amz-target"]
     identity = bind(subject, claimed_in(head.headers), policies.workloads, policies.dag_of_key)
     operation = read_operation(target, body, 60000, None)
     principal = policies.decide(identity, operation, time.time()).granted_role()
-    credentials = await plane.roles.credentials_for(principal)
+    credentials = await plane.gateway.roles.credentials_for(principal)
     reply = Reply(200, HEADERS, ANSWER_BODY)
-    edge = Edge(plane.pipeline, limits, plane.loop)
+    plane.gateway.upstreams.endpoint_of(REGION, "dynamodb")
+    journal = Journal(plane.gateway.audit, plane.gateway.metrics, plane.gateway)
+    endpoint = plane.gateway.upstreams.endpoint_of(REGION, "dynamodb")
+    journal = Journal(plane.gateway.audit, plane.gateway.metrics, plane.gateway)
+    edge = Edge(plane.gateway.pipeline, limits, plane.loop)
     extra = tuple((name, head.headers[name]) for name in (b"amz-sdk-invocation-id", b"amz-sdk-request"))
 
     def record() -> None:
@@ -93,19 +100,20 @@ async def _stages(plane: DataPlane, request: bytes) -> dict[str, Callable[[], An
         exchange.subject, exchange.identity, exchange.operation = subject, identity, operation
         exchange.operation_name, exchange.reason, exchange.rule = "GetItem", Reason.ALLOWED, "policies/runs.yaml:25"
         exchange.role_arn, exchange.policy_digest = principal.role_arn, policies.digest
-        plane.told.decision(exchange)
+        journal.decision(exchange)
         exchange.ending, exchange.sent, exchange.status = Ending.SERVED, True, 200
-        plane.told.outcome(exchange)
+        journal.outcome(exchange)
 
     return {
         "head": lambda: read_head(raw, "127.0.0.1:40000", limits),
-        "token": lambda: plane.tokens.known(token_in(head.headers), time.time()),
+        "token": lambda: plane.gateway.tokens.known(token_in(head.headers), time.time()),
         "bind": lambda: bind(subject, claimed_in(head.headers), policies.workloads, policies.dag_of_key),
         "read": lambda: read_operation(target, body, 60000, None),
-        "decide": lambda: (policies.decide(identity, operation, time.time()).granted_role(), plane.roles.ready(principal)),
-        "sign": lambda: signed_request(
-            plane.endpoint, operation.target.encode(), operation.body, credentials, time.time(), extra
+        "decide": lambda: (
+            policies.decide(identity, operation, time.time()).granted_role(),
+            plane.gateway.roles.ready(principal),
         ),
+        "sign": lambda: signed_request(endpoint, operation.target.encode(), operation.body, credentials, time.time(), extra),
         "send": lambda: None,
         "reply": lambda: (summarise(operation, reply), edge.written(reply, closes=False)),
         "record": record,
@@ -113,10 +121,12 @@ async def _stages(plane: DataPlane, request: bytes) -> dict[str, Callable[[], An
 
 
 async def _send_seconds(plane: DataPlane) -> float:
-    """An exchange with an upstream that answers at once: its parser, its future, a turn of the loop."""
+    """An exchange with an upstream that answers at once, the kernel and the upstream's own side included."""
+    pool = plane.gateway.upstreams.pool_of(REGION, "dynamodb")
+    request = b"POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 0\r\n\r\n"
     started = time.process_time()
     for _ in range(CALLS):
-        await plane.upstream.send(ANSWER, is_write=False, sent=lambda: None)
+        await pool.send(request, is_write=False, sent=lambda: None)
     return time.process_time() - started
 
 

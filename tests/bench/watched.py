@@ -3,7 +3,7 @@
     {"t", "rss_mib", "lag_ms", "held_ms", "gc": [collections by generation], "gc_ms"}
 
 `lag_ms` is how late a timer came at most, `held_ms` the most CPU time that the loop's thread spent between two timers: work of
-ours, whatever the neighbours do. `gc_ms` is the CPU time of the longest collection of garbage. Wraps `LoopLag`, for the product has no such hook.
+ours, whatever the neighbours do. `gc_ms` is the CPU time of the longest collection of garbage.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _write(instruments: Instruments, file: Path) -> None:
 
 if __name__ == "__main__":
     watching = Instruments()
-    on_time = LoopLag._on_time
+    on_time = LoopLag._on_time  # the product has no hook for this, and needs none
 
     def _watched(self: LoopLag) -> None:
         watching.ticks()

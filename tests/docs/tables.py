@@ -18,6 +18,7 @@ from proxy.observe.metrics import METRICS
 from proxy.policy.differences import DIFFERENCES
 from proxy.refusal import ANSWERS
 from proxy.settings import REQUIRED, SETTINGS
+from proxy.worker.switch import VARIABLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -94,6 +95,12 @@ def explained() -> str:
     return f"```\n$ dynamodb-proxy {_EXPLAINED}\n{printed.getvalue()}```\n"
 
 
+def worker() -> str:
+    """Every variable of the plugin on a worker."""
+    rows = ((f"`{name}`", f"`{default}`" if default else "", meaning) for name, default, meaning in VARIABLES)
+    return _table(("variable on the worker", "default", "meaning"), rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "settings": settings,
     "issuers": issuers,
@@ -101,6 +108,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "metrics": metrics,
     "commands": commands,
     "differences": differences,
+    "worker": worker,
     "explained": explained,
 }
 

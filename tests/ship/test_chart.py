@@ -141,6 +141,9 @@ def test_all_undecided_values_are_named_at_once(major: str) -> None:
         (('mode="sidecar"', 'admin={"issuer":"eks","subjects":["a"]}'), "admin.issuer is for mode=gateway"),
         (('env=[{"name":"DDB_PROXY_INSECURE_PLAINTEXT","value":"true"}]',), "env DDB_PROXY_INSECURE_PLAINTEXT would override"),
         (('env=[{"name":"DDB_PROXY_TLS_KEY","value":"/x"}]',), "env DDB_PROXY_TLS_KEY would override"),
+        (('sessions.existingSecret="a"', 'settings.sessions={"key_file":"/x"}'), "settings.sessions.key_file is written by"),
+        (('denyList.existingConfigMap="a"', 'settings.deny_list="/x"'), "settings.deny_list is written by the chart"),
+        (('mode="sidecar"', 'sessions.existingSecret="a"'), "a fleet's key never goes into task pods"),
         (("serviceAccount.create=false",), "serviceAccount.name is missing"),
         (("terminationGracePeriodSeconds=65",), "terminationGracePeriodSeconds must be more than"),
         (('fullnameOverride="ddb-proxy"',), "the full name begins with ddb-proxy"),
@@ -279,6 +282,24 @@ def test_nobody_may_ask_the_admin_plane_unless_all_is_said(major: str) -> None:
 
 
 @both_helms
+def test_session_keys_and_kill_switches_are_mounted_as_folders(major: str) -> None:
+    """So that a change reaches the gateway while it runs; without them nothing is mounted and nothing is said."""
+    pod = pod_of(major, "gateway-everything")["spec"]
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    assert volumes["sessions"]["secret"]["secretName"] == "ddb-sessions"
+    assert volumes["deny"]["configMap"]["name"] == "ddb-denied"
+    mounts = {mount["name"]: mount for mount in pod["containers"][0]["volumeMounts"]}
+    settings = told(major, "gateway-everything", "settings.sessions.seconds=7200")
+    for name, file in (("sessions", settings["sessions"]["key_file"]), ("deny", settings["deny_list"])):
+        assert (mounts[name].get("subPath"), mounts[name]["readOnly"]) == (None, True)
+        assert file.startswith(f"{mounts[name]['mountPath']}/")
+    assert settings["sessions"]["seconds"] == 7200
+    plain = pod_of(major, "gateway")["spec"]
+    assert not {"sessions", "deny"} & {volume["name"] for volume in plain["volumes"]}
+    assert not {"sessions", "deny_list"} & told(major, "gateway").keys()
+
+
+@both_helms
 def test_a_user_setting_beats_the_charts_default_and_keeps_its_type(major: str) -> None:
     """Large integers stay integers: helm reads numbers as floats."""
     text = rendered(major, values("gateway-everything"))
@@ -372,6 +393,7 @@ def test_sidecar_mode_renders_only_its_two_config_maps(major: str) -> None:
         "127.0.0.1:9090",
         0,
     )
+    assert settings["sessions"] == {"key_file": "/run/dynamodb-proxy/sessions.key"}
 
 
 @both_helms
@@ -394,7 +416,9 @@ def test_the_sidecar_stands_in_airflow_pods_as_a_native_sidecar(major: str, plac
         who: {mount["name"] for mount in container["volumeMounts"]} for who, container in (("sidecar", sidecar), ("base", base))
     }
     assert mounted["sidecar"] & mounted["base"] == set()
-    assert "ddb-proxy-aws-token" in mounted["sidecar"]
+    assert {"ddb-proxy-aws-token", "ddb-proxy-keys"} <= mounted["sidecar"]
+    (keys,) = (volume for volume in pod["volumes"] if volume["name"] == "ddb-proxy-keys")
+    assert keys["emptyDir"]["medium"] == "Memory"
     assert mounted["base"] == {"logs", "ddb-proxy-token"}
     assert mounted["sidecar"] | mounted["base"] == {volume["name"] for volume in pod["volumes"]}
     assert "AWS_ENDPOINT_URL_DYNAMODB" not in {variable["name"] for variable in sidecar["env"]}

@@ -15,9 +15,9 @@ import pytest
 import proxy
 from tests.stack.environments import python_of
 from tests.stack.process import clean_environment
+from tests.stack.wheel import build_wheel
 
 ROOT = Path(__file__).resolve().parents[2]
-SHIPPED = ("proxy", "pyproject.toml", "README.md", "LICENSE")
 
 
 def run(*command: str | Path, cwd: Path = ROOT, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -31,14 +31,7 @@ def run(*command: str | Path, cwd: Path = ROOT, env: dict[str, str] | None = Non
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The base wheel, built from a copy of what is shipped."""
-    folder = tmp_path_factory.mktemp("wheel")
-    (folder / "source").mkdir()
-    for name in SHIPPED:
-        assert run("cp", "-r", ROOT / name, folder / "source").returncode == 0, f"{name} is missing"
-    built = run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, folder / "source")
-    assert built.returncode == 0, built.stdout + built.stderr
-    (made,) = folder.glob("*.whl")
-    return made
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 def metadata_of(wheel: Path) -> email.message.Message:
@@ -123,3 +116,5 @@ def test_pip_check_stays_clean_in_an_airflow_environment(wheel: Path, tmp_path: 
     assert seen.stdout.strip() == proxy.__version__
     checked = run(python, "-m", "pip", "check", cwd=tmp_path, env=beside)
     assert checked.returncode == 0, checked.stdout
+    providers = run(python.with_name("airflow"), "providers", "list", cwd=tmp_path, env={**beside, "AIRFLOW_HOME": str(tmp_path)})
+    assert "dynamodb-proxy" in providers.stdout, providers.stdout + providers.stderr

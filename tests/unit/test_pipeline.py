@@ -8,16 +8,21 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 import zlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.credentials import Credentials
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.aws.sigv4 import Endpoint
 from proxy.dynamodb.iterators import IteratorSeal
+from proxy.identity.denials import Denial, DenyList
+from proxy.identity.minting import SessionMint
+from proxy.identity.token import Issuer, KeySource
 from proxy.model import Ending, Reply, RequestHead, Subject
 from proxy.pipeline import Pipeline, answer
 from proxy.policy.document import read_policies
@@ -34,7 +39,8 @@ from proxy.refusal import (
     Unavailable,
 )
 from proxy.yaml_source import Mistakes
-from tests.fakes import SECRET, SESSION, FakeBody, FakeRoles, FakeTokens, FakeUpstream, FixedPolicies, ListedJournal
+from tests.fakes import SECRET, SESSION, FakeBody, FakeRoles, FakeTokens, FakeUpstream, FixedDenials, FixedPolicies, ListedJournal
+from tests.signing import signed_headers
 
 if TYPE_CHECKING:
     from proxy.model import Exchange
@@ -54,15 +60,17 @@ WRITE = json.dumps({"TableName": "orders", "Item": {"pk": {"S": VALUE}}}).encode
 READ = json.dumps({"TableName": "orders", "Key": {"pk": {"S": VALUE}}}).encode()
 
 
-def policies_of(text: str) -> Any:
-    """Policies from one file."""
+def policies_of(text: str, platform: str = "") -> Any:
+    """Policies from one team's file, and the platform's where it is given."""
     mistakes = Mistakes()
-    policies = read_policies({"policies/orders.yaml": text}, "", "eu-west-1", mistakes)
+    files = {"policies/orders.yaml": text} | ({"policies/platform.yaml": platform} if platform else {})
+    policies = read_policies(files, "", "eu-west-1", mistakes)
     assert policies is not None, mistakes.lines()
     return policies
 
 
 POLICIES = policies_of(POLICY)
+ISSUER = Issuer("idp", "https://idp.test", ("dynamodb-proxy",), ("RS256",), KeySource("discovery"), {}, ("*",))
 
 
 class Trial:
@@ -72,6 +80,8 @@ class Trial:
         self.events: list[str] = []
         subject = Subject("idp", "worker", claims or {"dag_id": "etl"}, ("*",), 2e9, "jti")
         self.tokens = FakeTokens(self.events, subject)
+        self.sessions = SessionMint((bytes(32),), (ISSUER,), "")
+        self.denials = FixedDenials()
         self.policies = FixedPolicies(self.events, POLICIES)
         self.roles = FakeRoles(self.events)
         self.upstream = FakeUpstream(self.events)
@@ -79,6 +89,8 @@ class Trial:
         self.endpoint = Endpoint("https", "dynamodb.eu-west-1.amazonaws.com", 443, "eu-west-1")
         self.pipeline = Pipeline(
             tokens=self.tokens,
+            sessions=self.sessions,
+            denials=self.denials,
             policies=self.policies,
             roles=self.roles,
             endpoint_of=lambda *_: self.endpoint,
@@ -191,6 +203,102 @@ async def test_a_token_that_proves_something_else_after_the_body_is_bound_anew()
     body.held.set()
     assert told(await asking)[0] == Reason.UNKNOWN_DAG
     assert trial.outcome.subject is trial.tokens.subject
+
+
+# ------------------------------------------------------------------------------------------------- sessions
+
+
+def session_of(trial: Trial, seconds: float = 60, **fields: str) -> Any:
+    """Credentials of a session of the trial's subject."""
+    made = trial.sessions.mint(replace(trial.tokens.subject, **fields), time.time(), seconds)
+    return Credentials(made.access_key_id, made.secret_access_key, made.session_token)
+
+
+def signed_by(made: Any, body: bytes = WRITE, **headers: str) -> dict[bytes, bytes]:
+    """Headers of a PutItem under a session."""
+    given = {
+        "host": "gateway",
+        "content-type": "application/x-amz-json-1.0",
+        "x-amz-target": "DynamoDB_20120810.PutItem",
+        **{name.replace("_", "-"): value for name, value in headers.items()},
+    }
+    return {name.encode(): value.encode() for name, value in signed_headers(made, given, body).items()}
+
+
+async def test_a_session_is_served_after_its_signature_was_held_against_the_body() -> None:
+    """Until then nothing that the head says is believed, nor looked up in the policies' name."""
+    trial = Trial()
+    made = session_of(trial)
+    body = FakeBody(trial.events, WRITE)
+    assert await trial.pipeline.serve(head_of(signed_by(made)), body) is trial.upstream.reply
+    assert trial.events == ["policies", "body", "policies", "credentials", "decision", "send", "outcome"]
+    assert trial.outcome.subject is not None
+    assert trial.outcome.subject.session_id == made.access_key
+
+
+async def test_what_a_session_did_not_sign_is_nobodys() -> None:
+    """The subject is on record, for its token came; no identity is, for nobody proved to be it."""
+    trial = Trial()
+    body = FakeBody(trial.events, WRITE + b" ")
+    assert told(await trial.pipeline.serve(head_of(signed_by(session_of(trial))), body))[0] == "signature_mismatch"
+    assert (trial.outcome.identity, trial.outcome.sent, trial.upstream.requests) == (None, False, [])
+    assert trial.outcome.subject is not None
+
+
+async def test_a_session_of_a_role_acts_as_no_other() -> None:
+    """Its DAG has another role by now: that was not what it was assumed for."""
+    trial = Trial()
+    other = session_of(trial, role_arn="arn:aws:iam::111122223333:role/other")
+    reason, message = told(await trial.pipeline.serve(head_of(signed_by(other)), FakeBody(trial.events, WRITE)))
+    assert reason == "outside_role"
+    assert "dag 'etl' has role 'arn:aws:iam::111122223333:role/etl'" in message
+    own = session_of(trial, role_arn="arn:aws:iam::111122223333:role/etl")
+    trial.journal.outcomes.clear()
+    assert await trial.pipeline.serve(head_of(signed_by(own)), FakeBody(trial.events, WRITE)) is trial.upstream.reply
+
+
+async def test_a_session_that_ends_while_the_body_arrives_is_refused() -> None:
+    """As a token is; here its key was taken away."""
+    trial = Trial()
+    body = FakeBody(trial.events, WRITE)
+    body.held.clear()
+    asking = asyncio.create_task(trial.pipeline.serve(head_of(signed_by(session_of(trial))), body))
+    await asyncio.sleep(0)
+    trial.sessions.replace_keys((b"n" * 32,))
+    body.held.set()
+    assert told(await asking)[0] == "session_invalid"
+
+
+@pytest.mark.parametrize(
+    ("denial", "reason"),
+    [
+        (Denial("dag", "e*"), "dag_stopped"),
+        (Denial("team", "shop"), "team_stopped"),
+        (Denial("issuer", "idp"), "issuer_stopped"),
+        (Denial("jti", "jti"), "token_stopped"),
+    ],
+)
+async def test_a_kill_switch_holds_for_tokens_and_sessions(denial: Denial, reason: str) -> None:
+    """Also where it is thrown while the body arrives; nothing that was cached gets past it."""
+    team = 'teams: {shop: {dags: ["*"], tables: ["*"]}}'
+    for is_session in (True, False):
+        trial = Trial()
+        trial.policies.policies = policies_of("team: shop\n" + POLICY, team)
+        headers = signed_by(session_of(trial)) if is_session else {b"x-amz-target": b"DynamoDB_20120810.PutItem"}
+        headers |= {} if is_session else {b"authorization": b"Bearer " + TOKEN}
+        body = FakeBody(trial.events, WRITE)
+        body.held.clear()
+        asking = asyncio.create_task(trial.pipeline.serve(head_of(headers), body))
+        await asyncio.sleep(0)
+        trial.denials.current = DenyList([denial])
+        body.held.set()
+        assert told(await asking)[0] == reason
+        assert trial.upstream.requests == []
+
+
+def test_a_dag_that_no_file_names_has_no_team() -> None:
+    """Nor has one whose file names none."""
+    assert POLICIES.team_of("etl") == POLICIES.team_of("unheard-of") == ""
 
 
 async def test_what_is_slow_is_waited_for() -> None:

@@ -71,6 +71,14 @@ held at once (512 MiB) must fit into the container's memory. A sidecar listens o
 {{- $_ := set $ours "insecure_plaintext" true -}}
 {{- end -}}
 {{- end -}}
+{{- if eq .Values.mode "sidecar" -}}
+{{- $_ := set $ours "sessions" (dict "key_file" "/run/dynamodb-proxy/sessions.key") -}}
+{{- else if .Values.sessions.existingSecret -}}
+{{- $_ := set $ours "sessions" (dict "key_file" "/etc/dynamodb-proxy/sessions/keys") -}}
+{{- end -}}
+{{- if .Values.denyList.existingConfigMap -}}
+{{- $_ := set $ours "deny_list" "/etc/dynamodb-proxy/deny/denied.yaml" -}}
+{{- end -}}
 {{- $admin := dict -}}
 {{- range $key := list "socket" "issuer" "subjects" -}}
 {{- with get $.Values.admin $key -}}
@@ -104,6 +112,15 @@ held at once (512 MiB) must fit into the container's memory. A sidecar listens o
 {{- $mistakes = append $mistakes (printf "env %s would override what the chart writes: remove it and use the chart's own value" .name) -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+{{- if and (dig "sessions" "key_file" "" .Values.settings) (or .Values.sessions.existingSecret (eq .Values.mode "sidecar")) -}}
+{{- $mistakes = append $mistakes "settings.sessions.key_file is written by the chart: remove it, or sessions.existingSecret" -}}
+{{- end -}}
+{{- if and .Values.settings.deny_list .Values.denyList.existingConfigMap -}}
+{{- $mistakes = append $mistakes "settings.deny_list is written by the chart: remove it, or denyList.existingConfigMap" -}}
+{{- end -}}
+{{- if and .Values.sessions.existingSecret (ne .Values.mode "gateway") -}}
+{{- $mistakes = append $mistakes "sessions.existingSecret is for mode=gateway: a fleet's key never goes into task pods, a sidecar makes its own" -}}
 {{- end -}}
 {{- if and .Values.policies.files .Values.policies.existingConfigMap -}}
 {{- $mistakes = append $mistakes "policies.files and policies.existingConfigMap are both given: keep one" -}}

@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 
 from proxy.aws.whole_reply import whole_reply
 
-HEAD = b"HTTP/1.1 200 OK\r\nServer: Server\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: 2\r\nx-amzn-RequestId: A1\r\n"
+HEAD = (
+    b"HTTP/1.1 200 OK\r\nServer: Server\r\nContent-Type: application/x-amz-json-1.0\r\n"
+    b"Content-Length: 2\r\nx-amzn-RequestId: A1\r\n"
+)
 USUAL = HEAD + b"Connection: keep-alive\r\nx-amz-crc32: 2745614147\r\n\r\n{}"
 
 

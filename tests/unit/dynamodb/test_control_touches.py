@@ -298,3 +298,11 @@ def test_every_name_and_arn_of_every_operation_is_in_a_touch(name: str, path: st
     table = CONTROL_TOUCHES[name](request)
     seen = {part for touch in table for part in touch.table}
     assert seen & {"faraway", "xx-far-9", "999999999999"}
+
+
+def test_no_request_reaches_more_than_a_hundred_regions() -> None:
+    """There are fewer; each would be judged by itself."""
+    replicas = [{"Delete": {"RegionName": f"eu-west-{number}"}} for number in range(101)]
+    assert len(touches("UpdateTable", TableName="orders", ReplicaUpdates=replicas[:100])) == 101
+    with pytest.raises(Unreadable, match="the body of UpdateTable has more than 100 members in `ReplicaUpdates`; send fewer"):
+        touches("UpdateTable", TableName="orders", ReplicaUpdates=replicas)

@@ -100,7 +100,7 @@ def test_a_long_projection_costs_a_batch_one_set() -> None:
 
 
 def test_each_member_of_a_batch_has_its_own_key() -> None:
-    """Keys of one table share its projection, members of a transaction share nothing."""
+    """Keys of one table share its projection."""
     keys = [{"pk": {"S": "a"}}, {"pk": {"S": "b"}}]
     found = all_facts("BatchGetItem", {"RequestItems": {"orders": {"Keys": keys, "ProjectionExpression": "total"}}})
     assert [each.pins["pk"].values for each in found] == [({"S": "a"},), ({"S": "b"},)]
@@ -110,6 +110,62 @@ def test_each_member_of_a_batch_has_its_own_key() -> None:
     )
     assert [each.pins["pk"].values for each in found] == [({"S": "a"},), ({"S": "b"},)]
     assert [(each.replaces, each.whole, each.has_condition) for each in found] == [(True, "", False)] * 2
+
+
+def transaction(texts: list[str]) -> list[Facts]:
+    """The facts of a transaction with one condition for each text."""
+    check = ORDERS | {"Key": KEY, "ExpressionAttributeValues": A}
+    members = [{"ConditionCheck": check | {"ConditionExpression": text}} for text in texts]
+    return all_facts("TransactWriteItems", {"TransactItems": members})
+
+
+def laborious(number: int) -> str:
+    """A condition of about 4,000 tokens, different for each number."""
+    return f"a{number}{'.b' * 1990} = :a"
+
+
+def test_the_expressions_of_a_transaction_have_a_bound_together() -> None:
+    """100 members with 4,096 characters of small words each would hold the gateway for half a second."""
+    found = transaction([laborious(number) for number in range(100)])
+    assert [each.named for each in found[:4]] == [{"pk", "sk", f"a{number}"} for number in range(4)]
+    for late in (found[4], found[5]):
+        with pytest.raises(
+            Unreadable, match="the expressions of the request have more than 16384 words and signs together; send"
+        ):
+            _ = late.named
+    assert found[0].named == {"pk", "sk", "a0"}, "what was read stays read"
+
+
+def test_an_expression_that_comes_again_does_not_count_again() -> None:
+    """Writes of one kind have one text and other values; a table's keys have one projection."""
+    found = transaction([laborious(1)] * 100)
+    assert found[99].mentions is found[0].mentions  # type: ignore[attr-defined]
+    assert found[99].named is found[0].named
+    tables = {f"t{at:03}": {"Keys": [KEY], "ProjectionExpression": "a" + ".b" * 2000} for at in range(100)}
+    assert all_facts("BatchGetItem", {"RequestItems": tables})[99].named == {"pk", "sk", "a"}
+
+
+def test_alike_is_what_says_the_same() -> None:
+    """The same text with other names speaks of other attributes, and a legacy projection of its own."""
+    wanted = {"Keys": [KEY], "ProjectionExpression": "#a"}
+    tables = {
+        "one": wanted | {"ExpressionAttributeNames": {"#a": "x"}},
+        "two": wanted | {"ExpressionAttributeNames": {"#a": "y"}},
+        "three": {"Keys": [KEY], "AttributesToGet": ["z"]},
+        "four": {"Keys": [{"id": {"S": "a"}}], "AttributesToGet": ["z"]},
+    }
+    named = [each.named for each in all_facts("BatchGetItem", {"RequestItems": tables})]
+    assert named == [{"pk", "sk", "x"}, {"pk", "sk", "y"}, {"pk", "sk", "z"}, {"id", "z"}]
+
+
+def test_what_cannot_be_read_is_refused_once_for_all_rules() -> None:
+    """The first rule that asks learns why, and the next has the same answer without another reading."""
+    bad = facts("Scan", FilterExpression="a = = :a", ExpressionAttributeValues=A)
+    with pytest.raises(Unreadable) as first:
+        _ = bad.named
+    with pytest.raises(Unreadable) as second:
+        _ = bad.whole
+    assert second.value is first.value
 
 
 # ---------------------------------------------------------------------------------------------- attributes

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.dynamodb.iterators import MAX_SEALED, IteratorSeal, OpenedIterator, read_keys, seal_reply
+from proxy.dynamodb.iterators import MAX_SEALED, IteratorSeal, OpenedIterator, seal_reply
 from proxy.dynamodb.operation import read_operation
 from proxy.model import Reply, TableReference, Touch
 from proxy.refusal import Broken, Forbidden, Reason, Unreadable
@@ -175,18 +175,3 @@ def test_a_reply_that_cannot_be_read_is_not_passed_on(bad: Reply) -> None:
     with pytest.raises(Broken) as caught:
         seal_reply(bad, mark)
     assert caught.value.reason is Reason.UPSTREAM_BROKEN
-
-
-def test_keys_are_read_one_a_line() -> None:
-    """The first seals; blank lines do not count."""
-    first, second = bytes(range(32)), bytes(32)
-    text = f"{base64.b64encode(first).decode()}\n\n{base64.b64encode(second).decode()}\n"
-    assert read_keys(text) == (first, second)
-
-
-@pytest.mark.parametrize("text", ["", "\n", "not base64!\n", "c2hvcnQ=\n"])
-def test_a_key_file_that_cannot_be_used_says_how_to_make_a_key(text: str) -> None:
-    """No key is shown, and none is made up."""
-    with pytest.raises(ValueError, match="openssl rand -base64 32") as caught:
-        read_keys(text)
-    assert "short" not in str(caught.value)

@@ -106,3 +106,11 @@ def test_key_conditions_speak_the_words_of_expressions() -> None:
     for operator, count in (("NE", 1), ("IN", 1), ("NULL", 0), ("CONTAINS", 1)):
         with pytest.raises(Unreadable, match="takes only the operators EQ, LT"):
             key_tests(comparison(operator, count))
+
+
+def test_a_key_has_at_most_eight_attributes() -> None:
+    """More tests of keys than that are refused before they are looked at."""
+    test = {"ComparisonOperator": "EQ", "AttributeValueList": [S]}
+    assert len(key_tests({f"k{number}": test for number in range(8)})) == 8
+    with pytest.raises(Unreadable, match="`KeyConditions` tests more attributes than a key can have"):
+        key_tests({f"k{number}": test for number in range(9)})

@@ -184,6 +184,15 @@ def test_limits_hold() -> None:
             read_statement(text)
 
 
+def test_in_has_dynamodb_s_own_number_of_values() -> None:
+    """100 values, in whichever brackets."""
+    for start, end in ("()", "[]", ("<<", ">>")):
+        hundred = f"{WHERE} pk IN {start}{','.join(['?'] * 100)}"
+        assert read_statement(hundred + end).parameters == 100
+        with pytest.raises(Unreadable, match="the PartiQL statement has more than 100 values in IN"):
+            read_statement(f"{hundred},1{end}")
+
+
 def test_a_read_without_its_partition_key_is_a_full_scan() -> None:
     """As IAM's FullTableScan: an equality or IN must narrow it."""
     assert read_statement("SELECT * FROM orders WHERE pk IN ('a')").is_full_scan("pk") is False

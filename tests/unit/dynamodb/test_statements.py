@@ -12,6 +12,7 @@ from proxy.dynamodb.operation import read_operation
 from proxy.model import Operation, Pin, TableReference
 from proxy.refusal import Reason, Unreadable
 
+BY_SUM = "UPDATE orders SET a = 0 WHERE pk = 'x'"
 BY_KEY = "SELECT a FROM \"orders\" WHERE pk = 'x'"
 
 
@@ -164,3 +165,33 @@ def test_the_limit_is_told() -> None:
 def test_what_is_no_statement_of_the_dialect_is_refused(name: str, body: Any, message: str) -> None:
     """One bad member refuses the whole request, and the message shows nothing of the text."""
     assert refused(name, body).startswith(message)
+
+
+def laborious(number: int) -> str:
+    """A statement of a little more than 4,000 tokens, different for each number."""
+    return BY_SUM.replace("0", str(number) + " + 1" * 2000)
+
+
+@pytest.mark.parametrize("name", ["BatchExecuteStatement", "ExecuteTransaction"])
+def test_statements_share_what_one_of_them_may_have(name: str) -> None:
+    """100 different statements of 8,192 characters would hold the gateway for seconds; 8,192 words and signs are for all."""
+    member = "Statements" if name == "BatchExecuteStatement" else "TransactStatements"
+    assert len(read(name, {member: [{"Statement": laborious(1)}, {"Statement": laborious(2)}]}).touches) == 2
+    message = refused(name, {member: [{"Statement": laborious(number)} for number in range(25)]})
+    assert message.startswith("statement 3 of 25: the PartiQL statement and those before it have more than 8192 words and signs;")
+
+
+def test_a_statement_that_comes_again_does_not_count_again() -> None:
+    """As it should be written: one text, with other parameters each time."""
+    statement = laborious(1).replace("'x'", "?")
+    statements = [{"Statement": statement, "Parameters": [{"S": str(number)}]} for number in range(25)]
+    touches = read("BatchExecuteStatement", {"Statements": statements}).touches
+    assert [touch.facts.pins["pk"] for touch in touches if touch.facts] == [Pin(({"S": str(at)},)) for at in range(25)]
+
+
+def test_the_longest_statement_alone_is_read() -> None:
+    """Single statements are bounded by their characters only, as DynamoDB does."""
+    longest = BY_SUM.replace("0", "1" + "+1" * 4077)
+    assert len(longest) == 8192
+    assert single(longest).touches[0].action == "PartiQLUpdate"
+    assert len(read("ExecuteTransaction", {"TransactStatements": [{"Statement": longest}]}).touches) == 1

@@ -130,6 +130,27 @@ def test_what_is_not_exactly_one_type_with_its_content_does_not_fit(value: Any) 
         check_value({"L": [{"M": {"bad": value}}]})
 
 
+@pytest.mark.parametrize(("end", "fits"), [("AAAA", True), ("AA==", True), ("AAE=", True), ("AAF=", False), ("A===", False)])
+def test_long_binary_values_are_judged_as_short_ones(end: str, fits: bool) -> None:
+    """16 MiB of Base64 are not decoded: signs, length and the last four characters say all."""
+    for content in (end, "+/Az" * 40 + end):
+        if fits:
+            check_value({"B": content})
+            continue
+        with pytest.raises(Misfit):
+            check_value({"B": content})
+    for wrong in (
+        "AA==" + "AAAA" * 40,
+        "AAAA" * 40 + "AA",
+        "A A=" * 40,
+        "\u00e9AAA" * 40,
+        "AAAA" * 40 + "\u00e9AAA",
+        "AAA\n" * 40,
+    ):
+        with pytest.raises(Misfit):
+            check_value({"B": wrong})
+
+
 def test_problems_show_no_content() -> None:
     """Names and contents of attributes are data; a message holds the API's words only."""
     for kind in KINDS:

@@ -65,9 +65,9 @@ REFUSED = {
     "gzip": (post(b"\x1f\x8b", b"content-encoding: gzip"), Reason.MALFORMED_REQUEST),
     "20 MiB announced": (post(b"", length=20 * MIB), Reason.TOO_LARGE),
     "endless head": (HEAD + b"a: " + b"b" * 40_000, Reason.TOO_LARGE),
-    "other route": (b"GET /v1/credentials HTTP/1.1\r\nhost: a\r\n\r\n", Reason.UNSUPPORTED_ROUTE),
-    "form": (
-        b"POST / HTTP/1.1\r\nhost: a\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: 3\r\n\r\na=b",
+    "other route": (b"GET /v1/tokens HTTP/1.1\r\nhost: a\r\n\r\n", Reason.UNSUPPORTED_ROUTE),
+    "text": (
+        b"POST / HTTP/1.1\r\nhost: a\r\ncontent-type: text/plain\r\ncontent-length: 3\r\n\r\na=b",
         Reason.UNSUPPORTED_ROUTE,
     ),
 }

@@ -15,6 +15,8 @@ LIMITS = EdgeLimits()
 PEER = "192.0.2.1:1234"
 GOOD = [b"POST / HTTP/1.1", b"Host: localhost:8000", b"Content-Type: application/x-amz-json-1.0", b"Content-Length: 2"]
 
+FORM = b"Content-Type: application/x-www-form-urlencoded; charset=utf-8"
+
 
 def head(*lines: bytes) -> bytes:
     """Lines as they go over the wire."""
@@ -79,13 +81,19 @@ REFUSED = {
     ),
     "health with a body": (good(line=b"GET /healthz HTTP/1.1"), Reason.MALFORMED_REQUEST),
     "no content type": (good(without=b"content-type"), Reason.UNSUPPORTED_ROUTE),
-    "sts form": (
-        good(b"Content-Type: application/x-www-form-urlencoded; charset=utf-8", without=b"content-type"),
+    "large form": (
+        head(GOOD[0], GOOD[1], FORM, b"Content-Length: 65537"),
+        Reason.TOO_LARGE,
+    ),
+    "form of two media types": (
+        good(b"Content-Type: application/x-www-form-urlencoded, application/json", without=b"content-type"),
         Reason.UNSUPPORTED_ROUTE,
     ),
     "newer json": (good(b"Content-Type: application/x-amz-json-1.1", without=b"content-type"), Reason.UNSUPPORTED_ROUTE),
     "cbor": (good(b"Content-Type: application/cbor", without=b"content-type"), Reason.UNSUPPORTED_ROUTE),
-    "credentials": (good(line=b"GET /v1/credentials HTTP/1.1"), Reason.UNSUPPORTED_ROUTE),
+    "credentials with a body": (good(line=b"GET /v1/credentials HTTP/1.1"), Reason.MALFORMED_REQUEST),
+    "credentials with a query": (good(line=b"GET /v1/credentials?a=b HTTP/1.1"), Reason.UNSUPPORTED_ROUTE),
+    "credentials by post": (good(line=b"POST /v1/credentials HTTP/1.1"), Reason.UNSUPPORTED_ROUTE),
     "metrics": (good(line=b"GET /metrics HTTP/1.1"), Reason.UNSUPPORTED_ROUTE),
     "query string": (good(line=b"POST /?a=b HTTP/1.1"), Reason.UNSUPPORTED_ROUTE),
     "health with a query": (good(line=b"GET /healthz?x HTTP/1.1"), Reason.UNSUPPORTED_ROUTE),
@@ -128,6 +136,21 @@ def test_a_dynamodb_request_passes_with_its_headers_in_lower_case() -> None:
         b"x-dag-token": b"T",
         b"x-odd": b"\xe9",
     }
+
+
+@pytest.mark.parametrize(
+    ("raw", "route", "length"),
+    [
+        (good(FORM, without=b"content-type"), Route.STS, 2),
+        (good(b"Content-Type: Application/X-WWW-Form-URLencoded", without=b"content-type"), Route.STS, 2),
+        (head(b"GET /v1/credentials HTTP/1.1", b"Host: a"), Route.CREDENTIALS, 0),
+        (head(b"GET /v1/credentials HTTP/1.1", b"Host: a", b"Content-Length: 0"), Route.CREDENTIALS, 0),
+    ],
+)
+def test_logins_have_routes_of_their_own(raw: bytes, route: Route, length: int) -> None:
+    """A form on DynamoDB's path is a call of STS; credentials are a GET without a body."""
+    admitted = read_head(raw, PEER, LIMITS)
+    assert (admitted.route, admitted.body_length) == (route, length)
 
 
 def test_connection_options_and_expectation_are_told() -> None:

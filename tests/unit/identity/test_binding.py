@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 
 import pytest
 
@@ -116,6 +117,30 @@ def test_every_other_case_is_refused(
     assert says in caught.value.message
 
 
+TRIGGERER = Subject("eks", "system:serviceaccount:airflow:triggerer", {}, ("*",), 1e10, "t")
+TRIGGERERS = (Workload("triggerer", "eks", TRIGGERER.subject, ("airflow_triggerer",), ("subject",), "platform.yaml:9"),)
+
+
+@pytest.mark.parametrize("claimed", [Claimed(), Claimed("airflow_triggerer"), Claimed(dag_run_key=key_of("orders_daily"))])
+def test_a_subject_with_one_dag_alone_proves_it(claimed: Claimed) -> None:
+    """A triggerer, which knows no DAG, and a service account of one DAG: nothing but the token need be said."""
+    identity = bind(TRIGGERER, claimed, TRIGGERERS, DAG_OF_KEY)
+    assert (identity.dag_id, identity.source, identity.evidence) == ("airflow_triggerer", "subject", Evidence.VERIFIED)
+
+
+def test_a_subject_with_one_dag_alone_speaks_for_no_other() -> None:
+    """Neither by header, nor by a claim of its token, nor by its pod, nor past its issuer."""
+    for who, claimed, reason in (
+        (TRIGGERER, SYNC, Reason.CONFLICTING_CLAIMS),
+        (replace(TRIGGERER, claims={"dag_id": "growth_sync"}), Claimed(), Reason.NOT_ENTITLED),
+        (replace(TRIGGERER, pod={"dag_id": "growth_sync"}), Claimed(), Reason.CONFLICTING_CLAIMS),
+        (replace(TRIGGERER, may_assert=("growth_*",)), Claimed(), Reason.NOT_ENTITLED),
+    ):
+        with pytest.raises(Forbidden) as caught:
+            bind(who, claimed, TRIGGERERS, DAG_OF_KEY)
+        assert caught.value.reason is reason
+
+
 def test_an_exact_subject_beats_a_glob_in_either_order() -> None:
     """The order of the file decides nothing."""
     glob = workload("everyone", "system:*", ("claim",))
@@ -144,3 +169,63 @@ def test_verified_context_beats_claimed_context() -> None:
     claimed = Claimed("growth_sync", "load", "run-1", "2", "7")
     identity = bind(subject(dag_id="growth_sync", task_id="signed", try_number="1"), claimed, (), DAG_OF_KEY)
     assert (identity.task_id, identity.run_id, identity.try_number, identity.map_index) == ("signed", "run-1", "1", "7")
+    assert identity.claimed == ("run_id", "map_index")
+
+
+@pytest.mark.parametrize("evidence", list(Evidence))
+def test_what_nobody_proved_is_named(evidence: Evidence) -> None:
+    """Beside a proven DAG a task id can be a mere claim; what stands on the pod is as good as the workload says."""
+    who = replace(subject(try_number="1"), pod={"dag_id": "growth_sync", "task_id": "load", "try_number": "9"})
+    pods = (replace(workload(dag_from=("annotation",)), annotations=evidence),)
+    identity = bind(who, Claimed(task_id="other", run_id="run-1"), pods, DAG_OF_KEY)
+    assert (identity.task_id, identity.run_id, identity.try_number) == ("load", "run-1", "1")
+    assert identity.claimed == (("run_id",) if evidence is Evidence.VERIFIED else ("dag_id", "task_id", "run_id"))
+
+
+PINNED = replace(subject(), pinned_dag="growth_sync", session_id="DDBPX")
+SESSION = workload(dag_from=("session", "header"))
+HEADER_FIRST = workload(dag_from=("header", "session"))
+
+
+@pytest.mark.parametrize(
+    ("who", "claimed", "work", "source"),
+    [
+        (PINNED, Claimed(), SESSION, "session"),
+        (PINNED, SYNC, SESSION, "session"),
+        (PINNED, SYNC, HEADER_FIRST, "header"),
+        (PINNED, SYNC, HEADER, "header"),
+        (replace(SIGNED, pinned_dag="growth_sync"), Claimed(), SESSION, "claim"),
+        (subject(), SYNC, SESSION, "header"),  # a token has no session, so the next source speaks
+    ],
+)
+def test_a_session_speaks_for_the_dag_that_it_was_made_for(who: Subject, claimed: Claimed, work: Workload, source: str) -> None:
+    """Where the workload lists `session`; it was the caller's choice, so it is no proof."""
+    identity = bind(who, claimed, (work,), DAG_OF_KEY)
+    assert (identity.dag_id, identity.source) == ("growth_sync", source)
+    assert identity.evidence is (Evidence.VERIFIED if source == "claim" else Evidence.CLAIMED)
+
+
+def test_the_only_dag_of_a_workload_is_proven_by_its_session() -> None:
+    """Nobody could choose another."""
+    only = replace(SESSION, dags=("growth_sync",))
+    assert bind(PINNED, Claimed(), (only,), DAG_OF_KEY).evidence is Evidence.VERIFIED
+    assert bind(subject(), SYNC, (only,), DAG_OF_KEY).evidence is Evidence.CLAIMED
+
+
+@pytest.mark.parametrize(
+    ("who", "claimed", "work", "reason"),
+    [
+        (PINNED, Claimed(dag_id="growth_report"), SESSION, Reason.CONFLICTING_CLAIMS),
+        (PINNED, Claimed(dag_id="growth_report"), HEADER, Reason.CONFLICTING_CLAIMS),  # pinned, it still narrows
+        (replace(subject(dag_id="growth_report"), pinned_dag="growth_sync"), Claimed(), SESSION, Reason.CONFLICTING_CLAIMS),
+        (replace(PINNED, pod={"dag_id": "growth_report"}), Claimed(), SESSION, Reason.CONFLICTING_CLAIMS),
+        (PINNED, Claimed(), HEADER, Reason.NO_DAG_CLAIM),
+        (replace(PINNED, pinned_dag="growth_secret"), Claimed(), SESSION, Reason.NOT_ENTITLED),
+        (subject(), Claimed(), workload(dag_from=("session",)), Reason.NO_DAG_CLAIM),
+    ],
+)
+def test_a_session_widens_nothing(who: Subject, claimed: Claimed, work: Workload, reason: Reason) -> None:
+    """Neither what the request says nor what the policies now let its subject speak for."""
+    with pytest.raises(Forbidden) as caught:
+        bind(who, claimed, (work,), DAG_OF_KEY)
+    assert caught.value.reason is reason

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from proxy.identity.channels import claimed_in, token_in
+from proxy.identity.channels import claimed_in, login_token_in, token_in
 from proxy.identity.token import MAX_TOKEN_BYTES
 from proxy.model import Claimed
 from proxy.refusal import Malformed, Reason, Refusal, Unauthenticated
@@ -140,3 +140,45 @@ def test_a_header_that_no_client_writes_is_malformed(value: bytes) -> None:
         claimed_in({b"x-airflow-run-id": value})
     assert caught.value.reason is Reason.MALFORMED_REQUEST
     assert "x-airflow-run-id" in caught.value.message
+
+
+SESSION_TOKEN = b"ddbproxy1-AAAA_-"
+
+
+def test_a_session_comes_in_the_sdks_own_header_only() -> None:
+    """Elsewhere it could not be signed for, and whoever has read it in a log could use it."""
+    signed_by = {b"authorization": signed_with(b"DDBPAAAA")}
+    assert token_in({b"x-amz-security-token": SESSION_TOKEN} | signed_by) == SESSION_TOKEN
+    assert token_in({b"x-amz-security-token": SESSION_TOKEN}) == SESSION_TOKEN  # the signature is asked for later
+    for headers in ({b"authorization": b"Bearer " + SESSION_TOKEN}, {b"x-dag-token": SESSION_TOKEN}):
+        refusal = refusal_of(headers)
+        assert (refusal.reason, "must sign its requests" in refusal.message) == (Reason.SIGNATURE_INCOMPLETE, True)
+        assert SESSION_TOKEN.decode() not in refusal.message
+    assert refusal_of({b"x-amz-security-token": SESSION_TOKEN, b"x-dag-token": JWT}).reason is Reason.SEVERAL_TOKENS
+
+
+@pytest.mark.parametrize("authorization", [JWT, b"Bearer " + JWT, b"bearer  " + JWT])
+def test_credentials_are_asked_for_with_the_bare_token(authorization: bytes) -> None:
+    """As SDKs send a token file; the word `Bearer` does no harm."""
+    assert login_token_in({b"authorization": authorization}) == JWT
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason", "says"),
+    [
+        ({}, Reason.NO_TOKEN, "`Authorization` is empty"),
+        ({b"authorization": b"Bearer "}, Reason.NO_TOKEN, "is empty"),
+        ({b"authorization": JWT, b"x-dag-token": JWT}, Reason.SEVERAL_TOKENS, "exactly one token"),
+        ({b"authorization": JWT, b"x-amz-security-token": JWT}, Reason.SEVERAL_TOKENS, "exactly one token"),
+        ({b"authorization": signed_with(b"AKIAIOSFODNN7EXAMPLE")}, Reason.AWS_KEYS, "(AKIA...)"),
+        ({b"authorization": SESSION_TOKEN}, Reason.TOKEN_MALFORMED, "log in with the token of the worker's issuer"),
+        ({b"authorization": b"Bearer " + SESSION_TOKEN}, Reason.TOKEN_MALFORMED, "a session that was minted here"),
+        ({b"authorization": JWT + b" x"}, Reason.TOKEN_NEWLINE, "line break"),
+        ({b"authorization": b"a" * (MAX_TOKEN_BYTES + 1)}, Reason.TOO_LARGE, "larger than"),
+    ],
+)
+def test_a_login_without_one_clean_token_is_refused(headers: dict[bytes, bytes], reason: Reason, says: str) -> None:
+    """A session is no login: it would renew itself for ever."""
+    with pytest.raises(Unauthenticated) as caught:
+        login_token_in(headers)
+    assert (caught.value.reason, says in caught.value.message) == (reason, True)

@@ -92,8 +92,10 @@ def test_an_allowed_read_leaves_two_records_joined_by_id(trial: Trial, build) ->
     assert decision == {
         "record": "decision", "time": "2026-09-21T14:13:20.067Z", "seq": 1, "worker": "w-1", "id": "d-1",
         "peer": "127.0.0.1:40000", "issuer": "airflow", "subject": "dag:etl.orders", "token_id": "0123456789abcdef",
+            "session": "",
         "dag": "etl.orders", "evidence": "verified", "source": "claim", "workload": "tasks", "task_id": "load",
-        "run_id": "scheduled__2026-11-22", "try_number": "1", "map_index": "-1", "operation": "GetItem",
+        "run_id": "scheduled__2026-11-22", "try_number": "1", "map_index": "-1", "claimed": [],
+        "operation": "GetItem",
         "touches": [["GetItem", "orders", "", 1]], "decision": "allow", "reason": "allowed", "would_deny": None,
             "rule": "orders.yaml:12",
         "role_arn": "arn:aws:iam::123456789012:role/dag-orders", "policy_digest": "abcdef",

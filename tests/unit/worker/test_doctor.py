@@ -109,7 +109,7 @@ def test_every_probe_is_understood_by_the_gateway(examine, operation: str) -> No
 def test_no_endpoint(examine) -> None:
     """Without one boto3 would go to AWS."""
     assert "no endpoint" in broken(examine(endpoint=None))
-    assert "fix: set AWS_ENDPOINT_URL_DYNAMODB" in broken(examine(endpoint=None))
+    assert "fix: set DDB_PROXY_URL" in broken(examine(endpoint=None))
 
 
 @pytest.mark.parametrize(
@@ -542,8 +542,8 @@ def test_the_worker_side_is_the_standard_library_alone(gateway: RunningGateway) 
         input=token(), capture_output=True, text=True, check=True, timeout=60,
         env={"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull},
     )  # fmt: skip
-    parts = ["proxy.worker", "proxy.worker.chain", "proxy.worker.doctor", "proxy.worker.profile"]
-    assert done.stderr == f"0 {['proxy', 'proxy.__main__', *parts]} []\n"
+    parts = [f"proxy.worker.{name}" for name in ("chain", "doctor", "profile", "recipe", "switch", "wire")]
+    assert done.stderr == f"0 {['proxy', 'proxy.__main__', 'proxy.worker', *parts]} []\n"
     assert "table    ok" in done.stdout
 
 

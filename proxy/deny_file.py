@@ -1,0 +1,70 @@
+"""The deny list's file, as the admin API writes it: read, changed and put in place whole, one change after the other.
+
+Every process that follows the file sees a change within seconds, replicas too where it lies on a volume that they share. A file
+of a ConfigMap cannot be written: change the ConfigMap.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+from typing import TYPE_CHECKING
+
+from proxy.identity.denials import DenyList, denials_of, written
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from proxy.identity.denials import Denial
+
+
+class DenyFile:
+    """One file. Each method raises OSError, or ValueError where what is there cannot be used; the file is then left alone."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> DenyList:
+        """What the file holds."""
+        return denials_of(self._path.read_text(encoding="utf-8"), self._path.name)
+
+    def add(self, denial: Denial) -> DenyList:
+        """Add an entry, in the place of one for the same."""
+        with self._alone():
+            return self._write([*self._without(denial.kind, denial.name), denial])
+
+    def lift(self, kind: str, name: str) -> DenyList | None:
+        """Take an entry away; None where there is none."""
+        with self._alone():
+            rest = self._without(kind, name)
+            return None if len(rest) == len(self.read().denials) else self._write(rest)
+
+    def _without(self, kind: str, name: str) -> list[Denial]:
+        return [denial for denial in self.read().denials if (denial.kind, denial.name) != (kind, name)]
+
+    def _write(self, denials: list[Denial]) -> DenyList:
+        found, path = DenyList(denials), self._path.resolve()
+        draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        try:
+            with draft.open("x", encoding="utf-8") as file:
+                file.write(written(found))
+                file.flush()
+                os.fsync(file.fileno())
+            draft.chmod(path.stat().st_mode & 0o777)
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+        return found
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep all others out who write it on this machine: a change between our reading and writing would be lost."""
+        directory = os.open(self._path.resolve().parent, os.O_RDONLY)
+        try:
+            fcntl.flock(directory, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(directory)
