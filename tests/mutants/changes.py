@@ -1,6 +1,6 @@
 """The changes: each site of a module's syntax tree, and what can be changed there.
 
-Left alone are docstrings, annotations, imports, what only type checkers read, and sentences: they decide nothing.
+Left alone are docstrings, annotations, decorators, imports, what only type checkers read, and sentences: they decide nothing.
 A mutant's name (module, function, change, text of the line) holds no line number, so that it outlives edits elsewhere.
 """
 
@@ -35,7 +35,7 @@ _COUNTED: dict[type[ast.operator], type[ast.operator]] = {
     ast.Mod: ast.FloorDiv,
     ast.FloorDiv: ast.Mod,
 }
-_UNTESTED = ("annotation", "returns", "type_comment")
+_UNTESTED = ("annotation", "returns", "type_comment", "decorator_list")
 
 
 class Change(NamedTuple):
