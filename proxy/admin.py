@@ -8,6 +8,8 @@ socket.
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 import uvicorn
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("proxy.admin")
 
 MOST_BYTES = 1 << 20  # of a question
+SCRAPE_SECONDS = 1.0
 
 
 class AdminState(Protocol):
@@ -47,6 +50,25 @@ class AdminState(Protocol):
 
     def render_metrics(self) -> tuple[str, bytes]:
         """Content type and text of a scrape."""
+
+
+class Scrape:
+    """What `/metrics` says, made at most once in `SCRAPE_SECONDS` however many ask: the data plane shares this interpreter."""
+
+    def __init__(self, render: Callable[[], tuple[str, bytes]], clock: Callable[[], float] = time.monotonic) -> None:
+        self._render = render
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._made = float("-inf")
+        self._said = ("", b"")
+
+    def __call__(self) -> tuple[str, bytes]:
+        """Content type and text."""
+        with self._lock:
+            if self._clock() - self._made >= SCRAPE_SECONDS:
+                self._said = self._render()
+                self._made = self._clock()
+            return self._said
 
 
 class Health(BaseModel):
@@ -124,6 +146,7 @@ def create_admin(
     state: AdminState, inquiries: Inquiries | None = None, gate: AdminGate | None = None, switches: DenyFile | None = None
 ) -> FastAPI:
     """The admin app. Its handlers run in threads, so that a slow scrape never holds the data plane's loop."""
+    scrape = Scrape(state.render_metrics)
     admin = FastAPI(title="dynamodb-proxy admin", version=__version__, redoc_url=None, debug=False)
 
     @admin.get("/healthz", summary="The process lives")
@@ -143,7 +166,7 @@ def create_admin(
         responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
     )
     def read_metrics() -> Response:
-        content_type, text = state.render_metrics()
+        content_type, text = scrape()
         return Response(text, headers={"content-type": content_type})
 
     if inquiries is not None and (gate is not None or inquiries.admitted is None):

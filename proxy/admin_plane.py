@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("proxy.admin")
 
+LONGEST_TURN_SECONDS = 3.0
+
 
 class PoliciesOnDisk:
     """The policies as the files have them, for a process that serves none itself. A file that is broken leaves the last good."""
@@ -80,8 +82,10 @@ def admin_planes(settings: Settings, policies: Callable[[], Policies], listener:
 class AdminThread:
     """The admin plane in a thread and loop of its own; FastAPI is imported there, so that the data plane need not wait for it."""
 
-    def __init__(self, state: AdminState, planes: list[AdminPlane]) -> None:
+    def __init__(self, state: AdminState, planes: list[AdminPlane], turn: threading.Event | None = None) -> None:
+        """`turn` is set when the data plane has imported what it needs: two threads that import hold each other up."""
         self._state = state
+        self._turn = turn
         self._planes = planes
         self._servers: list[uvicorn.Server] = []
         self._thread = threading.Thread(target=self._run, name="admin", daemon=True)
@@ -95,6 +99,8 @@ class AdminThread:
         self._thread.start()
 
     def _run(self) -> None:
+        if self._turn is not None:
+            self._turn.wait(LONGEST_TURN_SECONDS)
         asyncio.run(self._serve())
 
     async def _serve(self) -> None:

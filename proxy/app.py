@@ -17,9 +17,10 @@ import signal
 import ssl
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from proxy import __version__
 from proxy.admin_plane import AdminThread, PoliciesOnDisk, admin_planes
@@ -29,13 +30,10 @@ from proxy.aws.sts import StsClient, variable_pointing_at
 from proxy.aws.upstream import PoolLimits
 from proxy.dynamodb.iterators import IteratorSeal
 from proxy.edge.limits import EdgeLimits
-from proxy.followed import FollowedFile, Unusable
+from proxy.followed import Unusable
 from proxy.globs import Globs
-from proxy.identity.denials import Denial, DenyList, NoDenials, denials_of
-from proxy.identity.minting import SessionMint
 from proxy.identity.verifier import TokenVerifier
-from proxy.key_files import make_key_file, sealing_keys
-from proxy.keyring import read_keys
+from proxy.key_files import sealing_keys
 from proxy.login import Logins
 from proxy.observe.audit import AuditLog
 from proxy.observe.fleet import WorkerStatus, fleet_status, render_shared, share_between_workers
@@ -47,6 +45,7 @@ from proxy.policy.store import PolicyError, load_policies, policies_of, policy_t
 from proxy.refusal import Reason, Refusal
 from proxy.server import CannotServe, DataPlane, bind
 from proxy.settings import Settings, SettingsError, load_settings, settings_path
+from proxy.trusted_files import SESSION_KEY, TrustedFiles, problem_of_files
 from proxy.workers import serve_data_plane
 
 if TYPE_CHECKING:
@@ -59,15 +58,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("proxy.app")
 
-Content = TypeVar("Content")
-
 RUNTIME_VARIABLE = "DYNAMODB_PROXY_RUNTIME_DIR"  # set by the parent of several workers: where they say how they are
 HOUSEKEEPING_SECONDS = 1.0
 POLICY_POLL_SECONDS = 2.0
-FILE_POLL_SECONDS = 2.0
-ITERATOR_KEY, SESSION_KEY = "iterators.key", "sessions.key"  # where several workers share them
+ITERATOR_KEY = "iterators.key"  # where several workers share it
 SILENT_WORKER_SECONDS = 30.0
 LAST_WORDS_SECONDS = 2.0
+OPENING_SECONDS = 0.02
 COLLECTOR_PACE = (20_000, 10, 20)  # objects that came and stayed, then how many looks at the young before one at the older
 CANNOT_START = 3
 
@@ -99,10 +96,13 @@ class Journal:
 class Gateway:
     """Every long-lived part of one process. Raises PolicyError or Unusable where policies, keys or deny list cannot be loaded."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, is_imported: threading.Event | None = None) -> None:
+        """`is_imported` is set when what requests need is imported, so that others may begin to import."""
         from proxy.observe.metrics import Metrics  # after `share_between_workers`, which must come before prometheus-client
 
         self.settings = settings
+        self.is_imported = is_imported or threading.Event()
+        self._has_assumed = False
         self.current = load_policies(settings.policies, settings.environment, settings.aws_region)
         self.metrics = Metrics(__version__, settings.workers)
         self._tell_policies()
@@ -110,12 +110,7 @@ class Gateway:
         self.loop_lag = LoopLag(self.metrics.loop_late)
         self.tokens = TokenVerifier(settings.issuers, on_fetch=self.metrics.keys_fetched)
         directory = os.environ.get(RUNTIME_VARIABLE)
-        key_file = settings.sessions_key_file
-        self.session_keys = FollowedFile(key_file, read_keys) if key_file else None
-        keys = self.session_keys.current if self.session_keys else sealing_keys("", SESSION_KEY, directory)
-        self.sessions = SessionMint(keys, settings.issuers, settings.environment)
-        self.denials = deny_list_of(settings)
-        self.metrics.denials_loaded(self.denials.current.denials if self.denials else ())
+        self.trusted = TrustedFiles(settings, directory, self.metrics, self.audit)
         self.sts = StsClient(
             settings.aws_region,
             settings.aws_sts_endpoint_url,
@@ -139,8 +134,8 @@ class Gateway:
         journal = Journal(self.audit, self.metrics, self)
         self.pipeline = Pipeline(
             tokens=self.tokens,
-            sessions=self.sessions,
-            denials=self.denials or NoDenials(),
+            sessions=self.trusted.sessions,
+            denials=self.trusted.denials,
             policies=self,
             roles=self.roles,
             endpoint_of=self.upstreams.endpoint_of,
@@ -151,11 +146,12 @@ class Gateway:
         )
         self.logins = Logins(
             tokens=self.tokens,
-            sessions=self.sessions,
-            denials=self.denials or NoDenials(),
+            sessions=self.trusted.sessions,
+            denials=self.trusted.denials,
             policies=self,
             journal=journal,
             seconds=settings.sessions_seconds,
+            gives_sessions=self.trusted.gives_sessions,
         )
         for principal in self.current.principals():
             self.upstreams.pool_of(principal.region, "dynamodb")  # reads the trusted authorities: not within a request
@@ -173,6 +169,9 @@ class Gateway:
             self.metrics.sts_called("refused" if refusal.reason is Reason.ROLE_NOT_ASSUMABLE else "unavailable", time.time())
             raise
         self.metrics.sts_called("ok", time.time())
+        if not self._has_assumed:  # boto's models are there now, and stay
+            self._has_assumed = True
+            gc.freeze()
         return credentials
 
     async def start(self, state: MutableMapping[str, Any]) -> None:
@@ -181,11 +180,11 @@ class Gateway:
         self.audit.event("start", version=__version__, policy_digest=self.current.digest, environment=self.settings.environment)
         self._background = [
             asyncio.create_task(self.tokens.warm(), name="issuers' keys"),
-            asyncio.create_task(import_the_heaviest(), name="the heaviest import, off the loop"),
+            asyncio.create_task(import_the_heaviest(self.is_imported), name="the heaviest import, off the loop"),
             asyncio.create_task(self._warm_up(), name="roles' first credentials"),
             asyncio.create_task(self._keep_house(), name="housekeeping"),
             asyncio.create_task(self._follow_policies(), name="changes of the policies"),
-            asyncio.create_task(self._follow_files(), name="changes of session keys and deny list"),
+            asyncio.create_task(self.trusted.follow(), name="changes of session keys and deny list"),
         ]
         for task in self._background:
             task.add_done_callback(tell_defect)
@@ -239,39 +238,6 @@ class Gateway:
             state = state or str(error)
             return state, None if state == seen else error
 
-    async def _follow_files(self) -> None:
-        """Keys and kill switches take effect while the gateway runs, and what is broken leaves the last good ones."""
-        while True:
-            await asyncio.sleep(FILE_POLL_SECONDS)
-            if self.session_keys is not None:
-                keys = await self._look_at("session_keys", self.session_keys)
-                if keys is not None:
-                    self.sessions.replace_keys(keys)
-                    self.audit.event("session_keys", keys=str(len(keys)))
-            if self.denials is not None:
-                before = self.denials.current.denials
-                if (found := await self._look_at("deny_list", self.denials)) is not None:
-                    self._tell_denials(before, found.denials)
-
-    async def _look_at(self, name: str, file: FollowedFile[Content]) -> Content | None:
-        """What a file holds now, if that changed and can be used."""
-        try:
-            found = await asyncio.to_thread(file.look)
-        except Unusable as problem:
-            self.metrics.file_reload_failed(name, True)
-            self.audit.event(f"{name}_refused")
-            log.error("what was read last stays in force: %s", problem)
-            return None
-        if found is not None:
-            self.metrics.file_reload_failed(name, False)
-        return found
-
-    def _tell_denials(self, before: tuple[Denial, ...], now: tuple[Denial, ...]) -> None:
-        added, lifted = ("; ".join(map(str, set(these) - set(those))) for these, those in ((now, before), (before, now)))
-        self.metrics.denials_loaded(now)
-        self.audit.event("deny_list", added=added, lifted=lifted)
-        log.warning("the deny list has %d entries now; added: %s; lifted: %s", len(now), added or "none", lifted or "none")
-
     async def _keep_house(self) -> None:
         directory = os.environ.get(RUNTIME_VARIABLE)
         status = WorkerStatus(Path(directory), time.time()) if directory else None
@@ -317,7 +283,8 @@ class Gateway:
         await asyncio.gather(*self._background, return_exceptions=True)
         await self.close_connections()
         if (edge := self.edge_state.get("edge")) and edge.requests:  # over the drain timeout: now broken, and on record
-            await asyncio.wait(edge.requests, timeout=LAST_WORDS_SECONDS)
+            await edge.drain(LAST_WORDS_SECONDS)
+            await edge.cancel_requests()
         self.audit.event("stop")
         self.metrics.settle()
         if left := self.audit.close():
@@ -342,14 +309,16 @@ class Gateway:
         return self.metrics.render()
 
 
-async def import_the_heaviest() -> None:
+async def import_the_heaviest(is_imported: threading.Event) -> None:
     """Import what STS needs, off the loop; then all that lives long is made, and the collector may leave it alone.
 
     Requests make no cycles but through tracebacks, so it looks seldom: at its usual pace it takes a quarter of a large batch.
     """
     gc.set_threshold(*COLLECTOR_PACE)
+    await asyncio.sleep(OPENING_SECONDS)  # two threads that run Python hold each other up, and the port comes first
     await asyncio.to_thread(importlib.import_module, "aioboto3")
     gc.freeze()
+    is_imported.set()
 
 
 def tell_defect(task: asyncio.Task[Any]) -> None:
@@ -366,12 +335,6 @@ def _write_status(status: WorkerStatus, missing: list[str], digest: str) -> None
         log.error("the state of this worker cannot be written: %s", error.strerror)
 
 
-def deny_list_of(settings: Settings) -> FollowedFile[DenyList] | None:
-    """The deny list, where the settings name one. Raises Unusable."""
-    file = settings.deny_list
-    return FollowedFile(file, lambda text: denials_of(text, Path(file).name)) if file else None
-
-
 # --------------------------------------------------------------------------------------------- as ASGI, as processes
 
 
@@ -380,13 +343,14 @@ class LifespanApp:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.is_imported = threading.Event()
         self.gateway: Gateway | None = None
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         """Start the gateway, put it into the connections' state, stop it at the end."""
         await receive()
         try:
-            gateway = self.gateway = Gateway(self.settings)
+            gateway = self.gateway = Gateway(self.settings, self.is_imported)
         except (PolicyError, Unusable) as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
@@ -490,12 +454,8 @@ def problems_before_start(settings: Settings) -> list[str]:
     unusable = [problem for file in _authorities(settings) if (problem := _problem_of_authorities(file))]
     if unusable:
         return unusable
-    if problem := _problem_of_keys(settings):
+    if problem := problem_of_files(settings):
         return [problem]
-    try:
-        deny_list_of(settings)
-    except Unusable as error:
-        return [f"`deny_list`: {error}"]
     try:
         sink = LineSink(settings.audit_path)
         sink.check()
@@ -503,18 +463,6 @@ def problems_before_start(settings: Settings) -> list[str]:
     except OSError as error:
         return [f"`audit.path`: `{settings.audit_path}` cannot be written: {error.strerror}"]
     return []
-
-
-def _problem_of_keys(settings: Settings) -> str:
-    """Why a key file cannot be used, or ""; beside a task the one of the sessions is made where it is not there."""
-    for name, file in (("streams", settings.streams_key_file), ("sessions", settings.sessions_key_file)):
-        try:
-            if file and name == "sessions" and settings.listen.is_loopback:
-                make_key_file(Path(file))
-            sealing_keys(file, "", None)
-        except (OSError, ValueError) as error:
-            return f"`{name}.key_file`: `{file}`: {error.strerror if isinstance(error, OSError) else error}"
-    return ""
 
 
 def _authorities(settings: Settings) -> list[str]:
@@ -543,7 +491,8 @@ def _serve_both_planes(settings: Settings, directory: Path) -> int:
             (directory / shared).write_bytes(secrets.token_bytes(32))  # the directory is this user's alone
         state = Fleet(directory, settings.workers)
     policies = PoliciesOnDisk(settings) if settings.workers > 1 else app.policies
-    admin = AdminThread(state, admin_planes(settings, policies, admin_listener))
+    turn = app.is_imported if settings.workers == 1 else None
+    admin = AdminThread(state, admin_planes(settings, policies, admin_listener), turn)
     admin.start()
     plane = DataPlane(
         app="proxy.app:create_app" if settings.workers > 1 else app,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from proxy.model import Identity, Subject, Workload
     from proxy.policy.rules import Policies
 
-_SAID_AT_LOGIN = {"claim", "session", "annotation"}  # sources to which no request can add
+_SAID_AT_LOGIN = {"claim", "session", "subject", "annotation"}  # sources to which no request can add
 
 
 def entitled(subject: Subject, role_arn: str, policies: Policies) -> tuple[Subject, Identity | None]:
@@ -46,12 +46,13 @@ def entitled(subject: Subject, role_arn: str, policies: Policies) -> tuple[Subje
 
 
 def _dag_of_login(subject: Subject, workload: Workload | None) -> str:
-    """The DAG that each request of the session says again: by the token's claim, its pod, or the session that it comes from."""
+    """The DAG that each request of the session will say again: by claim, pod or subject, or the session that it comes from."""
     claim = subject.claims.get("dag_id", "")
     if claim or workload is None:
         return claim
     of_pod = subject.pod.get("dag_id", "") if "annotation" in workload.dag_from else ""
-    return of_pod or subject.pinned_dag
+    of_subject = workload.dags[0] if "subject" in workload.dag_from else ""
+    return of_pod or of_subject or subject.pinned_dag
 
 
 def _pinned_dag(subject: Subject, workload: Workload, role_arn: str, policies: Policies) -> str:

@@ -17,8 +17,8 @@ from proxy.aws.sts_form import CALLER, WEB_IDENTITY, caller_reply, error_reply, 
 from proxy.entitlement import entitled
 from proxy.identity.channels import SESSION_PREFIX, login_token, login_token_in, token_in
 from proxy.model import Ending, Exchange, Reply
-from proxy.pipeline import Sessions, log_defect, one_line, opened
-from proxy.refusal import ANSWERS, Abandoned, Broken, Reason, Refusal, Unauthenticated
+from proxy.pipeline import Sessions, log_defect, note_attempt, one_line, opened
+from proxy.refusal import ANSWERS, Abandoned, Broken, Reason, Refusal, Unauthenticated, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +50,7 @@ class Logins:
         policies: PolicySource,
         journal: Journal,
         seconds: float,
+        gives_sessions: bool = True,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._tokens = tokens
@@ -58,11 +59,13 @@ class Logins:
         self._policies = policies
         self._journal = journal
         self._seconds = seconds
+        self._gives_sessions = gives_sessions  # False where other replicas could not open them
         self._clock = clock
 
     async def serve(self, head: RequestHead, incoming: Incoming) -> Reply | None:
         """Answer one login; None if the caller went away first. Never raises."""
         exchange = Exchange(secrets.token_hex(8), self._clock(), head.peer)
+        note_attempt(exchange, head.headers)
         way = self._container if head.method == b"GET" else self._sts
         answer = _container_error if head.method == b"GET" else error_reply
         ticks = time.perf_counter()
@@ -141,7 +144,13 @@ class Logins:
     # ------------------------------------------------------------------------------------------- what for
 
     def _logged_in(self, exchange: Exchange, subject: Subject, role_arn: str, seconds: float) -> Credentials:
-        """Credentials of a session that is entitled to the role, if one was asked for. Raises Forbidden."""
+        """Credentials of a session that is entitled to the role, if one was asked for. Raises Forbidden or Unreadable."""
+        if not self._gives_sessions:
+            raise Unreadable(
+                Reason.UNSUPPORTED_ROUTE,
+                "this gateway gives no sessions, for its replicas share no key to open them; set `sessions.key_file` there, "
+                "or send the token itself, as session token",
+            )
         policies, denials = self._policies.current, self._denials.current
         exchange.policy_digest = policies.digest
         denials.check_subject(subject)

@@ -284,10 +284,7 @@ class Pipeline:
         exchange = Exchange(self._ids.next(), self._clock(), head.peer)
         headers = head.headers
         exchange.operation_name = operation_name(headers.get(b"x-amz-target", b""))
-        invocation_id = headers.get(b"amz-sdk-invocation-id", b"")
-        exchange.invocation_id = invocation_id.decode("ascii") if _INVOCATION_ID.fullmatch(invocation_id) else ""
-        attempt = _ATTEMPT.search(headers.get(b"amz-sdk-request", b""))
-        exchange.attempt = int(attempt[1]) if attempt else 1
+        note_attempt(exchange, headers)
         return exchange
 
     async def _send(self, exchange: Exchange, principal: Principal, credentials: Credentials, extra: Headers) -> Reply:
@@ -345,6 +342,14 @@ class Pipeline:
         reply = answer(refusal, exchange.id, exchange.message)
         exchange.status, exchange.reply_bytes = reply.status, len(reply.body)
         return reply
+
+
+def note_attempt(exchange: Exchange, headers: dict[bytes, bytes]) -> None:
+    """Which call of an SDK it is, and which try at it."""
+    invocation_id = headers.get(b"amz-sdk-invocation-id", b"")
+    exchange.invocation_id = invocation_id.decode("ascii") if _INVOCATION_ID.fullmatch(invocation_id) else ""
+    attempt = _ATTEMPT.search(headers.get(b"amz-sdk-request", b""))
+    exchange.attempt = int(attempt[1]) if attempt else 1
 
 
 def opened(sessions: Sessions, token: bytes, head: RequestHead, service: str, now: float) -> tuple[Subject, InboundSignature]:

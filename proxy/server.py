@@ -202,3 +202,4 @@ class GatewayServer(uvicorn.Server):
         if self._reloading is not None:
             self._reloading.cancel()
         await self.lifespan.shutdown()
+        await self._edge.cancel_requests()

@@ -121,7 +121,7 @@ SETTINGS: tuple[Setting, ...] = (
         "key_file",
         "",
         "keys that seal sessions, as in `streams.key_file`, followed; made if absent where `listen` is loopback",
-        "a new key at each start",
+        "on loopback a new key at each start, else no sessions",
     ),
     Setting("sessions.seconds", "count", 3600, "life of a session, and the most that a login may ask for; 1800 to 43200"),
     Setting(

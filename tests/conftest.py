@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 # What a fixture needs, its tests need.
 _FIXTURE_NEEDS = {
     "airflow": ("airflow3",),
+    "airflow2": ("airflow2",),
     "dynamodb_local": ("java", "dynamodb_local"),
     "ministack": ("engine",),
     "oidc_provider": ("node", "node_modules"),

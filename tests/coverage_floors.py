@@ -26,8 +26,13 @@ WHOLE = (
     "proxy/pipeline.py",
     "proxy/refusal.py",
     "proxy/settings.py",
+    "proxy/issuer_settings.py",
+    "proxy/setting_values.py",
     "proxy/yaml_source.py",
     "proxy/identity/channels.py",
+    "proxy/identity/cluster.py",
+    "proxy/identity/fetching.py",
+    "proxy/identity/jwks.py",
     "proxy/identity/token.py",
     "proxy/identity/binding.py",
     "proxy/identity/denials.py",
@@ -54,6 +59,7 @@ WHOLE = (
     "proxy/policy/written.py",
     "proxy/aws/inbound.py",
     "proxy/aws/sigv4.py",
+    "proxy/aws/whole_reply.py",
     "proxy/aws/sts_form.py",
 )
 

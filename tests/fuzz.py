@@ -13,12 +13,15 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from proxy.aws.inbound import read_signature
+from proxy.aws.sts_form import read_call
 from proxy.dynamodb.catalogue import OPERATIONS
 from proxy.dynamodb.mentions import read_mentions
 from proxy.dynamodb.operation import read_operation
 from proxy.dynamodb.partiql import read_statement
 from proxy.edge.gate import read_head
 from proxy.edge.limits import EdgeLimits
+from proxy.identity.denials import read_denials
 from proxy.policy.document import read_policies
 from proxy.refusal import Refusal
 from proxy.yaml_source import Mistakes
@@ -77,6 +80,27 @@ def _statement(data: bytes) -> None:
     read_statement(data.decode("utf-8", "surrogatepass"))
 
 
+def _form(data: bytes) -> None:
+    read_call(data, 3600)
+
+
+def _signature(data: bytes) -> None:
+    """The value of `Authorization`, among headers that are in order."""
+    headers = {
+        b"authorization": data,
+        b"host": b"localhost:8000",
+        b"content-type": b"application/x-amz-json-1.0",
+        b"x-amz-date": b"20261122T120000Z",
+        b"x-amz-security-token": b"ddbproxy1-AAAA",
+        b"x-amz-target": b"DynamoDB_20120810.GetItem",
+    }
+    read_signature(headers, "DDBPAAAAAAAAAAAAAAAA", "secret", "dynamodb", 1795348800.0)
+
+
+def _denials(data: bytes) -> None:
+    read_denials(data.decode("utf-8"), "denied.yaml", Mistakes())
+
+
 def _policy(data: bytes) -> None:
     read_policies({"p.yaml": data.decode("utf-8")}, "test", "us-east-1", Mistakes())
 
@@ -84,6 +108,14 @@ def _policy(data: bytes) -> None:
 _HEAD = (
     b"POST / HTTP/1.1\r\nHost: localhost:8000\r\nX-Amz-Target: DynamoDB_20120810.GetItem\r\n"
     b"Content-Type: application/x-amz-json-1.0\r\nContent-Length: 2\r\nAuthorization: AWS4-HMAC-SHA256 Credential=a/b/c\r\n"
+)
+_FORM = (
+    b"Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A111122223333%3Arole%2Fr&RoleSessionName=task"
+    b"&WebIdentityToken=eyJ.eyJ.sig&DurationSeconds=900"
+)
+_SIGNATURE = (
+    b"AWS4-HMAC-SHA256 Credential=DDBPAAAAAAAAAAAAAAAA/20261122/us-east-1/dynamodb/aws4_request, "
+    b"SignedHeaders=content-type;host;x-amz-date;x-amz-security-token;x-amz-target, Signature=" + b"0" * 64
 )
 _POLICY = b"""tables:
   orders: {key: "pk (S), sk (S)", indexes: {by_status: "status (S)"}}
@@ -192,6 +224,21 @@ READERS = {
             b" ",
             b"\xc3\xa9",
         ),
+    ),
+    "form": Reader(
+        _form,
+        (_FORM, b"Action=GetCallerIdentity&Version=2011-06-15"),
+        (b"&", b"=", b"%", b"%ff", b"%00", b"+", b";", b"Action=", b"Policy=x&", b"Tags.member.1=", b"\xc3\xa9"),
+    ),
+    "signature": Reader(
+        _signature,
+        (_SIGNATURE, _SIGNATURE.replace(b", ", b",")),
+        (b", ", b";", b"/", b"=", b" ", b"host;", b"Credential=", b"SignedHeaders=", b"Signature=", b"a" * 64, b"\xc3\xa9"),
+    ),
+    "denials": Reader(
+        _denials,
+        (b"denied: []\n", b"denied:\n  - {dag: 'growth_*', reason: INC-4711}\n  - {jti: abc, by: ops}\n  - team: growth\n"),
+        (b"[", b"{", b"- ", b"dag: ", b"a: ", b"&a ", b"!!x ", b"'", b"\n  ", b"*", b"!", b"\t", b"\xc3\xa9"),
     ),
     "policy": Reader(
         _policy,

@@ -18,6 +18,7 @@ import httptools
 
 from proxy.aws.whole_reply import whole_reply
 from proxy.model import Reply
+from proxy.runs import Prompt
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,7 +52,7 @@ class Cut(Exception):
 
 
 class Connection(asyncio.Protocol):
-    """The socket, the parser of the running exchange, and the future on which its caller waits.
+    """The socket, the parser of the running exchange, and the prompt on which its caller waits.
 
     A caller that goes away cancels only its future: the exchange goes on to its end, and the connection stays in step.
     """
@@ -82,7 +83,7 @@ class Connection(asyncio.Protocol):
         self._owner = owner
         self._loop = loop
         self._transport: asyncio.Transport | None = None
-        self._answer: asyncio.Future[Reply] | None = None
+        self._answer: Prompt[Reply] | None = None
         self._poll = select.poll()
         self._fault = ""
         self.usable = False
@@ -97,18 +98,18 @@ class Connection(asyncio.Protocol):
         return self._answer is not None
 
     @property
-    def is_stale(self) -> bool:
-        """Idle, and yet there is something to read: the end of the stream, or bytes nobody asked for. One system call."""
-        return not self.usable or bool(self._poll.poll(0))
+    def has_something_to_read(self) -> bool:
+        """While idle: the end of the stream, or bytes nobody asked for, of which the loop has not told yet. One system call."""
+        return bool(self._poll.poll(0))
 
-    def start(self, request: bytes, deadline: float) -> asyncio.Future[Reply]:
-        """Write the request; the future holds the reply, or raises Cut."""
+    def start(self, request: bytes, deadline: float) -> Prompt[Reply]:
+        """Write the request; the prompt holds the reply, or raises Cut."""
         transport = cast("asyncio.Transport", self._transport)
         self._received = 0
         self.deadline = deadline
-        self._answer = self._loop.create_future()
+        answer = self._answer = Prompt(loop=self._loop)
         transport.write(request)
-        return self._answer
+        return answer
 
     def _start_parser(self) -> None:
         """Get ready for an answer that comes in pieces, or is not the usual one."""
@@ -122,10 +123,10 @@ class Connection(asyncio.Protocol):
     def discard(self, cause: str) -> None:
         """Close at once, without ceremony; a running exchange ends with this cause."""
         self.usable = False
-        if self._answer is not None:
-            self._end(Cut(cause, answered=self._received > 0))
         if self._transport is not None:
             self._transport.abort()
+        if self._answer is not None:
+            self._end(Cut(cause, answered=self._received > 0))
 
     # ------------------------------------------------------------------------------------------ the loop's side
 
@@ -174,10 +175,10 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is closed, by either side."""
         self.usable = False
+        self._owner.connection_ended(self)
         if self._answer is not None:
             cause = "reset" if exc is not None else "closed" if not self._received else "closed in the middle of the answer"
             self._end(Cut(cause, answered=self._received > 0))
-        self._owner.connection_ended(self)
 
     # ---------------------------------------------------------------------------------------- the parser's side
 
@@ -224,23 +225,25 @@ class Connection(asyncio.Protocol):
 
     def _finish(self) -> None:
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        self.usable = not self._is_last
-        self._end(Reply(self._status, _end_to_end(self._headers), body))
-        if not self.usable:
-            self.discard("")
+        reply = Reply(self._status, _end_to_end(self._headers), body)
+        if self._is_last:
+            self.usable = False
+            cast("asyncio.Transport", self._transport).abort()
+        self._end(reply)
 
     def _end(self, outcome: Reply | Cut) -> None:
+        """Free the connection first: going on with the caller may begin the next exchange on it."""
         answer, self._answer = self._answer, None
         if self._received:
             del self._parser, self._headers, self._body
             self._received = 0
         self._owner.exchange_ended(self, self._loop.time())
-        if answer is None or answer.done():  # the caller went away
+        if answer is None:
             return
         if isinstance(outcome, Reply):
-            answer.set_result(outcome)
+            answer.settle(outcome)
         else:
-            answer.set_exception(outcome)
+            answer.fail(outcome)
 
     def _is_close_delimited(self) -> bool:
         return not any(

@@ -202,6 +202,7 @@ _ERRORS = {
     Reason.SIGNATURE_EXPIRED: (403, "SignatureDoesNotMatch"),
     Reason.SIGNATURE_MISMATCH: (403, "SignatureDoesNotMatch"),
     Reason.UNKNOWN_OPERATION: (400, "InvalidAction"),
+    Reason.UNSUPPORTED_ROUTE: (400, "InvalidAction"),
     Reason.UNREADABLE_BODY: (400, "MalformedInput"),
     Reason.STS_REQUEST: (400, "ValidationError"),
     Reason.OVERLOADED: (400, "Throttling"),

@@ -85,7 +85,7 @@ class UpstreamPool:
             self._slots -= 1
         else:
             await self._take_slot()
-        connection = self._take_idle()
+        connection = self._take_idle(is_write=is_write)
         was_kept = connection is not None
         if connection is None:
             connection = await self._connect()
@@ -173,10 +173,11 @@ class UpstreamPool:
                 return
         self._slots += 1
 
-    def _take_idle(self) -> Connection | None:
+    def _take_idle(self, *, is_write: bool) -> Connection | None:
+        """The connection used last. Before a write its socket is asked whether it is stale; a read would be sent again."""
         while self._idle:
             connection = self._idle.pop()
-            if not connection.is_stale:
+            if connection.usable and not (is_write and connection.has_something_to_read):
                 return connection
             connection.discard("")
         return None
@@ -184,12 +185,27 @@ class UpstreamPool:
     # ------------------------------------------------------------------------------------------------ connecting
 
     async def _connect(self) -> Connection:
-        """A new connection for the slot that the caller holds; the slot is given back if there is none."""
+        """A new connection for the slot that the caller holds; the slot is given back if there is none.
+
+        Made in a task of its own, as asyncio's timeouts need one.
+        """
+        loop = asyncio.get_running_loop()
+        connecting = loop.create_task(self._connect_within(loop.time() + self._limits.connect))
         try:
-            return await self._connect_within(asyncio.get_running_loop().time() + self._limits.connect)
+            return await connecting
         except BaseException:
-            self._give_slot()
+            if connecting.done():
+                self._give_back(connecting)
+            else:
+                connecting.add_done_callback(self._give_back)
             raise
+
+    def _give_back(self, connecting: asyncio.Task[Connection]) -> None:
+        """Nobody waits for the connection any more: it may have been made all the same."""
+        if connecting.cancelled() or connecting.exception() is not None:
+            self._give_slot()
+        else:
+            self.exchange_ended(connecting.result(), asyncio.get_running_loop().time())
 
     async def _connect_within(self, deadline: float) -> Connection:
         cause, failure = _TIMED_OUT, None

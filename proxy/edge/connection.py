@@ -17,9 +17,10 @@ from proxy.edge.gate import Route, check_beginning, head_is_slow, read_head
 from proxy.edge.tls import TlsOrPlaintext
 from proxy.model import Reply
 from proxy.refusal import Abandoned, Malformed, Reason, Refusal, Throttled
+from proxy.runs import Prompt, Run
 
 if TYPE_CHECKING:
-    from proxy.edge.gate import Admitted
+    from proxy.edge.gate import Admitted, Lines
     from proxy.edge.shared import Edge
 
 log = logging.getLogger("proxy.edge")
@@ -72,11 +73,11 @@ class Connection(asyncio.Protocol):
         self._peer = ""
         self._buffer = bytearray()
         self._checked = 0  # bytes of an incomplete head that were looked at
+        self._judged: Lines = {}  # the header lines of the last head
         self._admitted: Admitted
-        self._running: asyncio.Task[None]  # the request that was handed on last
         self._has_body = False  # the buffer begins with the body of the running request
         self._reserved = 0
-        self._body_whole: asyncio.Future[None] | None = None
+        self._body_whole: Prompt[None] | None = None
         self._reading_paused = False
         self._writing_paused = False
         self._unsent = 0  # bytes of an answer at the last look
@@ -160,7 +161,7 @@ class Connection(asyncio.Protocol):
 
     def close_if_idle(self) -> None:
         """Close unless a request has begun."""
-        if self._phase is Phase.IDLE:
+        if self._phase is Phase.IDLE and not self._buffer:
             self._close()
 
     # ------------------------------------------------------------------------------------- one request
@@ -190,7 +191,7 @@ class Connection(asyncio.Protocol):
                 if self._phase is Phase.IDLE:
                     self._enter(Phase.HEAD, limits.head_seconds)
                 return None
-            admitted = read_head(bytes(buffer[: end + 4]), self._peer, limits)
+            admitted = read_head(bytes(buffer[: end + 4]), self._peer, limits, self._judged)
         except Refusal as refusal:
             self._refuse(refusal)
             return None
@@ -199,26 +200,27 @@ class Connection(asyncio.Protocol):
         return admitted
 
     def _start(self, admitted: Admitted) -> None:
+        """Begin to serve; a request that waits for nothing is answered when this returns."""
         self._admitted = admitted
         self._has_body = True
         self._enter(Phase.SERVING, inf)
-        self._running = self._edge.loop.create_task(self._serve(admitted))
-        self._edge.requests.add(self._running)
+        service = self._edge.service if admitted.route is Route.DYNAMODB else self._edge.logins
+        run = Run(service.serve(admitted.head, IncomingBody(self)), self._served)
+        self._edge.requests.add(run)
+        run.step()
 
-    async def _serve(self, admitted: Admitted) -> None:
-        """Run the pipeline. It never raises; should it do so all the same, the connection ends rather than hangs."""
-        reply = None
-        try:
-            service = self._edge.service if admitted.route is Route.DYNAMODB else self._edge.logins
-            reply = await service.serve(admitted.head, IncomingBody(self))
-        except Exception:
-            log.exception("the pipeline let an error through")
-        finally:
-            self._edge.body_bytes -= self._reserved
-            self._reserved = 0
-            self._edge.requests.discard(self._running)
-            self._finish(reply)
-            self._edge.look_for_quiet()
+    def _served(self, run: Run[Reply | None], result: Reply | BaseException | None) -> None:
+        """The pipeline is done. It never raises; should it do so all the same, the connection ends rather than hangs."""
+        edge = self._edge
+        edge.requests.discard(run)
+        edge.body_bytes -= self._reserved
+        self._reserved = 0
+        if isinstance(result, BaseException):
+            if not isinstance(result, asyncio.CancelledError):
+                log.error("the pipeline let an error through", exc_info=result)
+            result = None
+        self._finish(result)
+        edge.look_for_quiet()
 
     async def read_body(self) -> bytes:
         """The body of the running request; see `IncomingBody.read`."""
@@ -240,21 +242,21 @@ class Connection(asyncio.Protocol):
     async def _wait_for_body(self) -> None:
         if self.gone:
             raise Abandoned
-        self._body_whole = self._edge.loop.create_future()
+        body_whole = self._body_whole = Prompt(loop=self._edge.loop)
         self._enter(Phase.BODY, self._edge.limits.body_seconds)
         if self._admitted.awaits_continue and not self._buffer:
             self._transport.write(_CONTINUE)
         self._pace_reading()
-        await self._body_whole
+        await body_whole
 
     def _end_wait_for_body(self, error: Exception | None) -> None:
         if self._phase is not Phase.BODY or self._body_whole is None:
             return
         self._enter(Phase.SERVING, inf)
         if error is None:
-            self._body_whole.set_result(None)
+            self._body_whole.settle(None)
         else:
-            self._body_whole.set_exception(error)
+            self._body_whole.fail(error)
 
     def _finish(self, reply: Reply | None) -> None:
         """Answer the running request, if there is still somebody to hear it."""
@@ -268,7 +270,8 @@ class Connection(asyncio.Protocol):
             is_whole = len(self._buffer) >= self._admitted.body_length
             del self._buffer[: self._admitted.body_length]
         self._answer(reply, closes=self._admitted.closes or self._edge.is_draining or self.gone or not is_whole)
-        self._advance()
+        if self._buffer:  # pipelined: in a turn of its own, so that the others have theirs
+            self._edge.loop.call_soon(self._advance)
 
     # ------------------------------------------------------------------------------------ answers and ends
 

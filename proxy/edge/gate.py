@@ -38,6 +38,8 @@ class Admitted(NamedTuple):
     closes: bool  # `Connection: close`
 
 
+Lines = dict[bytes, tuple[bytes, bytes]]  # header lines -> lower-case name, value
+
 _ROUTES = {
     b"POST / HTTP/1.1": Route.DYNAMODB,
     b"GET /v1/credentials HTTP/1.1": Route.CREDENTIALS,
@@ -102,16 +104,18 @@ _ELSEWHERE = {
 _TLS_ON_PLAINTEXT = "TLS was spoken to a plaintext port; write `http://` in endpoint_url or give the gateway a certificate"
 
 
-def read_head(raw: bytes, peer: str, limits: EdgeLimits) -> Admitted:
+def read_head(raw: bytes, peer: str, limits: EdgeLimits, judged: Lines | None = None) -> Admitted:
     """Judge one request head (`raw` ends with its empty line) or raise the `Refusal` that ends its connection.
 
-    Source of the grammar: RFC 9112 sections 3, 5 and 6, without every optional leniency.
+    `judged` holds the lines of the connection's last head and is brought up to date: callers repeat most of them byte for byte,
+    and what a line says depends on nothing else. Source of the grammar: RFC 9112 sections 3, 5 and 6, without every optional
+    leniency.
     """
     lines = raw[:-4].split(b"\r\n")
     route = _ROUTES.get(lines[0])
     if route is None:
         _check_request_line(lines[0])
-    headers = _read_headers(raw, lines, limits)
+    headers = _read_headers(raw, lines, limits, {} if judged is None else judged)
     if not _FORBIDDEN.keys().isdisjoint(headers):
         raise _malformed(next(sentence for name, sentence in _FORBIDDEN.items() if name in headers))
     if not _HOST.fullmatch(headers.get(b"host", b"")):
@@ -151,27 +155,36 @@ def head_is_slow() -> Refusal:
     return Malformed(Reason.TOO_SLOW, "the request's headers did not arrive in time; look at the network, then retry")
 
 
-def _read_headers(raw: bytes, lines: list[bytes], limits: EdgeLimits) -> dict[bytes, bytes]:
-    """Headers by lower-case name. White space around values is dropped, as RFC 9112 section 5 has it."""
+def _read_headers(raw: bytes, lines: list[bytes], limits: EdgeLimits, judged: Lines) -> dict[bytes, bytes]:
+    """Headers by lower-case name."""
     if len(raw) > limits.head_bytes:
         raise _head_too_large(limits)
     if len(lines) - 1 > limits.header_count:
         raise _malformed(f"more than {limits.header_count} headers; leave out what is not needed")
-    # All that is not printable must be the CRLF of our lines: one pass in C finds every control character.
-    if len(raw.translate(None, _PRINTABLE)) != 2 * len(lines) + 2:
-        raise _malformed("a control character, tab or bare line end stands among the headers; is there a line break in a token?")
     headers: dict[bytes, bytes] = {}
+    fields: Lines = {}
     for line in lines[1:]:
-        spelling, colon, value = line.partition(b":")
-        name = _SPELLINGS.get(spelling) or _lowered(spelling)
-        if not colon:
-            raise _malformed("a header line has no colon")
+        field = fields[line] = judged.get(line) or _field(line)
+        name, value = field
         if name in headers and name not in _REPEATABLE:
             raise _malformed("a header was sent twice; send each header once")
-        headers[name] = value.strip(b" ")
+        headers[name] = value
     if len(raw) > limits.value_bytes and max(map(len, headers.values()), default=0) > limits.value_bytes:
         raise Malformed(Reason.TOO_LARGE, f"a header is longer than {limits.value_bytes} bytes; is the token the right one?")
+    judged.clear()
+    judged.update(fields)
     return headers
+
+
+def _field(line: bytes) -> tuple[bytes, bytes]:
+    """Lower-case name and value of one line. White space around values is dropped, as RFC 9112 section 5 has it."""
+    if line.translate(None, _PRINTABLE):  # one pass in C finds every control character, bare line ends among them
+        raise _malformed("a control character, tab or bare line end stands among the headers; is there a line break in a token?")
+    spelling, colon, value = line.partition(b":")
+    name = _SPELLINGS.get(spelling) or _lowered(spelling)
+    if not colon:
+        raise _malformed("a header line has no colon")
+    return name, value.strip(b" ")
 
 
 def _lowered(spelling: bytes) -> bytes:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from proxy.edge.limits import EdgeLimits
     from proxy.model import Reply, RequestHead
     from proxy.refusal import Refusal
+    from proxy.runs import Run
 
 _SMALL_BODY = 64 * 1024  # such bodies are bounded by the number of connections, so large ones cannot crowd them out
 _STATUS_LINES = {status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
@@ -56,7 +57,7 @@ class Edge:
         self.loop = loop
         self.is_draining = False
         self.connections: set[Connection] = set()
-        self.requests: set[asyncio.Task[None]] = set()
+        self.requests: set[Run[Reply | None]] = set()
         self.body_bytes = 0
         self._quiet = asyncio.Event()
         self._sweeper: asyncio.TimerHandle | None = None
@@ -90,6 +91,13 @@ class Edge:
         except TimeoutError:
             return False
         return True
+
+    async def cancel_requests(self) -> None:
+        """Cancel what still runs, and come back when each has had its last word (the record of its outcome)."""
+        while self.requests:
+            for run in list(self.requests):
+                run.cancel()
+            await asyncio.sleep(0)
 
     def reserve(self, size: int) -> int:
         """Reserve memory for a body of `size` bytes; returns what is to be released. Raises `Throttled`."""

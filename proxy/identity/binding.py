@@ -55,7 +55,7 @@ class _Memory:
         self.bound: dict[tuple[int, Claimed], Identity] = {}  # by the subject's `id`: its Identity keeps it alive
 
 
-_MOST_BOUND = 4096
+MOST_BOUND = 4096
 _memory = _Memory((), {})
 
 
@@ -69,7 +69,7 @@ def bind(subject: Subject, claimed: Claimed, workloads: tuple[Workload, ...], da
     identity = memory.bound.get(key)
     if identity is None:
         identity = bind_anew(subject, claimed, workloads, dag_of_key)
-        if len(memory.bound) >= _MOST_BOUND:
+        if len(memory.bound) >= MOST_BOUND:
             del memory.bound[next(iter(memory.bound))]
         memory.bound[key] = identity
     return identity

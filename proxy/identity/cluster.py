@@ -12,7 +12,6 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
-import httpx
 import orjson
 
 from proxy.identity.jwks import read_object
@@ -134,7 +133,7 @@ class ClusterApi:
         try:
             status, text = await self._way.ask(method, self._cluster.api + path, body)
             answer = read_object(text) if status in (200, 201) else {}
-        except (OSError, ValueError, httpx.InvalidURL) as error:
+        except (OSError, ValueError) as error:
             raise self._unavailable(str(error)) from error
         if self.failure and status in (200, 201, 404):
             _log.warning("the cluster of issuer %s answers again", self._issuer.name)

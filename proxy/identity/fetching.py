@@ -1,19 +1,23 @@
 """The way to an issuer: https only (http on this host), no redirects, no proxies of the environment, bounded in bytes and time.
 
 The files behind it rotate: an authority or a bearer token is read again when it has changed, off the loop. A bearer token goes to
-one origin and to no other, whatever a document says. A connection in use is never cut by a new authority.
+one origin and to no other, whatever a document says. A connection in use is never cut by a new authority. httpx is imported with
+the first document, off the loop.
 """
 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import ipaddress
 import ssl
 from pathlib import Path
-
-import httpx
+from typing import TYPE_CHECKING
 
 from proxy.identity.text import quoted
+
+if TYPE_CHECKING:
+    import httpx
 
 FETCH_SECONDS = 5.0
 MAX_BYTES = 256 * 1024
@@ -41,12 +45,13 @@ class Way:
     def __init__(self, ca_file: str = "", token_file: str = "", origin: str = "") -> None:
         self._ca_file = ca_file
         self._token_file = token_file
-        self._origin = _origin(httpx.URL(origin)) if origin else None
-        self._client = _client(_read(ca_file))
+        self._origin = origin
+        self._client: _Client | None = None
         self._lock = asyncio.Lock()
+        _trust(_read(ca_file))
 
     async def get(self, url: str, seconds: float = FETCH_SECONDS) -> bytes:
-        """The body of a 200. Raises ValueError, OSError or httpx.InvalidURL; what went wrong is told with the address."""
+        """The body of a 200. Raises ValueError or OSError; what went wrong is told with the address."""
         status, body = await self.ask("GET", url, b"", seconds)
         if status != 200:
             raise ValueError(f"{quoted(url)} answers {status}")
@@ -54,11 +59,15 @@ class Way:
 
     async def ask(self, method: str, url: str, body: bytes, seconds: float = FETCH_SECONDS) -> tuple[int, bytes]:
         """(Status, body) of one exchange within `seconds`, however it drips. Raises as `get` does."""
+        if self._client is None:
+            await asyncio.to_thread(importlib.import_module, "httpx")
+        import httpx
+
         place = _checked_url(url)
         headers = {"accept": _JSON, "accept-encoding": "identity"} | ({"content-type": _JSON} if body else {})
         try:
             async with asyncio.timeout(seconds):
-                if self._token_file and _origin(place) == self._origin:
+                if self._token_file and _origin(place) == _origin(_url(self._origin)):
                     headers["authorization"] = "Bearer " + await asyncio.to_thread(_token, self._token_file)
                 client = await self._current()
                 client.uses += 1
@@ -72,11 +81,13 @@ class Way:
 
     async def _current(self) -> _Client:
         """The client for the authority as it stands now; one that cannot be read or used raises, and takes nothing away."""
-        if not self._ca_file:
+        if self._client is not None and not self._ca_file:
             return self._client
         async with self._lock:
             authority = await asyncio.to_thread(_read, self._ca_file)
-            if authority != self._client.authority:
+            if self._client is None:
+                self._client = await asyncio.to_thread(_client, authority)
+            elif authority != self._client.authority:
                 fresh = await asyncio.to_thread(_client, authority)
                 retired, self._client = self._client, fresh
                 retired.is_retired = True
@@ -85,21 +96,29 @@ class Way:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.http.aclose()
+        if self._client is not None:
+            await self._client.http.aclose()
 
 
 def _read(file: str) -> bytes | None:
     return Path(file).read_bytes() if file else None
 
 
+def _trust(authority: bytes | None) -> ssl.SSLContext | bool:
+    """What httpx is told to trust; True for the system's authorities. Raises ssl.SSLError for a bundle that is none."""
+    if authority is None:
+        return True
+    text = authority.decode("ascii", "ignore")  # bundles carry names of authorities as comments
+    if "-----BEGIN CERTIFICATE-----" not in text:  # an empty bundle would mean the system's authorities
+        raise ssl.SSLError("the authority's file holds no certificate in PEM form")
+    return ssl.create_default_context(cadata=text)
+
+
 def _client(authority: bytes | None) -> _Client:
     """A client that goes where the settings say and nowhere else. Raises ssl.SSLError for a bundle that is none."""
-    verify: ssl.SSLContext | bool = True
-    if authority is not None:
-        text = authority.decode("ascii", "ignore")  # bundles carry names of authorities as comments
-        if "-----BEGIN CERTIFICATE-----" not in text:  # an empty bundle would mean the system's authorities
-            raise ssl.SSLError("the authority's file holds no certificate in PEM form")
-        verify = ssl.create_default_context(cadata=text)
+    import httpx
+
+    verify = _trust(authority)
     limits = httpx.Limits(max_connections=CONNECTIONS)
     http = httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=FETCH_SECONDS, verify=verify, limits=limits)
     return _Client(http, authority)
@@ -136,12 +155,22 @@ async def _exchange(http: httpx.AsyncClient, request: httpx.Request) -> tuple[in
 
 def _checked_url(url: str) -> httpx.URL:
     """Judged in the form in which it is dialled: a second parser could read another host out of it."""
-    place = httpx.URL(url)
+    place = _url(url)
     if place.userinfo or not place.host:
         raise ValueError("an address needs a host and no user name or password")  # nor is one shown
     if place.scheme != "https" and not (place.scheme == "http" and _is_loopback(place.host)):
         raise ValueError(f"{quoted(url)} is not https")
     return place
+
+
+def _url(text: str) -> httpx.URL:
+    """Raises ValueError."""
+    import httpx
+
+    try:
+        return httpx.URL(text)
+    except httpx.InvalidURL as error:
+        raise ValueError(str(error)) from None
 
 
 def _origin(place: httpx.URL) -> tuple[str, str, int]:

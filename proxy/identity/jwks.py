@@ -2,20 +2,18 @@
 
 A key that we cannot use (encryption keys, unknown types, RSA under 2048 bits) is skipped, never a reason to lose the others:
 real sets hold such keys. Only public members are read. Which algorithms a key fits is decided here, by its type, curve and
-own `alg`, so that a token's header can never choose.
+own `alg`, so that a token's header can never choose. PyJWT is imported with the first key, for that takes longer than a gateway
+may take to its first answer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, NamedTuple
 
 import jiter
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from jwt.algorithms import get_default_algorithms
-from jwt.exceptions import PyJWTError
 
 MAX_SET_BYTES = 256 * 1024
 MAX_KEYS = 64
@@ -43,7 +41,12 @@ _SHAPES: dict[tuple[str, str], _Shape] = {
 ASYMMETRIC = frozenset().union(*(shape.algorithms for shape in _SHAPES.values()))
 """Every algorithm that an issuer may be configured with. `none` and the HS* family are not among them, and never will be."""
 
-_VERIFIERS = {name: algorithm for name, algorithm in get_default_algorithms().items() if name in ASYMMETRIC}
+
+@cache
+def _verifiers() -> Mapping[str, Any]:
+    from jwt.algorithms import get_default_algorithms
+
+    return {name: algorithm for name, algorithm in get_default_algorithms().items() if name in ASYMMETRIC}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +62,12 @@ class VerifyKey:
         """True if `signature` over `signed` is this key's. False, too, if the key does not fit `algorithm`."""
         if algorithm not in self.algorithms:
             return False
+        from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
         # OpenSSL takes a PSS signature whose leading zero byte was cut (RFC 8017, 8.1.2: it must not): two spellings, two tokens.
         if isinstance(self._public, RSAPublicKey) and len(signature) != (self._public.key_size + 7) // 8:
             return False
-        return bool(_VERIFIERS[algorithm].verify(signed, self._public, signature))
+        return bool(_verifiers()[algorithm].verify(signed, self._public, signature))
 
 
 class KeySet(NamedTuple):
@@ -113,8 +118,12 @@ def _verify_key(entry: object) -> VerifyKey | None:
     members = {name: entry.get(name) for name in ("kty", *shape.members)}
     if not algorithms or not all(isinstance(member, str) for member in members.values()):
         return None
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+    from jwt.exceptions import PyJWTError
+
     try:
-        public = _VERIFIERS[shape.reader].from_jwk(members)
+        public = _verifiers()[shape.reader].from_jwk(members)
     except (PyJWTError, ValueError, UnsupportedAlgorithm):
         return None
     if isinstance(public, RSAPublicKey) and public.key_size not in RSA_BITS:

@@ -14,8 +14,7 @@ import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import httpx
+from urllib.parse import urlsplit
 
 from proxy.identity.fetching import FETCH_SECONDS
 from proxy.identity.jwks import MAX_SET_BYTES, KeySet, VerifyKey, read_key_set, read_object
@@ -148,8 +147,8 @@ class IssuerKeys:
 
     async def _refresh(self) -> None:
         try:
-            fresh = read_key_set(await self._published())
-        except (OSError, ValueError, httpx.InvalidURL) as error:
+            fresh = await asyncio.to_thread(read_key_set, await self._published())  # the first one imports PyJWT
+        except (OSError, ValueError) as error:
             self._note_failure(str(error))
             self._on_fetch(self.issuer.name, False)
             return
@@ -170,7 +169,7 @@ class IssuerKeys:
         self.failure = failure
 
     async def _published(self) -> bytes:
-        """The issuer's key set as it stands there now. Raises OSError, ValueError or httpx.InvalidURL."""
+        """The issuer's key set as it stands there now. Raises OSError or ValueError."""
         source = self.issuer.keys
         if source.kind == "jwks_file":
             return await asyncio.to_thread(_read_file, source.location)
@@ -190,7 +189,7 @@ class IssuerKeys:
         keys = document.get("jwks_uri")
         if not isinstance(keys, str):
             raise ValueError("the discovery document has no `jwks_uri`")
-        if httpx.URL(place).scheme == "https" and httpx.URL(keys).scheme != "https":
+        if urlsplit(place).scheme == "https" and urlsplit(keys).scheme != "https":
             raise ValueError(f"the discovery document points from https to {quoted(keys)}")
         return keys
 

@@ -12,6 +12,7 @@ import asyncio
 import hashlib
 import time
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 from proxy.identity.cluster import ClusterApi, pod_in
@@ -162,12 +163,13 @@ class TokenVerifier:
 
     def _keep(self, digest: bytes, subject: Subject, keys: IssuerKeys, generation: int, now: float) -> Subject:
         until = min(subject.expires_at, now + SUBJECT_SECONDS)
-        _remember(self._verified, digest, _Verified(subject, until, keys, generation))
+        _remember(self._verified, digest, _Verified(subject, until, keys, generation), now)
         return subject
 
     def _refuse(self, digest: bytes, refusal: Unauthenticated, keys: IssuerKeys, generation: int) -> None:
-        until = self._clock() + REFUSAL_SECONDS
-        _remember(self._refused, digest, _Refused(refusal.reason, refusal.message, until, keys, generation))
+        now = self._clock()
+        entry = _Refused(refusal.reason, refusal.message, now + REFUSAL_SECONDS, keys, generation)
+        _remember(self._refused, digest, entry, now)
 
     def _remembered(self, token: bytes) -> Subject | None:
         """The Subject if the token is known good. Raises Unauthenticated if it was found wrong or revoked a moment ago."""
@@ -228,9 +230,15 @@ def _way_to_cluster(issuer: Issuer) -> Way:
     return Way(cluster.ca_file, cluster.token_file, cluster.api)
 
 
-def _remember(memory: dict[bytes, _Entry], digest: bytes, entry: _Entry) -> None:
-    """Keep `entry`; the oldest goes when the memory is full."""
+def _remember(memory: dict[bytes, _Entry], digest: bytes, entry: _Entry, now: float) -> None:
+    """Keep `entry`; the oldest goes when the memory is full.
+
+    So do the two oldest that no longer hold, so that the memory shrinks to what holds while it is used.
+    """
     memory.pop(digest, None)
+    for oldest in list(islice(memory, 2)):
+        if memory[oldest].until <= now:
+            del memory[oldest]
     memory[digest] = entry
     if len(memory) > REMEMBERED:
         del memory[next(iter(memory))]

@@ -261,7 +261,7 @@ _WORKLOAD: dict[str, Schema] = {
     "dags": _globs("globs of DAGs for which it may speak", r"^!?[^\s/]{1,250}$"),
     "dag_from": _list({"enum": list(SOURCES)}, "where the DAG id may come from, in order"),
     "annotations": _one_of(("claimed", "verified"), "verified: nobody who writes DAGs can set annotations on its pods"),
-    "unknown_dag": _one_of(("deny",), "what becomes of a request without a DAG"),
+    "unknown_dag": _one_of(("deny", "unmapped"), "whether `unmapped` is for its DAGs that no file names"),
 }
 _GRANT: dict[str, Schema] = {
     "dag": _text("the DAG", _DAG),

@@ -100,8 +100,9 @@ class Handlers:
     def __init__(self, switch: Switch) -> None:
         self._switch = switch
 
-    def choose_endpoint(self, builtins: dict[Any, Any], **_: Any) -> None:
-        """The gateway, in every Region; the account id of keys that are not used is not looked up."""
+    def choose_endpoint(self, builtins: dict[Any, Any], context: dict[str, Any], **_: Any) -> None:
+        """The gateway, in every Region. Neither the account id of keys that are not used nor AWS's endpoint is looked up."""
+        context.pop("discovery", None)
         known = {getattr(key, "value", key): key for key in builtins}
         for name, value in (
             ("SDK::Endpoint", self._switch.url),

@@ -22,6 +22,11 @@ LINK_OF_REASON: Mapping[str, str] = {
         "token",
     ),
     **dict.fromkeys(("token_claims", "wrong_audience", "token_revoked"), "token"),
+    **dict.fromkeys(("session_invalid", "session_expired", "token_stopped"), "token"),
+    **dict.fromkeys(("signature_incomplete", "signature_expired", "signature_mismatch"), "token"),
+    **dict.fromkeys(("unknown_role", "outside_role", "dag_stopped", "team_stopped"), "dag"),
+    "issuer_stopped": "issuer",
+    "sts_request": "gateway",
     **dict.fromkeys(("unknown_issuer", "unknown_key", "bad_signature", "keys_unavailable", "cluster_unavailable"), "issuer"),
     **dict.fromkeys(
         ("malformed_request", "unsupported_route", "too_large", "too_slow", "overloaded", "plaintext_to_tls"),

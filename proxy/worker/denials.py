@@ -15,7 +15,9 @@ ERRORS = frozenset({"AccessDeniedException", "UnrecognizedClientException", "Mis
 # Sessions that are over, or sealed with a key that the gateway no longer has: a new one is asked for.
 SESSION_OVER = frozenset({"session_invalid", "session_expired"})
 # Reasons that may be gone a minute later: clocks, a key that the gateway has not fetched yet, a file about to be renewed.
-PASSING = SESSION_OVER | {"token_not_yet_valid", "unknown_key", "token_expired", "keys_unavailable", "overloaded", "too_slow"}
+PASSING = SESSION_OVER | {
+    *("token_not_yet_valid", "unknown_key", "token_expired", "keys_unavailable", "overloaded", "too_slow", "signature_expired")
+}
 
 _ends_with: Callable[[str], Exception] | None = None
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.stack.account import Account, administrator, create_table, policy
-from tests.stack.environments import python_of
 from tests.stack.gateway import gateway as start
 
 if TYPE_CHECKING:
@@ -110,43 +109,22 @@ def by_connection(gateway: Gateway, token: str) -> dict[str, str]:
     return {"AIRFLOW_CONN_AWS_DEFAULT": json.dumps(connection)}
 
 
-def by_profile(gateway: Gateway, token: str, folder: Path) -> dict[str, str]:
-    """The worker's environment: a connection that names a profile, whose `credential_process` reads the token's file."""
-    file, config = folder / "token", folder / "config"
-    file.write_text(token + "\n")  # as `echo` writes it
-    config.write_text(
-        f"""\
-[profile ddb-proxy]
-region = us-east-1
-credential_process = {python_of("airflow3")} -m proxy token --file {file}
-services = ddb-proxy
-[services ddb-proxy]
-dynamodb =
-  endpoint_url = {gateway.url}
-"""
-    )
-    connection = {"conn_type": "aws", "extra": {"profile_name": "ddb-proxy"}}
-    return {"AIRFLOW_CONN_AWS_DEFAULT": json.dumps(connection), "AWS_CONFIG_FILE": str(config)}
-
-
 def calls_of(gateway: Gateway, dag: str, since: int) -> list[dict[str, Any]]:
     """The decisions about a DAG's requests, from the record number `since` on."""
     return [record for record in gateway.settled()[since:] if record["record"] == "decision" and record["dag"] == dag]
 
 
-@pytest.mark.parametrize("way", ["connection", "profile"])
 def test_hook_batch_and_sensor_run_unchanged(
-    way: str, airflow: Airflow, gateway: Gateway, account: Account, oidc_provider: IdentityProvider, tmp_path: Path
+    airflow: Airflow, gateway: Gateway, account: Account, oidc_provider: IdentityProvider
 ) -> None:
     """write_batch_data, get_conn and DynamoDBValueSensor: the DAG is known by its DagRunKey, and acts as its own role."""
     since = len(gateway.settled(requests=0))
     token = oidc_provider.token("worker-pool")
-    worker = by_connection(gateway, token) if way == "connection" else by_profile(gateway, token, tmp_path)
-    run = airflow.test_dag("ingest", DAGS / "ingest.py", {**worker, "DAY": way})
+    run = airflow.test_dag("ingest", DAGS / "ingest.py", {**by_connection(gateway, token), "DAY": "monday"})
     assert run.is_green, run.output
-    items = [item for item in account.items("readings") if item["pk"]["S"] == way]
+    items = [item for item in account.items("readings") if item["pk"]["S"] == "monday"]
     assert len(items) == 60
-    assert {"pk": {"S": way}, "total": {"N": str(sum(range(60)))}, "state": {"S": "complete"}} in account.items("sums")
+    assert {"pk": {"S": "monday"}, "total": {"N": str(sum(range(60)))}, "state": {"S": "complete"}} in account.items("sums")
     decisions = calls_of(gateway, "ingest", since)
     assert Counter(record["operation"] for record in decisions) == {
         "BatchWriteItem": 3,

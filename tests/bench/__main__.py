@@ -1,9 +1,9 @@
 """`make bench`: every comparison and every bar, in under ten minutes. Tables on standard output, the same as JSON in a file.
 
-    python -m tests.bench [--rounds N] [--json FILE] [--picture FILE] [PART ...]
+    python -m tests.bench [--rounds N] [--json FILE] [PART ...]
 
-Parts: inside alone plain tls sessions workers rate. The exit status is 1 where a bar is missed. Nothing else should
-run meanwhile; where it does, ratios still hold within some ten percent, and wall times (start, latency) do not.
+Parts: inside alone plain tls sessions workers rate. The exit status is 1 where a bar is missed. Nothing else should run
+meanwhile; where it does, ratios still hold within some ten percent, and wall times (start, latency) do not.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.bench import alone, comparison, inside, stages
 from tests.bench.bars import Run, judge
-from tests.bench.report import picture_of, tables_of
+from tests.bench.report import tables_of
 from tests.bench.world import World, world
 
 if TYPE_CHECKING:
@@ -66,7 +66,6 @@ def main() -> int:
     arguments = argparse.ArgumentParser(description="measure the gateway beside its peers")
     arguments.add_argument("--rounds", type=int, default=9)
     arguments.add_argument("--json", type=Path)
-    arguments.add_argument("--picture", type=Path)
     arguments.add_argument("parts", nargs="*", metavar="PART", help=f"of {' '.join(PARTS)}; all by default")
     given = arguments.parse_args()
     if unknown := set(given.parts) - PARTS.keys():
@@ -82,8 +81,6 @@ def main() -> int:
     print("\n".join(tables_of(run)))
     if given.json:
         given.json.write_text(json.dumps(run.as_json(), indent=1) + "\n")
-    if given.picture and "plain" in run.tables:
-        given.picture.write_text(picture_of(run.tables["plain"]))
     return 1 if any(verdict.word == "FAIL" for verdict in judge(run.figures)) else 0
 
 

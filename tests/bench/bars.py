@@ -64,7 +64,6 @@ BARS = (
     Bar("cold/checks", "signature checks of a cold token that 1,000 requests bring at once", "", 1),
     Bar("check/seconds", "`check` of 1,000 rules in two environments", "s", 0.5),
     Bar("session/bearer", "CPU a request with a minted session and its signature, against a bearer token", "x", 1.4),
-    Bar("session/verify", "opening a minted session and checking a request's signature", "us", 40),
     Bar("judge/warm", "reading and deciding a GetItem under 10 rules, its expressions seen before", "us", 10),
     Bar("session/verify", "opening a known session and verifying its inbound signature", "us", 40, 25),
 )

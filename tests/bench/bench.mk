@@ -9,7 +9,12 @@ bench-programs:
 
 .PHONY: bench
 bench: bench-programs $(BENCH) ## the gateway beside Envoy, nginx and a naive one, with its bars, in 10 minutes (PEER_SIGV4=PATH adds one)
-	$(DEV) -m tests.bench --json .cache/bench.json --picture tests/bench/bench.svg
+	@mkdir -p .cache
+	$(DEV) -m tests.bench --json .cache/bench.json
+
+.PHONY: bench-log
+bench-log: ## write the last `make bench` into tests/bench/LOG.md and its picture
+	$(DEV) -m tests.bench.report .cache/bench.json
 
 .PHONY: bench-quick
 bench-quick: bench-programs $(BENCH) ## the headline alone, in a minute

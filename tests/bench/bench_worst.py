@@ -37,11 +37,14 @@ def _inputs(reader: Reader, chance: random.Random) -> list[tuple[str, bytes]]:
 
 
 def fitting(make: Callable[[int], Any], fits: Callable[[str], bool], most: int = SIZE) -> bytes:
-    """The largest of a family of requests that fits."""
+    """A large request of a family that fits: within an eighth of the largest."""
     least = 1
-    while least < most:
-        middle = (least + most + 1) // 2
-        least, most = (middle, most) if fits(json.dumps(make(middle))) else (least, middle - 1)
+    while least * 2 < most and fits(json.dumps(make(least * 2))):
+        least *= 2
+    most = min(most, least * 2)
+    while most - least > max(1, least // 8):
+        middle = (least + most) // 2
+        least, most = (middle, most) if fits(json.dumps(make(middle))) else (least, middle)
     return json.dumps(make(least)).encode()
 
 

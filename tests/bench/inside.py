@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.bench.bars import Run
     from tests.bench.in_process import Caller
 
-ROUNDS, CALLS = 20, 256
+ROUNDS, CALLS = 20, 128
 _MARKS, _BODY = 60_000, 16 << 20  # the defaults of `limits.json_members` and, nearly, of `limits.body_bytes`
 _OPEN = f"""
 tables:

@@ -1,16 +1,21 @@
-"""A run as tables for a terminal, and as a picture for the README: what one request costs, ours beside the others."""
+"""A run as tables for a terminal, and as a picture for the README: what one request costs, ours beside the others.
+
+`python -m tests.bench.report FILE` writes the run of a JSON file into LOG.md, between its marks, and draws bench.svg from it.
+"""
 
 from __future__ import annotations
 
+import json
+import re
+import sys
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.bench.bars import judge
+from tests.bench.bars import Run, judge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-
-    from tests.bench.bars import Run
 
 TITLES = {
     "plain": "GetItem 0.3 KB, plaintext upstream, 16 callers: CPU microseconds a request (process tree)",
@@ -24,15 +29,17 @@ TITLES = {
     "start": "starts",
     "worst bodies": "the bodies that hold the loop longest",
 }
-_SHOWN_ROWS = 10
+_SHOWN_ROWS = 12
+_HERE = Path(__file__).resolve().parent
+_MARKED = re.compile(r"(<!-- results -->\n).*?(<!-- /results -->)", re.DOTALL)
 
 
 def tables_of(run: Run) -> Iterator[str]:
     """Each table, then the verdicts, then what was left out; lines of GitHub's Markdown."""
     for name, rows in run.tables.items():
-        yield f"\n{TITLES.get(name, name)}\n"
+        yield f"\n**{TITLES.get(name, name)}**\n"
         yield from table_of(rows[:_SHOWN_ROWS])
-    yield "\nbars\n"
+    yield "\n**bars**\n"
     yield from table_of(
         [
             {
@@ -45,7 +52,7 @@ def tables_of(run: Run) -> Iterator[str]:
             for verdict in judge(run.figures)
         ]
     )
-    yield from (f"left out: {line}" for line in run.left_out)
+    yield from (f"\nleft out: {line}" for line in run.left_out)
 
 
 def table_of(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -73,7 +80,7 @@ def _shown(value: float | None, unit: str) -> str:
 
 # --------------------------------------------------------------------------------------------------- picture
 
-_ROW, _LEFT, _WIDTH, _BAR = 34, 250, 760, 430
+_ROW, _LEFT, _WIDTH, _BAR = 34, 290, 800, 430
 _WHO = {
     "dynamodb-proxy": ("dynamodb-proxy", "token, body policy, roles by STS, signing, metrics, audit"),
     "envoy": ("Envoy", "token (cached), signing with one fixed key"),
@@ -112,3 +119,26 @@ def _bar(row: Mapping[str, Any], top: int, longest: float) -> list[str]:
         f'<rect x="{_LEFT}" y="{top}" width="{length}" height="20" rx="2" fill="{colour}"/>',
         f'<text {at} y="{top + 15}">{end}</text>',
     ]
+
+
+# -------------------------------------------------------------------------------------------------- documents
+
+
+def logged(log: str, run: Run) -> str:
+    """The log with the tables of `run` between its marks."""
+    text = "\n".join(tables_of(run)).strip("\n")
+    return _MARKED.sub(lambda marks: f"{marks[1]}\n{text}\n\n{marks[2]}", log)
+
+
+def main(file: str) -> int:
+    """Write log and picture anew."""
+    told = json.loads(Path(file).read_text())
+    run = Run(told["figures"], told["tables"], told["left_out"])
+    log = _HERE / "LOG.md"
+    log.write_text(logged(log.read_text(), run))
+    (_HERE / "bench.svg").write_text(picture_of(run.tables["plain"]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 BASELINE = BENCH / "baseline.json"
 ROUNDS, REQUESTS, TURNS = 150, 20, 300  # blocks of 3 ms: some fall into quiet moments, on both sides
 TOO_MUCH = 1.5  # times the baseline: noise stays under it, a doubling does not
+STALE = TOO_MUCH / 2  # under it twice the cost would still pass
 _LINE = b"x-amz-target: DynamoDB_20120810.GetItem\r\n" * 12
 
 

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from tests.bench.bars import BARS, Bar, Run, Verdict, judge
-from tests.bench.report import picture_of, table_of, tables_of
+from tests.bench.report import logged, picture_of, table_of, tables_of
 
 ROWS = [
     {"target": "dynamodb-proxy", "cpu us": 90.4},
@@ -45,6 +45,16 @@ def test_every_bar_is_told() -> None:
 def test_a_table_without_rows_is_nothing() -> None:
     """Not even a head."""
     assert list(table_of([])) == []
+
+
+def test_a_run_goes_into_the_log_between_its_marks() -> None:
+    """What stood there goes, all else stays; doing it twice is doing it once."""
+    run = Run({}, {"plain": ROWS})
+    once = logged("before\n<!-- results -->\nformer tables\n<!-- /results -->\nafter\n", run)
+    assert once.startswith("before\n<!-- results -->\n\n**")
+    assert once.endswith("|\n\n<!-- /results -->\nafter\n")
+    assert "former tables" not in once
+    assert logged(once, run) == once
 
 
 def test_the_picture_shows_the_cheapest_first_and_cuts_what_would_not_fit() -> None:

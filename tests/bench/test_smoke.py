@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tests.bench.smoke import TOO_MUCH, baseline, turns_of_a_request
+from tests.bench.smoke import STALE, TOO_MUCH, baseline, turns_of_a_request
 
 if TYPE_CHECKING:
     from proxy.model import Reply, RequestHead
@@ -40,28 +40,21 @@ class _Twice:
         return reply
 
 
-def _times_baseline(wrapped: Any = lambda pipeline: pipeline) -> list[float]:
+def _times_baseline() -> list[float]:
     """Measured until one is good, at most three times."""
     taken: list[float] = []
-    while len(taken) < _TRIES and not (taken and taken[-1] < TOO_MUCH):
-        taken.append(turns_of_a_request(wrapped) / baseline())
+    while len(taken) < _TRIES and not (taken and STALE < taken[-1] < TOO_MUCH):
+        taken.append(turns_of_a_request() / baseline())
     return taken
 
 
-def test_a_request_costs_no_more_than_it_did() -> None:
-    """Well over the committed baseline is too much; `python -m tests.bench.smoke --write` renews it."""
+def test_a_request_costs_what_it_did() -> None:
+    """Much over the committed baseline is a regression; far under it, a doubling would no longer be seen."""
     taken = _times_baseline()
     assert min(taken) < TOO_MUCH, f"a request costs {min(taken):.2f} times its baseline: what was added to the pipeline?"
-
-
-def test_the_baseline_is_of_this_pipeline() -> None:
-    """A pipeline that became twice as fast has a new baseline, else the next doubling would pass."""
-    ratio = turns_of_a_request() / baseline()
-    assert ratio > 0.5, f"a request costs {ratio:.2f} times its baseline: run `python -m tests.bench.smoke --write`"
+    assert max(taken) > STALE, f"a request costs {max(taken):.2f} times its baseline: run `python -m tests.bench.smoke --write`"
 
 
 def test_a_doubling_is_caught() -> None:
-    """A pipeline that serves each request twice fails each try."""
-    taken = _times_baseline(_Twice)
-    assert min(taken) >= TOO_MUCH
-    assert len(taken) == _TRIES
+    """A pipeline that serves each request twice costs more than is let pass, by a baseline taken just before."""
+    assert any(turns_of_a_request(_Twice) / turns_of_a_request() >= TOO_MUCH for _ in range(_TRIES))

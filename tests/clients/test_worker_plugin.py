@@ -37,6 +37,8 @@ TRAPS = {
     "HTTPS_PROXY": "http://127.0.0.1:9",
     "NO_PROXY": "127.0.0.1",
     "AWS_USE_FIPS_ENDPOINT": "true",
+    "AWS_ENDPOINT_DISCOVERY_ENABLED": "true",
+    "AWS_AUTH_SCHEME_PREFERENCE": "httpBearerAuth",
     "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",
     "AWS_SECRET_ACCESS_KEY": "secret",
     "AWS_ACCOUNT_ID": "111122223333",

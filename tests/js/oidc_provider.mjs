@@ -1,5 +1,6 @@
 // The OpenID-certified provider as a test identity provider: client credentials grant, JWT access tokens, claims by client.
-// Environment: AUDIENCE, TOKEN_SECONDS, CLIENTS (JSON: [{id, secret, claims}]). Prints `listening ISSUER` once it serves.
+// Environment: AUDIENCE, TOKEN_SECONDS, CLIENTS (JSON: [{id, secret, claims, jwks}]); who has a key set proves itself by private_key_jwt
+// and has no secret. Prints `listening ISSUER` once it serves.
 // POST /_test/rotate: a new key signs, the old ones stay in the key set. POST /_test/retire: only the newest key stays.
 import http from 'node:http'
 import { exportJWK, generateKeyPair } from 'jose'
@@ -19,8 +20,9 @@ async function newKey (alg = 'RS256') {
 // The provider reads its key set once, so each rotation builds another behind the same listener.
 function provide (issuer, keys) {
   const provider = new Provider(issuer, {
-    clients: clients.map(({ id, secret }) => ({
-      client_id: id, client_secret: secret, grant_types: ['client_credentials'], redirect_uris: [], response_types: [],
+    clients: clients.map(({ id, secret, jwks }) => ({
+      client_id: id, grant_types: ['client_credentials'], redirect_uris: [], response_types: [],
+      ...(jwks ? { token_endpoint_auth_method: 'private_key_jwt', jwks } : { client_secret: secret }),
     })),
     jwks: { keys },
     ttl: { ClientCredentials: seconds },

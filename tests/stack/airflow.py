@@ -1,4 +1,4 @@
-"""A real Airflow 3: a home of its own with a fresh SQLite database, and `airflow dags test` as the way to run a DAG."""
+"""A real Airflow: a home of its own with a fresh SQLite database, and `airflow dags test` as the way to run a DAG."""
 
 from __future__ import annotations
 
@@ -27,11 +27,12 @@ class Airflow:
     """An Airflow home with a migrated database. DAG files go into `home / "dags"`."""
 
     home: Path
+    environment: str
 
     @classmethod
-    def create(cls, home: Path) -> Airflow:
+    def create(cls, home: Path, environment: str = "airflow3") -> Airflow:
         """Migrate a fresh database below `home`."""
-        airflow = cls(home)
+        airflow = cls(home, environment)
         (home / "dags").mkdir()
         done = airflow._run("db", "migrate", env={})
         assert done.returncode == 0, done.stdout
@@ -40,9 +41,9 @@ class Airflow:
     def test_dag(self, dag_id: str, source: Path, env: Mapping[str, str], seconds: float = 240) -> DagRun:
         """Run `dag_id` of the file `source` once, in one process, with `env` as the worker's environment."""
         (self.home / "dags" / source.name).write_text(source.read_text())
-        done = self._run(
-            "dags", "test", dag_id, "--dagfile-path", str(self.home / "dags" / source.name), env=env, seconds=seconds
-        )
+        file = self.home / "dags" / source.name
+        by_path = ("--dagfile-path", str(file)) if self.environment == "airflow3" else ("--subdir", str(file))
+        done = self._run("dags", "test", dag_id, *by_path, env=env, seconds=seconds)
         return DagRun(done.returncode == 0 and "state=failed" not in done.stdout, done.stdout)
 
     def _run(self, *words: str, env: Mapping[str, str], seconds: float = 240) -> subprocess.CompletedProcess[str]:
@@ -51,10 +52,10 @@ class Airflow:
             "AIRFLOW__CORE__DAGS_FOLDER": str(self.home / "dags"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": str(ROOT),  # `python -m proxy`, as if the base distribution were installed
         }
         return subprocess.run(
-            [python_of("airflow3").with_name("airflow"), *words],
+            [python_of(self.environment).with_name("airflow"), *words],
             env=clean_environment({**home, **env}),
             cwd=self.home,
             stdin=subprocess.DEVNULL,

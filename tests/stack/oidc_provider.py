@@ -67,13 +67,27 @@ class IdentityProvider:
 
 @contextlib.contextmanager
 def oidc_provider(
-    logs: Path, clients: Mapping[str, Mapping[str, Any]] = CLIENTS, *, audience: str = AUDIENCE, lifetime: int = 300
+    logs: Path,
+    clients: Mapping[str, Mapping[str, Any]] = CLIENTS,
+    *,
+    audience: str = AUDIENCE,
+    lifetime: int = 300,
+    keys: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Iterator[IdentityProvider]:
-    """Start it with `clients` (name -> extra claims of its tokens); tokens live for `lifetime` seconds."""
+    """Start it with `clients` (name -> extra claims of its tokens); tokens live for `lifetime` seconds.
+
+    A client with a public JWK in `keys` has no secret: it proves itself by `private_key_jwt`.
+    """
+    known = keys or {}
     env = {
         "AUDIENCE": audience,
         "TOKEN_SECONDS": str(lifetime),
-        "CLIENTS": json.dumps([{"id": name, "secret": _SECRET, "claims": claims} for name, claims in clients.items()]),
+        "CLIENTS": json.dumps(
+            [
+                {"id": name, "secret": _SECRET, "claims": claims, "jwks": {"keys": [known[name]]} if name in known else None}
+                for name, claims in clients.items()
+            ]
+        ),
     }
     command = ["node", str(ROOT / "tests" / "js" / "oidc_provider.mjs")]
     with running("oidc_provider", command, logs, env=env, ready=lambda program: "listening " in program.output()) as program:

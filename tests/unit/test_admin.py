@@ -12,9 +12,10 @@ import httpx
 import pytest
 import uvicorn
 
-from proxy.admin import MOST_BYTES, admin_server
+from proxy.admin import MOST_BYTES, SCRAPE_SECONDS, Scrape, admin_server
 from proxy.admin_gate import AdminGate
 from proxy.admin_plane import PoliciesOnDisk
+from proxy.deny_file import DenyFile
 from proxy.identity.token import Issuer, KeySource
 from proxy.inquiry import Admitted, Inquiries
 from proxy.policy.check import check_policies
@@ -48,10 +49,12 @@ class State:
 
 
 @asynccontextmanager
-async def admin(state: State, inquiries: Inquiries | None = None, gate: AdminGate | None = None):
+async def admin(
+    state: State, inquiries: Inquiries | None = None, gate: AdminGate | None = None, switches: DenyFile | None = None
+):
     """A client of the admin plane, served by uvicorn on a port of its own."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(admin_server(state, "127.0.0.1", 0, inquiries, gate))
+        server = uvicorn.Server(admin_server(state, "127.0.0.1", 0, inquiries, gate, switches))
         serving = asyncio.create_task(server.serve([listener]))
         try:
             async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", trust_env=False) as client:
@@ -247,3 +250,68 @@ def test_policies_on_disk_keep_the_last_good(tmp_path: Path) -> None:
     file.write_text("nonsense")
     with pytest.raises(PolicyError):
         PoliciesOnDisk(settings)()
+
+
+def test_many_scrapers_are_one() -> None:
+    """Within a second all get the same text, which was made once; the next second has its own."""
+    made, now = [], [10.0]
+
+    def render() -> tuple[str, bytes]:
+        made.append(b"up %d\n" % len(made))
+        return "text/plain", made[-1]
+
+    scrape = Scrape(render, lambda: now[0])
+    assert [scrape()[1] for _ in range(8)] == [b"up 0\n"] * 8
+    now[0] += SCRAPE_SECONDS
+    assert scrape() == ("text/plain", b"up 1\n")
+
+
+# -------------------------------------------------------------------------------------------- the kill switches
+
+
+async def test_only_admin_tokens_throw_a_switch(tmp_path: Path) -> None:
+    """A worker's token is none, and who threw it is in the file; without `admin` there is no such route."""
+    (tmp_path / "jwks.json").write_text(json.dumps(key_set()))
+    issuer = issuer_of(tmp_path, KeySource("jwks_file", str(tmp_path / "jwks.json")))
+    file, admitted = tmp_path / "denied.yaml", Admitted(issuer, ("ops-*",))
+    file.write_text("denied: []\n")
+    gate = AdminGate(*admitted)
+    entry = {"dag": "etl", "reason": "INC-4711"}
+    try:
+        async with admin(State([]), inquiries(admitted=admitted), gate, DenyFile(file)) as client:
+            for headers, status in (({}, 401), ({"authorization": f"Bearer {token(sub='worker')}"}, 403)):
+                for method, given in (("GET", {}), ("POST", {"json": entry}), ("DELETE", {"params": {"dag": "etl"}})):
+                    assert (await client.request(method, "/denied", headers=headers, **given)).status_code == status
+            assert file.read_text() == "denied: []\n"
+            ops = {"authorization": f"Bearer {token(sub='ops-1')}"}
+            assert (await client.post("/denied", json=entry, headers=ops)).json() == {"denied": [entry | {"by": "ops-1"}]}
+            assert "ops-1" in file.read_text()
+    finally:
+        await gate.close()
+    async with admin(State([]), None, None, DenyFile(file)) as client:
+        assert (await client.get("/denied")).status_code == 404
+    async with admin(State([]), inquiries(admitted=admitted), None, DenyFile(file)) as client:
+        assert (await client.get("/denied")).status_code == 404
+
+
+async def test_a_switch_that_cannot_be_thrown_is_told(tmp_path: Path) -> None:
+    """What is no entry, a list that is broken, and a file that cannot be written."""
+    file = tmp_path / "denied.yaml"
+    file.write_text("denied: [")
+    async with admin(State([]), inquiries(), None, DenyFile(file)) as client:
+        for body in (
+            "",
+            "[]",
+            '{"dag": 1}',
+            '{"dags": "a"}',
+            '{"dag": "a", "jti": "b"}',
+            '{"dag": "!a"}',
+            '{"dag": "a", "by": "me"}',
+        ):
+            assert (await client.post("/denied", content=body)).status_code == 422, body
+        assert (await client.delete("/denied", params={"to": "a"})).status_code == 422
+        answer = await client.post("/denied", json={"dag": "a"})
+        assert (answer.status_code, "mend it first" in answer.json()["message"]) == (409, True)
+        assert file.read_text() == "denied: ["
+        file.unlink()
+        assert (await client.get("/denied")).status_code == 409

@@ -22,6 +22,7 @@ workloads:
   pool: {issuer: idp, subject: pool, dags: [solo, first, second, "gen_*"], dag_from: [session, header]}
   silent: {issuer: idp, subject: silent, dags: [solo, first, second], dag_from: [session]}
   chooser: {issuer: idp, subject: chooser, dags: [solo], dag_from: [header]}
+  subject: {issuer: idp, subject: subject, dags: [solo], dag_from: [subject, header]}
   pods: {issuer: idp, subject: pods, dags: [solo, first], dag_from: [session, annotation]}
 """
 FILE = f"""
@@ -57,6 +58,8 @@ def subject(name: str, may_assert: tuple[str, ...] = ("*",), **claims: str) -> S
         (subject("silent"), "solo", "solo", "solo"),
         (subject("chooser"), "solo", "", ""),
         (subject("chooser"), "", "", ""),
+        (subject("subject"), "", "", "solo"),
+        (subject("subject"), "solo", "", "solo"),
         (subject("nobody", dag_id="other"), "", "", "other"),
         (subject("nobody", dag_id="other"), "other", "", "other"),
         (subject("nobody", dag_id="unheard_of"), "", "", "unheard_of"),
@@ -89,6 +92,7 @@ def test_the_only_dag_of_a_workload_is_proven_by_the_login() -> None:
         (subject("nobody"), "", Reason.NO_DAG_CLAIM, "no workload covers it"),
         (subject("one"), "other", Reason.NOT_ENTITLED, "is that of other dags, and subject 'one' may speak for 'solo'"),
         (subject("one"), "other", Reason.NOT_ENTITLED, f"(platform.yaml:5); write the role of one of these: '{ROLE}solo'"),
+        (subject("subject"), "shared", Reason.NOT_ENTITLED, "is not its own"),
         (subject("one"), "unheard-of", Reason.UNKNOWN_ROLE, "is that of no dag in the policies"),
         (subject("pool", ("nothing",)), "solo", Reason.NOT_ENTITLED, "write the role of one of these"),
         (subject("one", ("nothing",)), "", Reason.NOT_ENTITLED, "may not assert dag 'solo'"),

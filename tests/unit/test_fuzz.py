@@ -8,7 +8,7 @@ import pytest
 
 from tests.fuzz import READERS, damaged, feed
 
-INPUTS = {"gate": 4000, "request": 4000, "expression": 4000, "statement": 4000, "policy": 4000}
+INPUTS = dict.fromkeys(READERS, 4000)
 
 
 @pytest.mark.parametrize("name", READERS)

@@ -36,7 +36,7 @@ FORM = {
 class Trial:
     """Logins among their stand-ins, and what became of each."""
 
-    def __init__(self, **claims: str) -> None:
+    def __init__(self, *, gives_sessions: bool = True, **claims: str) -> None:
         self.events: list[str] = []
         self.tokens = FakeTokens(self.events, Subject("idp", "worker", claims or {"dag_id": "etl"}, ("*",), 2e9, "jti"))
         self.denials = FixedDenials()
@@ -49,6 +49,7 @@ class Trial:
             policies=self.policies,
             journal=self.journal,
             seconds=3600,
+            gives_sessions=gives_sessions,
         )
 
     async def fetch(self, body: bytes | Exception = b"", *, gone: bool = False) -> Reply | None:
@@ -196,6 +197,16 @@ async def test_who_is_stopped_cannot_log_in(kind: str, name: str) -> None:
     assert answer.status == (200 if kind == "dag" else 403)
 
 
+async def test_without_a_key_that_replicas_share_there_are_no_sessions() -> None:
+    """Better none than some that the next replica does not know; plugins then send the token itself."""
+    trial = Trial(gives_sessions=False)
+    reply = await trial.fetch()
+    assert reply is not None
+    assert dict(reply.headers)[b"x-ddb-proxy-reason"] == b"unsupported_route"
+    assert "sessions.key_file" in json.loads(reply.body)["message"]
+    assert b"<Code>InvalidAction</Code>" in (await trial.call(**FORM)).body
+
+
 async def test_a_session_that_calls_sts_must_sign() -> None:
     """Its token alone is nobody."""
     trial = Trial()
@@ -224,3 +235,10 @@ async def test_a_session_of_a_session_is_on_record_under_its_own_name() -> None:
     assert trial.outcome.identity is None
     assert trial.outcome.subject is not None
     assert trial.outcome.subject.role_arn == FORM["RoleArn"]
+
+
+async def test_a_retry_of_an_sdk_is_no_new_call() -> None:
+    """As with requests, the attempt is counted and joined to its call."""
+    trial = Trial()
+    await trial.call({b"amz-sdk-request": b"attempt=2; max=3", b"amz-sdk-invocation-id": b"one-call"}, **FORM)
+    assert (trial.outcome.attempt, trial.outcome.invocation_id) == (2, "one-call")

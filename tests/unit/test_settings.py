@@ -383,6 +383,11 @@ def test_an_empty_list_in_a_variable(write) -> None:
     assert mistakes_of(write(LEAST), {"DDB_PROXY_AWS_WARM_UP": ""}) == ["DDB_PROXY_AWS_WARM_UP: is empty"]
 
 
+def test_variables_of_the_worker_are_no_settings(write) -> None:
+    """Gateway and worker may share an environment, as on a laptop."""
+    load_settings(write(LEAST), {"DDB_PROXY_URL": "http://127.0.0.1:8080", "DDB_PROXY_TOKEN_FILE": "/token"})
+
+
 def test_variables_of_kubernetes_service_links_are_no_settings(write) -> None:
     """A Service named `ddb-proxy` puts these into every pod of its namespace, the gateway's included."""
     links = [

@@ -59,6 +59,9 @@ def facts(name: str, **members: Any) -> Facts:
 def test_key_item_and_equalities_pin(name: str, members: dict[str, Any]) -> None:
     """Key, Item, and the key condition in both of its forms."""
     assert facts(name, **members).pins == PINNED
+    pins = facts(name, **members).pins
+    assert [pins.get(attribute) for attribute in ("pk", "absent")] == [PINNED["pk"], None]
+    assert (bool(pins), len(pins)) == (True, len(PINNED))
 
 
 @pytest.mark.parametrize(

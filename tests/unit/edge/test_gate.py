@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.edge.gate import Route, check_beginning, read_head
+from proxy.edge.gate import Lines, Route, check_beginning, read_head
 from proxy.edge.limits import EdgeLimits
 from proxy.refusal import Malformed, Reason, Refusal
 
@@ -253,6 +253,28 @@ def test_what_passes_is_read_alike_by_llhttp(more: bytes) -> None:
     assert {name: value for name, value in seen.headers if name != b"via"} == {
         name: value for name, value in admitted.head.headers.items() if name != b"via"
     }
+
+
+lines = st.tuples(names, st.sampled_from([b":", b": ", b" :"]), values).map(b"".join)
+
+
+@given(st.lists(st.lists(lines, max_size=4), min_size=2, max_size=4))
+def test_lines_that_were_judged_before_are_judged_alike(heads: list[list[bytes]]) -> None:
+    """On one connection each head has the outcome that it has alone, and only the last one's lines are kept."""
+    judged: Lines = {}
+    for more in heads:
+        raw = good(*more)
+        alone, after_others = outcome_of(raw), outcome_of(raw, judged)
+        assert alone == after_others
+        assert len(b"".join(judged)) <= max(len(good(*one)) for one in heads)
+
+
+def outcome_of(raw: bytes, judged: Lines | None = None) -> object:
+    """What the gate says: the head, or the refusal's reason and message."""
+    try:
+        return read_head(raw, PEER, LIMITS, judged)
+    except Refusal as refusal:
+        return refusal.reason, refusal.message
 
 
 @given(st.binary(max_size=200))

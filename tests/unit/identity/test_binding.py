@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.identity.binding import bind
+from proxy.identity.binding import MOST_BOUND, bind
 from proxy.model import Claimed, Evidence, Subject, Workload
 from proxy.refusal import Forbidden, Reason
 
@@ -229,3 +229,24 @@ def test_a_session_widens_nothing(who: Subject, claimed: Claimed, work: Workload
     with pytest.raises(Forbidden) as caught:
         bind(who, claimed, (work,), DAG_OF_KEY)
     assert caught.value.reason is reason
+
+
+def test_what_was_bound_is_remembered_for_the_same_subject_claims_and_policies_only() -> None:
+    """An equal request gets the same Identity; another subject, other claims, workloads or policies are bound anew."""
+    who, workloads = subject(), (HEADER,)
+    first = bind(who, SYNC, workloads, DAG_OF_KEY)
+    assert bind(who, Claimed(dag_id="growth_sync"), workloads, DAG_OF_KEY) is first
+    assert bind(who, Claimed(dag_id="growth_report"), workloads, DAG_OF_KEY).dag_id == "growth_report"
+    assert bind(replace(who), SYNC, workloads, DAG_OF_KEY) is not first
+    with pytest.raises(Forbidden):
+        bind(who, SYNC, (), DAG_OF_KEY)
+    assert bind(who, SYNC, workloads, dict(DAG_OF_KEY)) is not first
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    """Whoever says something new with each request takes the place of the oldest, and is bound all the same."""
+    who, workloads = subject(), (HEADER,)
+    first = bind(who, Claimed("growth_0"), workloads, DAG_OF_KEY)
+    for number in range(1, MOST_BOUND + 1):
+        assert bind(who, Claimed(f"growth_{number}"), workloads, DAG_OF_KEY).dag_id == f"growth_{number}"
+    assert bind(who, Claimed("growth_0"), workloads, DAG_OF_KEY) is not first

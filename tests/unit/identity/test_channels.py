@@ -182,3 +182,11 @@ def test_a_login_without_one_clean_token_is_refused(headers: dict[bytes, bytes],
     with pytest.raises(Unauthenticated) as caught:
         login_token_in(headers)
     assert (caught.value.reason, says in caught.value.message) == (reason, True)
+
+
+def test_a_long_user_agent_is_read_and_not_remembered() -> None:
+    """It says the same as a short one; what is remembered stays small, whatever a caller sends."""
+    key = str(uuid.uuid5(uuid.NAMESPACE_OID, "etl"))
+    headers = {b"user-agent": b"x" * 16_000 + b" DagRunKey/" + key.encode(), b"x-airflow-dag-id": b"etl"}
+    assert claimed_in(headers) == Claimed("etl", dag_run_key=key)
+    assert claimed_in(headers) is not claimed_in(headers)

@@ -177,6 +177,19 @@ async def test_the_memory_is_bounded(ring: Ring) -> None:
         assert verifier.known(first, NOW) is None
 
 
+async def test_what_no_longer_holds_makes_room(ring: Ring) -> None:
+    """Each new token sends up to two away that have expired, so that memory follows the tokens in use, not all that ever came."""
+    clock = Clock(NOW)
+    async with Idp(ring.ec_1.jwk()) as idp, verifier_for(issuer_at(idp), clock=clock) as verifier:
+        for number in range(3):
+            await verifier.verify(ring.ec_1.token(claims_with(jti=f"old-{number}")))
+        clock.now += SUBJECT_SECONDS
+        for number, left in ((0, 2), (1, 2), (2, 3)):
+            await verifier.verify(ring.ec_1.token(claims_with(jti=f"new-{number}")))
+            assert len(verifier._verified) == left
+        assert verifier.checked == 6
+
+
 async def test_the_verifier_gets_ready_by_itself(ring: Ring) -> None:
     """It starts without its issuers, is ready when one of them answers, and says how each one fares."""
     monotonic = Clock()

@@ -1,0 +1,120 @@
+"""The two files that the gateway obeys while it runs, beside its policies: the sessions' keys and the deny list.
+
+Looked at every 2 seconds; what is broken leaves what was read last in force, and is told in log, metric and audit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from proxy.followed import FollowedFile, Unusable
+from proxy.identity.denials import DenyList, NoDenials, denials_of
+from proxy.identity.minting import SessionMint
+from proxy.key_files import make_key_file, sealing_keys
+from proxy.keyring import read_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from proxy.identity.denials import Denial
+    from proxy.settings import Settings
+
+log = logging.getLogger("proxy.app")
+
+POLL_SECONDS = 2.0
+SESSION_KEY = "sessions.key"  # where several workers share one that is in no file
+
+Content = TypeVar("Content")
+
+
+class Told(Protocol):
+    """Who counts: the metrics."""
+
+    def denials_loaded(self, denials: Iterable[Denial], /) -> None:
+        """What is stopped now."""
+
+    def file_reload_failed(self, file: str, failed: bool, /) -> None:
+        """Whether a file could not be read."""
+
+
+class Recorded(Protocol):
+    """Who keeps the record: the audit."""
+
+    def event(self, name: str, **details: str) -> None:
+        """A change of the gateway itself."""
+
+
+class TrustedFiles:
+    """`sessions` mint and open with the keys in force, `denials.current` is the deny list in force. Raises Unusable."""
+
+    def __init__(self, settings: Settings, directory: str | None, metrics: Told, audit: Recorded) -> None:
+        """`directory` is that of the workers of one process, None for a single one."""
+        file = settings.sessions_key_file
+        self._keys = FollowedFile(file, read_keys) if file else None
+        keys = self._keys.current if self._keys else sealing_keys("", SESSION_KEY, directory)
+        self.sessions = SessionMint(keys, settings.issuers, settings.environment)
+        # Without a shared key, sessions would be good for one replica only; beside a task there is no other.
+        self.gives_sessions = bool(file) or settings.listen.is_loopback
+        self._deny_list = deny_list_of(settings)
+        self.denials: FollowedFile[DenyList] | NoDenials = self._deny_list or NoDenials()
+        self._metrics = metrics
+        self._audit = audit
+        metrics.denials_loaded(self.denials.current.denials)
+
+    async def follow(self) -> None:
+        """Keep both up to date, for ever."""
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            if self._keys is not None and (keys := await self._look_at("session_keys", self._keys)) is not None:
+                self.sessions.replace_keys(keys)
+                self._audit.event("session_keys", keys=str(len(keys)))
+            if self._deny_list is not None:
+                before = self._deny_list.current.denials
+                if (found := await self._look_at("deny_list", self._deny_list)) is not None:
+                    self._tell(before, found.denials)
+
+    async def _look_at(self, name: str, file: FollowedFile[Content]) -> Content | None:
+        """What a file holds now, if that changed and can be used."""
+        try:
+            found = await asyncio.to_thread(file.look)
+        except Unusable as problem:
+            self._metrics.file_reload_failed(name, True)
+            self._audit.event(f"{name}_refused")
+            log.error("what was read last stays in force: %s", problem)
+            return None
+        if found is not None:
+            self._metrics.file_reload_failed(name, False)
+        return found
+
+    def _tell(self, before: tuple[Denial, ...], now: tuple[Denial, ...]) -> None:
+        added, lifted = (
+            "; ".join(str(one) for one in these if one not in those) for these, those in ((now, before), (before, now))
+        )
+        self._metrics.denials_loaded(now)
+        self._audit.event("deny_list", added=added, lifted=lifted)
+        log.warning("the deny list has %d entries now; added: %s; lifted: %s", len(now), added or "none", lifted or "none")
+
+
+def deny_list_of(settings: Settings) -> FollowedFile[DenyList] | None:
+    """The deny list, where the settings name one. Raises Unusable."""
+    file = settings.deny_list
+    return FollowedFile(file, lambda text: denials_of(text, Path(file).name)) if file else None
+
+
+def problem_of_files(settings: Settings) -> str:
+    """Why key files or deny list cannot be used, or ""; beside a task the sessions' key file is made where it is not there."""
+    for name, file in (("streams", settings.streams_key_file), ("sessions", settings.sessions_key_file)):
+        try:
+            if file and name == "sessions" and settings.listen.is_loopback:
+                make_key_file(Path(file))
+            sealing_keys(file, "", None)
+        except (OSError, ValueError) as error:
+            return f"`{name}.key_file`: `{file}`: {error.strerror if isinstance(error, OSError) else error}"
+    try:
+        deny_list_of(settings)
+    except Unusable as error:
+        return f"`deny_list`: {error}"
+    return ""
