@@ -317,3 +317,10 @@ def test_a_keyword_is_no_name(word: str) -> None:
     for text in (word, word.lower(), f"a.{word}", f"{word}.a"):
         with pytest.raises(Unreadable):
             read_expression("ProjectionExpression", text)
+
+
+@pytest.mark.parametrize(("sign", "kind"), [("=", "="), ("<", ">"), ("<=", ">="), (">", "<"), (">=", "<=")])
+def test_a_value_may_stand_first(sign: str, kind: str) -> None:
+    """The test is told as that of the attribute."""
+    assert read_expression("KeyConditionExpression", f":v {sign} sk").tests == (KeyTest("sk", kind, (":v",)),)
+    assert read_expression("KeyConditionExpression", f"sk {sign} :v").tests == (KeyTest("sk", sign, (":v",)),)
