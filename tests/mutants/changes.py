@@ -97,13 +97,22 @@ def _tested(node: ast.AST, owner: str) -> Iterator[tuple[ast.AST, str]]:
         for child in value if isinstance(value, list) else [value]:
             if not isinstance(child, ast.AST) or isinstance(child, (ast.Import, ast.ImportFrom, ast.JoinedStr)):
                 continue
-            if _is_docstring(child) or (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+            if (
+                _is_docstring(child)
+                or _is_size_of_cache(child)
+                or (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING")
+            ):
                 continue
             yield child, owner
             inner = owner
             if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
                 inner = f"{owner}.{child.name}" if owner else child.name
             yield from _tested(child, inner)
+
+
+def _is_size_of_cache(node: ast.AST) -> bool:
+    """How much is kept changes no answer."""
+    return isinstance(node, ast.Assign) and ast.unparse(node.targets[0]).startswith("_CACHED")
 
 
 def _is_docstring(node: ast.AST) -> bool:
