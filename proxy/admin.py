@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("proxy.admin")
 
 MOST_BYTES = 1 << 20  # of a question
-SCRAPE_SECONDS = 1.0
+SCRAPE_SECONDS = 0.1  # of age at most; scrapes are 5 % of a core then, whoever asks how often
 
 
 class AdminState(Protocol):
