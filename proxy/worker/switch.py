@@ -102,8 +102,9 @@ def problem_of_endpoint(endpoint: str) -> str:
 
 def goes_to_gateway(endpoint: str, switch: Switch) -> bool:
     """True for the gateway's own address and for every one of AWS. Another was given on purpose, such as DynamoDB Local."""
-    host = urlsplit(endpoint).hostname or ""
-    return endpoint.rstrip("/") == switch.url or host.endswith(_AWS_HOSTS)
+    place = urlsplit(endpoint)  # with a path too: left alone, such a client would send its AWS keys to the gateway
+    is_own = f"{place.scheme}://{place.netloc}".lower() == switch.url.lower()
+    return is_own or (place.hostname or "").endswith(_AWS_HOSTS)
 
 
 def is_loopback(host: str) -> bool:
