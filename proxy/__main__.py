@@ -116,7 +116,12 @@ def _add_explain(commands: Commands) -> None:
     explain.add_argument(
         "--environment", metavar="NAME", help="which of platform.yaml's (default: the settings', or the only one)"
     )
-    explain.add_argument("--config", type=Path, metavar="FILE", help="the gateway's settings")
+    explain.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="the gateway's settings; without them, tables are in us-east-1 unless policies say",
+    )
     explain.add_argument("--audit", type=Path, metavar="FILE", help="audit file that has the decision (default: the settings')")
     explain.add_argument("--token", type=Path, metavar="FILE", help="a token that says who asks; with --config")
     explain.add_argument("--request", type=Path, metavar="FILE", help="a request's body as JSON, or {operation, body}")

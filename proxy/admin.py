@@ -39,7 +39,12 @@ if TYPE_CHECKING:
 log = logging.getLogger("proxy.admin")
 
 MOST_BYTES = 1 << 20  # of a question
-SCRAPE_SECONDS = 1.0
+SCRAPE_SECONDS = 0.1  # of age at most; scrapes are 5 % of a core then, whoever asks how often
+_HOW_TO_STOP = 'write {"dag": "orders_*", "reason": "INC-4711"}, or `team`, `issuer` or `jti` in place of `dag`'
+_NOT_HERE = (
+    "this is the gateway's admin plane, which serves nothing under that path: DynamoDB requests go to the port of `listen`; "
+    "`/explain` and `/denied` are on `admin.socket`, or need `admin.issuer`"
+)
 
 
 class AdminState(Protocol):
@@ -169,6 +174,10 @@ def create_admin(
         content_type, text = scrape()
         return Response(text, headers={"content-type": content_type})
 
+    @admin.exception_handler(404)
+    def tell_where(_request: Request, _: Exception) -> JSONResponse:
+        return _problem(404, _NOT_HERE)
+
     if inquiries is not None and (gate is not None or inquiries.admitted is None):
         _add_inquiries(admin, inquiries, gate)
         if switches is not None:
@@ -219,7 +228,7 @@ def _add_switches(admin: FastAPI, switches: DenyFile, gate: AdminGate | None) ->
             asked = Stopped.model_validate_json(body or b"")
             denial = entry_of(asked.model_dump(exclude_unset=True), by=request.state.asked_by)
         except ValueError as error:  # ValidationError is one
-            return _problem(422, str(error) if not isinstance(error, ValidationError) else "write {kind: name, reason: why}")
+            return _problem(422, str(error) if not isinstance(error, ValidationError) else _HOW_TO_STOP)
         log.warning("%s is stopped by %s", denial, ascii(request.state.asked_by))
         return await run_in_threadpool(_switched, lambda: switches.add(denial))
 

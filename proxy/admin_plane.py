@@ -94,7 +94,8 @@ class AdminThread:
         """Begin to serve."""
         for plane in self._planes:
             host, port = _address(plane)
-            log.info("admin plane on http %s port %d%s", plane.path or host, port, ", with /explain" if plane.inquiries else "")
+            where = f"Unix socket {plane.path}" if plane.path else f"http {host} port {port}"
+            log.info("admin plane on %s%s", where, ", with /explain" if plane.inquiries else "")
             plane.listener.listen(128)  # probes that come before FastAPI is imported wait instead of failing
         self._thread.start()
 

@@ -168,6 +168,8 @@ def _parsed(file: Path, read: Callable[[str], list[Any]]) -> Iterator[Any]:
     with _opened(file) as opened:
         try:
             yield from read(opened.read())
+        except json.JSONDecodeError as error:
+            raise CannotTry(f"{file}: is not JSON (line {error.lineno}); was it cut?") from None
         except ValueError as error:
             raise CannotTry(f"{file}: {error}") from None
         except (AttributeError, KeyError, TypeError):

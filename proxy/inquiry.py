@@ -57,8 +57,9 @@ class Recollection(NamedTuple):
         record = self.record
         digest = str(record.get("policy_digest", ""))[:12]
         now = "the ones asked now" if self.is_same_policy else "others than those asked now"
+        by = f", by policies {digest} ({now})" if digest else ""  # none where no policy was asked
         lines = [
-            f"recorded: {record.get('decision')}, {record.get('reason')}, at {record.get('time')}, by policies {digest} ({now})",
+            f"recorded: {record.get('decision')}, {record.get('reason')}, at {record.get('time')}{by}",
             f"  {record.get('message') or record.get('rule')}",
         ]
         if self.explanation is None:

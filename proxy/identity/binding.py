@@ -163,8 +163,8 @@ def _nothing_said(subject: Subject, claimed: Claimed, workload: Workload) -> str
     if claimed.dag_run_key and "user_agent" in workload.dag_from:
         return message + "the User-Agent's DagRunKey belongs to no dag that the policies name in full; name it under `dags`"
     return (
-        message
-        + f"workload `{workload.name}` wants {wanted}; install the worker's session factory, or see `dynamodb-proxy doctor`"
+        message + f"workload `{workload.name}` wants {wanted}; "
+        "set DDB_PROXY_URL on the worker, whose plugin says it, or see `dynamodb-proxy doctor`"
     )
 
 

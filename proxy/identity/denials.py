@@ -13,7 +13,7 @@ import orjson
 from proxy.globs import Globs
 from proxy.identity.text import is_name, quoted
 from proxy.refusal import Forbidden, Reason
-from proxy.yaml_source import Mapping, Mistakes, Node, Sequence, known_keys, mapping_of, read_yaml, text_of
+from proxy.yaml_source import Mapping, Mistakes, Node, Place, Sequence, known_keys, mapping_of, read_yaml, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -100,6 +100,9 @@ def denials_of(text: str, file: str) -> DenyList:
 
 def read_denials(text: str, file: str, mistakes: Mistakes) -> DenyList:
     """The list that a file holds: `denied:`, a list of `{dag: ..., reason: ...}` or team, issuer, jti. Mistakes are recorded."""
+    if not text.strip():
+        mistakes.add(Place(file, 0), "is empty; write `denied: []` where nothing is to be stopped")
+        return NOTHING_DENIED
     top = mapping_of(read_yaml(text, file, mistakes), "a deny list", mistakes)
     if top is None:
         return NOTHING_DENIED

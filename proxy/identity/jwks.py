@@ -94,7 +94,10 @@ def read_key_set(text: bytes) -> KeySet:
     """Read a JWK set of at most 256 KiB and 64 keys. Raises ValueError, also if no key is usable."""
     if len(text) > MAX_SET_BYTES:
         raise ValueError(f"the key set is larger than {MAX_SET_BYTES} bytes")
-    published = read_object(text).get("keys")
+    try:
+        published = read_object(text).get("keys")
+    except ValueError as error:
+        raise ValueError(f"is no key set, a JSON object with a list `keys`: {error}") from None
     if not isinstance(published, list):
         raise ValueError("the key set has no list `keys`")
     if len(published) > MAX_KEYS:

@@ -149,7 +149,8 @@ class IssuerKeys:
         try:
             fresh = await asyncio.to_thread(read_key_set, await self._published())  # the first one imports PyJWT
         except (OSError, ValueError) as error:
-            self._note_failure(str(error))
+            where = f"{self.issuer.keys.location}: " if self.issuer.keys.kind == "jwks_file" else ""
+            self._note_failure(f"{where}{error.strerror if where and isinstance(error, OSError) else error}")
             self._on_fetch(self.issuer.name, False)
             return
         if self.failure:

@@ -16,7 +16,7 @@ from urllib.request import getproxies, proxy_bypass
 from proxy.worker import denials
 from proxy.worker.claims import HEADERS, claimed_headers
 from proxy.worker.credentials import AsyncKeys, NoCredentials, source_of
-from proxy.worker.switch import SwitchError, goes_to_gateway, is_loopback, profile_for, read_switch
+from proxy.worker.switch import SwitchError, goes_to_gateway, is_loopback, is_of_aws, profile_for, read_switch
 from proxy.worker.usage import USAGE, Counting
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _signed_with: ContextVar[str] = ContextVar("ddb_proxy_signed_with", default="")
 
 
 def initialize_client_plugin(client: Any) -> None:
-    """Called by botocore for every client that it makes; what is raised here it hides, so that it is logged first."""
+    """Called by botocore for every client that it makes; what is raised here it hides: so it is logged, and no call leaves."""
     try:
         if client.meta.service_model.service_name not in SERVICES:
             return
@@ -42,10 +42,23 @@ def initialize_client_plugin(client: Any) -> None:
             adapt(client, switch)
     except SwitchError as error:
         LOG.warning("DynamoDB does not go through the gateway: %s", error)
+        stop(client, str(error))
         raise
     except Exception:
         LOG.warning("DynamoDB does not go through the gateway: %s", unsupported(), exc_info=True)
+        stop(client, unsupported())
         raise
+
+
+def stop(client: Any, why: str) -> None:
+    """Let no call of this client leave for AWS past the gateway that the worker was told to use. DynamoDB Local is left alone."""
+
+    def refuse(**_: Any) -> None:
+        raise RuntimeError(f"no DynamoDB request leaves: {why}")
+
+    if is_of_aws(client.meta.endpoint_url):
+        service = client.meta.service_model.service_id.hyphenize()
+        client.meta.events.register_first(f"before-call.{service}", refuse, unique_id="ddb-proxy-stop")
 
 
 def unsupported() -> str:

@@ -198,7 +198,8 @@ class Source:
                     self._switch.url, "GET", ROUTE, {"Authorization": token}, seconds=TIMEOUT_SECONDS
                 )
             except (OSError, http.client.HTTPException, ValueError) as error:
-                problem = NoCredentials(f"{self._switch.url} cannot be reached: {str(error) or 'no answer'}")
+                why = f"{str(error) or 'no answer'}; `dynamodb-proxy doctor` says what to mend"
+                problem = NoCredentials(f"{self._switch.url} cannot be reached: {why}")
             else:
                 if status == 200:
                     self._session = read_session(body, now)

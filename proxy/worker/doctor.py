@@ -13,6 +13,7 @@ import os
 import re
 import ssl
 import time
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -285,7 +286,9 @@ def ask_gateway(endpoint: str, token: str, options: argparse.Namespace) -> Itera
         yield from (finding for finding in judge_answer(status, "no_rule", error_name, message, table) if finding.state == "ok")
         yield Finding("policy", "note", "name a table with --table to walk on to policy, role and table")
         return
-    yield from judge_answer(status, reason, error_name, message, table)
+    fix = "name the DAG with --dag, as its task would say it" if reason == "no_dag_claim" and not options.dag else ""
+    for finding in judge_answer(status, reason, error_name, message, table):
+        yield replace(finding, fix=fix) if fix and finding.state == "broken" else finding
 
 
 def greet(endpoint: str) -> Iterator[Finding]:

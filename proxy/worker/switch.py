@@ -103,8 +103,12 @@ def problem_of_endpoint(endpoint: str) -> str:
 def goes_to_gateway(endpoint: str, switch: Switch) -> bool:
     """True for the gateway's own address and for every one of AWS. Another was given on purpose, such as DynamoDB Local."""
     place = urlsplit(endpoint)  # with a path too: left alone, such a client would send its AWS keys to the gateway
-    is_own = f"{place.scheme}://{place.netloc}".lower() == switch.url.lower()
-    return is_own or (place.hostname or "").endswith(_AWS_HOSTS)
+    return f"{place.scheme}://{place.netloc}".lower() == switch.url.lower() or is_of_aws(endpoint)
+
+
+def is_of_aws(endpoint: str) -> bool:
+    """True for an address of AWS's own."""
+    return (urlsplit(endpoint).hostname or "").endswith(_AWS_HOSTS)
 
 
 def is_loopback(host: str) -> bool:
@@ -122,14 +126,17 @@ def turn_on(environment: MutableMapping[str, str] = os.environ) -> Switch | None
     """Let every botocore client of this process and its children load the plugin; nothing while DDB_PROXY_URL is unset.
 
     The endpoint variables are the second lock: a client that the plugin did not reach still goes to the gateway, which
-    refuses its keys in a sentence, and not past it to AWS. Raises SwitchError.
+    refuses its keys in a sentence, and not past it to AWS. Raises SwitchError, and the plugin is loaded even so: it lets no
+    call leave.
     """
-    switch = read_switch(environment)
-    if switch is None:
+    if not environment.get(URL, "").strip():
         return None
     if not has_plugin(environment):
         others = environment.get(BOTOCORE_PLUGINS, "")
         environment[BOTOCORE_PLUGINS] = ",".join(filter(None, (others, f"ddb-proxy={PLUGIN_MODULE}")))
+    switch = read_switch(environment)
+    if switch is None:
+        return None
     for name in ENDPOINTS:
         environment.setdefault(name, switch.url)
     return switch

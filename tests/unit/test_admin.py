@@ -105,6 +105,7 @@ async def test_openapi_names_the_three_and_nothing_else() -> None:
     assert set(schema["paths"]) == {"/healthz", "/readyz", "/metrics"}
     assert page.status_code == 200
     assert (unknown.status_code, wrong.status_code) == (404, 405)
+    assert "DynamoDB requests go to the port of `listen`" in unknown.json()["message"]  # which an SDK shows who went astray
 
 
 # -------------------------------------------------------------------------------------------------- explain
@@ -253,7 +254,7 @@ def test_policies_on_disk_keep_the_last_good(tmp_path: Path) -> None:
 
 
 def test_many_scrapers_are_one() -> None:
-    """Within a second all get the same text, which was made once; the next second has its own."""
+    """Within a tenth of a second all get the same text, which was made once; the next has its own."""
     made, now = [], [10.0]
 
     def render() -> tuple[str, bytes]:
@@ -309,6 +310,7 @@ async def test_a_switch_that_cannot_be_thrown_is_told(tmp_path: Path) -> None:
             '{"dag": "a", "by": "me"}',
         ):
             assert (await client.post("/denied", content=body)).status_code == 422, body
+        assert 'write {"dag": "orders_*"' in (await client.post("/denied", content="")).json()["message"]
         assert (await client.delete("/denied", params={"to": "a"})).status_code == 422
         answer = await client.post("/denied", json={"dag": "a"})
         assert (answer.status_code, "mend it first" in answer.json()["message"]) == (409, True)

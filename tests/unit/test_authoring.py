@@ -327,3 +327,5 @@ def test_init_drafts_from_iam(run: Run, tmp_path: Path) -> None:
     assert "Nothing was found" in run("init", "--from-iam", document)[1]
     document.write_text('{"RoleDetailList": [{"RolePolicyList": [{}]}]}')
     assert run("init", "--from-iam", document)[2] == f"{document}: is JSON of another form than is meant here\n"
+    document.write_text('{"Statement":')
+    assert run("init", "--from-iam", document)[2] == f"{document}: is not JSON (line 1); was it cut?\n"

@@ -79,7 +79,7 @@ def test_sources_that_agree_bind(who: Subject, claimed: Claimed, workloads: tupl
         (subject(), Claimed(), (BOTH,), Reason.NO_DAG_CLAIM, "may speak for 'growth_*', '!growth_secret' and no claim came"),
         (subject(), SYNC, (AGENT,), Reason.NO_DAG_CLAIM, "asks the User-Agent's DagRunKey only"),
         (subject(), SYNC, (workload(),), Reason.NO_DAG_CLAIM, "asks a signed claim only"),
-        (subject(), SYNC_KEY, (HEADER,), Reason.NO_DAG_CLAIM, "session factory"),
+        (subject(), SYNC_KEY, (HEADER,), Reason.NO_DAG_CLAIM, "set DDB_PROXY_URL on the worker"),
         (subject(), Claimed(dag_run_key=key_of("growth_model_1")), (AGENT,), Reason.NO_DAG_CLAIM, "name it under `dags`"),
         (SIGNED, Claimed("orders_daily"), (), Reason.CONFLICTING_CLAIMS, "a signed claim says 'growth_sync'"),
         (SIGNED, Claimed("orders_daily"), (AGENT,), Reason.CONFLICTING_CLAIMS, "'orders_daily'"),

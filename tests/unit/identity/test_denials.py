@@ -62,7 +62,7 @@ def test_a_list_is_read_as_it_is_written() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "denied.yaml"),
+        ("", "denied.yaml: is empty; write `denied: []`"),
         ("denied:", "denied.yaml:1: `denied` must be a list"),
         ("other: []", "denied.yaml:1: a deny list has no `other`"),
         ("- {dag: a}", "denied.yaml:1: a deny list must be a mapping"),

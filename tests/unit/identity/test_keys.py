@@ -295,8 +295,13 @@ async def test_a_file_is_read_again_when_its_content_changes(ring: Ring, tmp_pat
             keys.refresh_if_due()
             await until(lambda: keys.age == 0)
             assert keys.generation == generation
-        file.unlink()
+        file.write_text("")
         clock.now += 5
         keys.refresh_if_due()
         await until(lambda: keys.failure)
+        assert keys.failure.startswith(f"{file}: is no key set, a JSON object with a list `keys`: ")
+        file.unlink()
+        clock.now += 30
+        keys.refresh_if_due()
+        await until(lambda: keys.failure == f"{file}: No such file or directory")
         assert keys.ready_key("rsa-b", "RS256") is not None

@@ -5,6 +5,7 @@ What it does when all is well is tested with the oldest and newest botocore, in 
 
 from __future__ import annotations
 
+import contextlib
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -114,6 +115,20 @@ def test_a_mistake_in_the_variables_is_told(
     assert caplog.text == ""
     assert client().meta.endpoint_url == "https://dynamodb.eu-west-1.amazonaws.com"
     assert "DDB_PROXY_URL: 'gateway:8080' is not an http(s) URL" in caplog.text
+
+
+def test_a_mistake_in_the_variables_lets_nothing_leave_for_aws(
+    client: Callable[..., Any], gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A misspelt address is no way around the gateway for a worker that has keys; DynamoDB Local is left alone."""
+    monkeypatch.setenv("DDB_PROXY_CREDENTIALS", "sesion")
+    keys = {"aws_access_key_id": "AKIAEXAMPLE", "aws_secret_access_key": "x"}
+    with pytest.raises(RuntimeError, match="no DynamoDB request leaves: DDB_PROXY_CREDENTIALS: write one of"):
+        client(**keys).get_item(TableName="open", Key=KEY)
+    assert gateway.calls() == []
+    with contextlib.suppress(ClientError):  # the address of no one of AWS's
+        client(**keys, endpoint_url=gateway.url).get_item(TableName="open", Key=KEY)
+    assert len(gateway.calls()) == 1
     assert switched_on(Ended) is None
     assert denials.is_off()
 

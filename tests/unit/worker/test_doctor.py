@@ -344,6 +344,7 @@ def test_what_the_gateway_refuses(examine, link: str, reason: str, claims: dict[
     found = broken(examine(token(**claims), **options))
     assert found.startswith(f"{link} broken {reason}: ")
     assert "; " in found
+    assert ("fix: name the DAG with --dag" in found) == (reason == "no_dag_claim")
     assert "not reached: " in found
     assert "table" in found.rpartition("not reached: ")[2]
 
