@@ -46,11 +46,12 @@ class DenyFile:
         return [denial for denial in self.read().denials if (denial.kind, denial.name) != (kind, name)]
 
     def _write(self, denials: list[Denial]) -> DenyList:
-        found, path = DenyList(denials), self._path.resolve()
+        path, text = self._path.resolve(), written(DenyList(denials))
+        found = denials_of(text, path.name)  # what nobody could read again would stop nobody
         draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         try:
             with draft.open("x", encoding="utf-8") as file:
-                file.write(written(found))
+                file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
             draft.chmod(path.stat().st_mode & 0o777)

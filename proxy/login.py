@@ -133,12 +133,13 @@ class Logins:
         token = token_in(head.headers)
         if not token.startswith(SESSION_PREFIX):
             return await self._verified(exchange, token)
-        exchange.subject, signature = opened(self._sessions, token, head, "sts", exchange.started)
+        exchange.subject, signature = opened(self._sessions, token, head, "sts", self._clock())
         signature.check(body)
         return exchange.subject
 
     async def _verified(self, exchange: Exchange, token: bytes) -> Subject:
-        exchange.subject = self._tokens.known(token, exchange.started) or await self._tokens.verify(token)
+        # of now, not of the beginning: a form may have come slowly, and a token have ended meanwhile
+        exchange.subject = self._tokens.known(token, self._clock()) or await self._tokens.verify(token)
         return exchange.subject
 
     # ------------------------------------------------------------------------------------------- what for

@@ -35,6 +35,7 @@ class Subject:
     pod: Mapping[str, str] = field(default_factory=dict)  # context by the annotations of the token's pod, where it is asked for
     # what a session adds that the gateway minted from such a token; it can only narrow what the token proves
     session_id: str = ""  # the access key id; "" for a token
+    assumed_from: tuple[str, ...] = ()  # ids of the sessions that it was assumed from, the first login's first
     pinned_dag: str = ""  # the only DAG of the session, or "": then each request says
     role_arn: str = ""  # the only role of the session's DAGs, or "": any
 

@@ -48,7 +48,7 @@ class Run(Generic[T]):
     def __init__(self, coroutine: Coroutine[Any, Any, T], ended: Callable[[Run[T], T | BaseException], None]) -> None:
         self._coroutine = coroutine
         self._ended = ended
-        self._waits_for: asyncio.Future[Any] | None = None
+        self._waits_for: asyncio.Future[Any] | None = None  # None too while it gives a turn to others
 
     def step(self, _: object = None) -> None:
         """Begin, or go on until the coroutine waits again or ends; the callback of what it waits for."""
@@ -61,6 +61,8 @@ class Run(Generic[T]):
         else:
             if type(waits_for) is Prompt:
                 waits_for.run = self
+            elif waits_for is None:  # `asyncio.sleep(0)`: a turn of the loop, and no more
+                asyncio.get_running_loop().call_soon(self.step)
             else:
                 waits_for.add_done_callback(self.step)
             return

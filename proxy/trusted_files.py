@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from proxy.followed import FollowedFile, Unusable
 from proxy.identity.denials import DenyList, NoDenials, denials_of
 from proxy.identity.minting import SessionMint
+from proxy.identity.text import listed, quoted
 from proxy.key_files import make_key_file, sealing_keys
 from proxy.keyring import read_keys
 
@@ -62,7 +63,9 @@ class TrustedFiles:
         self.denials: FollowedFile[DenyList] | NoDenials = self._deny_list or NoDenials()
         self._metrics = metrics
         self._audit = audit
+        self._issuers = {issuer.name for issuer in settings.issuers}
         metrics.denials_loaded(self.denials.current.denials)
+        self._warn_of_strangers(self.denials.current.denials)
 
     async def follow(self) -> None:
         """Keep both up to date, for ever."""
@@ -89,11 +92,21 @@ class TrustedFiles:
             self._metrics.file_reload_failed(name, False)
         return found
 
+    def _warn_of_strangers(self, denials: tuple[Denial, ...]) -> None:
+        """Who writes an issuer's address for its name believes that it is stopped."""
+        for denial in denials:
+            if denial.kind == "issuer" and denial.name not in self._issuers:
+                log.warning(
+                    "the deny list stops nobody by issuer %s: the settings call theirs %s",
+                    quoted(denial.name), listed(tuple(sorted(self._issuers))),
+                )  # fmt: skip
+
     def _tell(self, before: tuple[Denial, ...], now: tuple[Denial, ...]) -> None:
         added, lifted = (
             "; ".join(str(one) for one in these if one not in those) for these, those in ((now, before), (before, now))
         )
         self._metrics.denials_loaded(now)
+        self._warn_of_strangers(now)
         self._audit.event("deny_list", added=added, lifted=lifted)
         log.warning("the deny list has %d entries now; added: %s; lifted: %s", len(now), added or "none", lifted or "none")
 

@@ -35,6 +35,7 @@ _SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 _PARAMETER = re.compile(r"[A-Za-z0-9.]{1,64}")
 _DURATION = re.compile(r"[1-9][0-9]{2,4}", re.ASCII)
 _ROLE = re.compile(r"arn:(aws[a-z-]*):iam::([0-9]{12}):role/(?:.*/)?([^/]+)")
+_ROLE_SHAPED = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{1,12}:role/[!-~]+")  # it comes into the audit, so it is no other text
 SHORTEST = 900  # seconds of a session
 
 
@@ -71,7 +72,7 @@ def read_call(body: bytes, longest: float) -> StsCall:
         return StsCall(action)
     return StsCall(
         action=action,
-        role_arn=_needed(fields, "RoleArn", 2048),
+        role_arn=_role_arn(fields),
         session_name=_session_name(fields),
         token=_needed(fields, "WebIdentityToken", 20000).encode() if action == WEB_IDENTITY else b"",
         seconds=_seconds(fields, longest),
@@ -96,6 +97,13 @@ def _needed(fields: dict[str, str], name: str, most: int) -> str:
     if not 0 < len(value) <= most:
         raise _wrong(f"`{name}` must be 1 to {most} characters long")
     return value
+
+
+def _role_arn(fields: dict[str, str]) -> str:
+    role_arn = _needed(fields, "RoleArn", 2048)
+    if not _ROLE_SHAPED.fullmatch(role_arn):
+        raise _wrong("`RoleArn` must be the ARN of a role, as `arn:aws:iam::111122223333:role/name`")
+    return role_arn
 
 
 def _session_name(fields: dict[str, str]) -> str:

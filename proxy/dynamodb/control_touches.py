@@ -186,9 +186,10 @@ def _reaching(operation: str, table_at: str) -> Callable[[Any], tuple[Touch, ...
         table = next((table_in(text) for text in _values_at(request, table_at)), _NOWHERE)
         touches = [Touch(operation, table, request.get("IndexName", ""))]
         for path, sight, action in reaches:
+            member, _, is_list = path.partition("[]")
             values = list(islice(_values_at(request, path), MAX_REACHED + 1))
-            if len(values) > MAX_REACHED:
-                raise Misfit(f"has more than {MAX_REACHED} members in `{path.partition('[]')[0]}`; send fewer at once")
+            if len(values) > MAX_REACHED or (is_list and len(request.get(member, ())) > MAX_REACHED):
+                raise Misfit(f"has more than {MAX_REACHED} members in `{member}`; send fewer at once")
             touches += [Touch(action or operation, sight(table, value)) for value in values]
         return tuple(dict.fromkeys(touches))
 

@@ -80,8 +80,8 @@ def _open(request: Any, open_iterator: Callable[[str], OpenedIterator] | None) -
 
 
 def _parsed(body: bytes, max_members: int) -> Any:
-    """The JSON value of the body. Colons and commas bound its members, those inside of strings included."""
-    if len(body) > max_members and body.count(b":") + body.count(b",") > max_members:
+    """The JSON value of the body. Colons and commas bound its members, those inside of strings included; each takes two bytes."""
+    if len(body) > 2 * max_members and body.count(b":") + body.count(b",") > max_members:
         raise Unreadable(
             Reason.UNREADABLE_BODY,
             f"the body has more than {max_members} colons and commas, the gateway's bound on members; send fewer items at once",

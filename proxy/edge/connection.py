@@ -75,6 +75,7 @@ class Connection(asyncio.Protocol):
         self._checked = 0  # bytes of an incomplete head that were looked at
         self._judged: Lines = {}  # the header lines of the last head
         self._admitted: Admitted
+        self._has_turn = False  # the loop will come back to the buffer
         self._has_body = False  # the buffer begins with the body of the running request
         self._reserved = 0
         self._body_whole: Prompt[None] | None = None
@@ -105,7 +106,8 @@ class Connection(asyncio.Protocol):
             return
         self._buffer += data
         if self._phase is Phase.IDLE or self._phase is Phase.HEAD:
-            self._advance()
+            if not self._has_turn:
+                self._advance()
         elif self._phase is Phase.BODY and len(self._buffer) >= self._admitted.body_length:
             self._end_wait_for_body(None)
         if len(self._buffer) > _READ_AHEAD or self._reading_paused:
@@ -167,17 +169,25 @@ class Connection(asyncio.Protocol):
     # ------------------------------------------------------------------------------------- one request
 
     def _advance(self) -> None:
-        """Take requests from the buffer until one is being served, bytes are missing, or the conversation ends."""
-        while self._buffer and (self._phase is Phase.IDLE or self._phase is Phase.HEAD):
-            admitted = self._take_head()
-            if admitted is None:
-                break
+        """Take the next request from the buffer, one a turn of the loop: thousands that wait for nothing fit in a buffer."""
+        if self._buffer and (self._phase is Phase.IDLE or self._phase is Phase.HEAD) and (admitted := self._take_head()):
             if admitted.route is Route.HEALTH:
                 self._answer(_HEALTHY, closes=admitted.closes or self._edge.is_draining)
+                self._look_further()
             else:
                 self._start(admitted)
         if self._reading_paused:
             self._pace_reading()
+
+    def _look_further(self) -> None:
+        """What is pipelined has a turn of its own, so that the others have theirs."""
+        if self._buffer and not self._has_turn:
+            self._has_turn = True
+            self._edge.loop.call_soon(self._take_turn)
+
+    def _take_turn(self) -> None:
+        self._has_turn = False
+        self._advance()
 
     def _take_head(self) -> Admitted | None:
         """The next request's head, past the gate; None while it is incomplete, or when it was refused."""
@@ -270,8 +280,7 @@ class Connection(asyncio.Protocol):
             is_whole = len(self._buffer) >= self._admitted.body_length
             del self._buffer[: self._admitted.body_length]
         self._answer(reply, closes=self._admitted.closes or self._edge.is_draining or self.gone or not is_whole)
-        if self._buffer:  # pipelined: in a turn of its own, so that the others have theirs
-            self._edge.loop.call_soon(self._advance)
+        self._look_further()
 
     # ------------------------------------------------------------------------------------ answers and ends
 

@@ -24,7 +24,7 @@ KINDS = {
     "dag": (Reason.DAG_STOPPED, "DAGs by name or glob"),
     "team": (Reason.TEAM_STOPPED, "the DAGs of a team of platform.yaml"),
     "issuer": (Reason.ISSUER_STOPPED, "tokens of an issuer of the settings, and sessions made from them"),
-    "jti": (Reason.TOKEN_STOPPED, "one token by its `jti` and the sessions made from it, or one session by its access key id"),
+    "jti": (Reason.TOKEN_STOPPED, "one token by its `jti`, or one session by its access key id; with the sessions made from it"),
 }
 _NOTES = ("reason", "by")
 
@@ -62,7 +62,8 @@ class DenyList:
         """Raises Forbidden (ISSUER_STOPPED, TOKEN_STOPPED)."""
         self._refuse(self._by_name.get(("issuer", subject.issuer)), f"issuer `{subject.issuer}`")
         self._refuse(self._by_name.get(("jti", subject.token_id)), "this token")
-        self._refuse(self._by_name.get(("jti", subject.session_id)), "this session")
+        for session_id in (subject.session_id, *subject.assumed_from):
+            self._refuse(self._by_name.get(("jti", session_id)), "this session")
 
     def check_dag(self, dag_id: str, team_of: Callable[[str], str]) -> None:
         """Raises Forbidden (DAG_STOPPED, TEAM_STOPPED). `team_of` gives the team of a DAG, or ""."""

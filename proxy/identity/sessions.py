@@ -32,7 +32,7 @@ _TAG = 16
 _NONCE = bytes(12)  # each key seals one session only
 _NAME, _SEAL, _SECRET, _ACCESS = (b"dynamodb-proxy session " + what for what in (b"kid", b"seal", b"secret", b"access key"))
 # Of Subject; `may_assert` is told anew on opening, and the rest is the session's own.
-SEALED = ("issuer", "subject", "claims", "token_id", "pod", "pinned_dag", "role_arn")
+SEALED = ("issuer", "subject", "claims", "token_id", "pod", "pinned_dag", "role_arn", "assumed_from")
 
 
 class Session(NamedTuple):
@@ -84,6 +84,7 @@ class SessionSeal:
             raise _invalid("the issuer of the token that it was made from is no longer configured")
         if now >= content["exp"]:
             raise expired()
+        content["assumed_from"] = tuple(content.get("assumed_from", ()))
         subject = Subject(
             **{name: content[name] for name in SEALED if name in content},
             may_assert=issuer.may_assert,
@@ -94,9 +95,15 @@ class SessionSeal:
 
 
 def lasting(subject: Subject, now: float, seconds: float) -> Subject:
-    """The subject of a new session of `seconds`. One that is itself a session's never outlives it: the login stays the end."""
+    """The subject of a new session of `seconds`. One that is itself a session's never outlives it: the login stays the end.
+
+    Nor does it outlive its denial, hence `assumed_from`; as the token grows with it, a header's length bounds such chains.
+    """
     until = now + seconds
-    return replace(subject, expires_at=min(until, subject.expires_at) if subject.session_id else until, session_id="")
+    if not subject.session_id:
+        return replace(subject, expires_at=until)
+    made_from = (*subject.assumed_from, subject.session_id)
+    return replace(subject, expires_at=min(until, subject.expires_at), session_id="", assumed_from=made_from)
 
 
 def _secret(key: bytes, unique: bytes) -> str:

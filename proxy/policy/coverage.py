@@ -159,11 +159,10 @@ class Rule:
 
 
 class AttributeGap(NamedTuple):
-    """What of a request lies outside of a list of attributes. `names` are attribute names, never values."""
+    """What of a request lies outside of a list of attributes; with nothing in it, the whole item is lost. No values."""
 
     names: tuple[str, ...] = ()
     whole: str = ""  # how the whole item comes back
-    replaces: bool = False
     is_unknown: bool = False  # the operation says nothing of attributes
 
 
@@ -174,7 +173,7 @@ def attribute_gap(attributes: frozenset[str], asked: Asked) -> AttributeGap:
         return AttributeGap(is_unknown=True)
     if not facts.named <= attributes:
         return AttributeGap(names=tuple(sorted(facts.named - attributes)))
-    return AttributeGap(whole=facts.whole, replaces=not facts.whole)
+    return AttributeGap(whole=facts.whole)
 
 
 def _keeps_to(attributes: frozenset[str], asked: Asked) -> bool:

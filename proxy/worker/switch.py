@@ -102,7 +102,8 @@ def problem_of_endpoint(endpoint: str) -> str:
 
 def goes_to_gateway(endpoint: str, switch: Switch) -> bool:
     """True for the gateway's own address and for every one of AWS. Another was given on purpose, such as DynamoDB Local."""
-    return endpoint.rstrip("/") == switch.url or is_of_aws(endpoint)
+    place = urlsplit(endpoint)  # with a path too: left alone, such a client would send its AWS keys to the gateway
+    return f"{place.scheme}://{place.netloc}".lower() == switch.url.lower() or is_of_aws(endpoint)
 
 
 def is_of_aws(endpoint: str) -> bool:

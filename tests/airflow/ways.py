@@ -29,6 +29,8 @@ WAYS_OF_2 = {
     "two_sidecar": Way("sidecar"),
     "two_shared": Way("shared"),
     "two_profile": Way("plain", "aws_profile"),
+    "two_token": Way("plain", "aws_token"),
+    "two_bearer": Way("plain", "aws_bearer"),
 }
 # Other DAGs of the same team, which come by the plugin.
 OTHERS = ("foreign", "two_foreign", "strayed", "victim")

@@ -170,6 +170,7 @@ def test_two_workers_count_and_audit_as_one(
     for worker in by_worker:
         numbers = [record["seq"] for record in gateway.records() if record["worker"] == worker]
         assert numbers == list(range(1, len(numbers) + 1))
+    wait_until(lambda: gateway.metric("requests_total") == 600, 5, "both workers have told what they counted")
     assert gateway.metric("requests_total", ending="served") == 300
     assert gateway.metric("requests_total", ending="refused") == 300
     assert gateway.metric("sdk_calls_total", dag="billing", operation="PutItem") == 300

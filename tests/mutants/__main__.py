@@ -1,10 +1,9 @@
 """`python -m tests.mutants`: of the mutants of `proxy.policy` and `proxy.dynamodb`, which are killed by a test, which survive.
 
 The tests are collected and run once, which says which of them runs which line. Each mutant of a function's body is put in
-its place in a fork, and tried by the tests of its line, the quickest first; what survives these, and what stands outside of
-functions, is tried by all tests in a process that imports the changed module. A sample is drawn with a fixed seed. A survivor
-is named in `survivors.yaml` with the reason why it may live. Exit status 1 where less than 95 % are killed, or a survivor has
-no reason.
+its place in a fork, and tried by the tests of its line, the quickest first; what stands outside of functions is tried by all
+tests in a process that imports the changed module. A sample is drawn with a fixed seed. A survivor is named in
+`survivors.yaml` with the reason why it may live. Exit status 1 where less than 95 % are killed, or a survivor has no reason.
 """
 
 from __future__ import annotations
@@ -66,7 +65,8 @@ class Tried:
         started = time.monotonic()
         for number, mutant in enumerate(self._mutants, 1):
             chosen = sorted(tests_of.get((str(mutant.path), mutant.line), ()), key=self._seconds.__getitem__)
-            if not _is_killed_in_place(mutant, [items[test] for test in chosen]) and not _is_killed_anew(mutant):
+            killed = _is_killed_in_place(mutant, [items[test] for test in chosen])
+            if not (_is_killed_anew(mutant) if killed is None else killed):
                 self.alive.append(mutant)
                 argued = "argued  " if mutant.name in self._reasons else "SURVIVES"
                 print(f"{argued} {mutant.path.name}:{mutant.line} {mutant.name}", flush=True)
@@ -103,12 +103,12 @@ def _falls(item: pytest.Item, after: pytest.Item | None) -> bool:
 # ---------------------------------------------------------------------------------------------- in their place
 
 
-def _is_killed_in_place(mutant: Mutant, items: Sequence[pytest.Item]) -> bool:
-    """By the tests of its line, in a fork of this process. False also where it cannot be put into its place."""
+def _is_killed_in_place(mutant: Mutant, items: Sequence[pytest.Item]) -> bool | None:
+    """By the tests of its line, in a fork of this process. None where it cannot be put into its place, or runs at import only."""
     codes = _changed_codes(mutant)
     functions = [one for one in gc.get_objects() if isinstance(one, FunctionType) and _place(one.__code__) in codes]
     if not functions or not items:
-        return False
+        return None
 
     def is_killed() -> bool:
         for function in functions:

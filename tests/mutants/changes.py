@@ -1,6 +1,6 @@
 """The changes: each site of a module's syntax tree, and what can be changed there.
 
-Left alone are docstrings, annotations, imports, what only type checkers read, and sentences: they decide nothing.
+Left alone are docstrings, annotations, decorators, imports, what only type checkers read, and sentences: they decide nothing.
 A mutant's name (module, function, change, text of the line) holds no line number, so that it outlives edits elsewhere.
 """
 
@@ -35,7 +35,7 @@ _COUNTED: dict[type[ast.operator], type[ast.operator]] = {
     ast.Mod: ast.FloorDiv,
     ast.FloorDiv: ast.Mod,
 }
-_UNTESTED = ("annotation", "returns", "type_comment")
+_UNTESTED = ("annotation", "returns", "type_comment", "decorator_list")
 
 
 class Change(NamedTuple):
@@ -97,13 +97,22 @@ def _tested(node: ast.AST, owner: str) -> Iterator[tuple[ast.AST, str]]:
         for child in value if isinstance(value, list) else [value]:
             if not isinstance(child, ast.AST) or isinstance(child, (ast.Import, ast.ImportFrom, ast.JoinedStr)):
                 continue
-            if _is_docstring(child) or (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+            if (
+                _is_docstring(child)
+                or _is_size_of_cache(child)
+                or (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING")
+            ):
                 continue
             yield child, owner
             inner = owner
             if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
                 inner = f"{owner}.{child.name}" if owner else child.name
             yield from _tested(child, inner)
+
+
+def _is_size_of_cache(node: ast.AST) -> bool:
+    """How much is kept changes no answer."""
+    return isinstance(node, ast.Assign) and ast.unparse(node.targets[0]).startswith("_CACHED")
 
 
 def _is_docstring(node: ast.AST) -> bool:

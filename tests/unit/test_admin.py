@@ -254,7 +254,7 @@ def test_policies_on_disk_keep_the_last_good(tmp_path: Path) -> None:
 
 
 def test_many_scrapers_are_one() -> None:
-    """Within a second all get the same text, which was made once; the next second has its own."""
+    """Within a tenth of a second all get the same text, which was made once; the next has its own."""
     made, now = [], [10.0]
 
     def render() -> tuple[str, bytes]:

@@ -8,7 +8,7 @@ import pytest
 
 from proxy.deny_file import DenyFile
 from proxy.followed import FollowedFile, Unusable
-from proxy.identity.denials import Denial
+from proxy.identity.denials import Denial, DenyList, written
 from proxy.key_files import make_key_file, sealing_keys
 from proxy.keyring import read_keys
 
@@ -107,6 +107,16 @@ def test_the_deny_list_is_changed_in_place(tmp_path: Path) -> None:
     assert file.read().denials == (Denial("dag", "a", "second", "ops"),)
     assert path.stat().st_mode & 0o777 == 0o640
     assert names_in(tmp_path) == ["denied.yaml", "link"]
+
+
+def test_a_deny_list_does_not_grow_past_what_can_be_read(tmp_path: Path) -> None:
+    """An entry that is written and in force nowhere would be taken for a kill switch."""
+    path = tmp_path / "denied.yaml"
+    path.write_text(before := written(DenyList(Denial("jti", f"{number:05d}" + "x" * 200) for number in range(4766))))
+    with pytest.raises(ValueError, match="larger than"):
+        DenyFile(path).add(Denial("dag", "orders_daily", "INC-4711: it loops"))
+    assert path.read_text() == before
+    assert names_in(tmp_path) == ["denied.yaml"]
 
 
 def test_a_deny_list_that_cannot_be_read_is_left_alone(tmp_path: Path) -> None:

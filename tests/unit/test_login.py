@@ -130,6 +130,30 @@ async def test_a_form_that_comes_too_slowly_is_told_in_xml() -> None:
     assert (trial.outcome.operation_name, trial.outcome.reason) == ("STS", Reason.TOO_SLOW)
 
 
+async def test_a_token_that_ended_while_its_form_was_on_the_way_gives_no_session() -> None:
+    """The form's last byte may come half a minute after its first; the token must hold then."""
+    trial = Trial()
+    asked: list[float] = []
+
+    class Timed(FakeTokens):
+        def known(self, token: bytes, now: float) -> Subject | None:
+            asked.append(now)
+            return super().known(token, now)
+
+    times = iter([1000.0, 1030.0, 1030.0, 1030.0])
+    logins = Logins(
+        tokens=Timed(trial.events, trial.tokens.subject),
+        sessions=SessionMint((bytes(32),), (ISSUER,), ""),
+        denials=trial.denials,
+        policies=trial.policies,
+        journal=trial.journal,
+        seconds=3600,
+        clock=lambda: next(times),
+    )
+    await logins.serve(RequestHead(b"POST", b"/", {}, ""), FakeBody(trial.events, urlencode(FORM).encode()))
+    assert asked == [1030.0]
+
+
 async def test_a_defect_is_answered_and_shows_no_token(caplog: pytest.LogCaptureFixture) -> None:
     """The log has where and what kind, not with which value."""
     trial = Trial()

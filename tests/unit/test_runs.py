@@ -81,6 +81,22 @@ async def test_other_futures_and_tasks_wake_a_run() -> None:
     assert ends.results == [7]
 
 
+async def test_a_run_may_leave_a_turn_to_others() -> None:
+    """`asyncio.sleep(0)` yields no future; a run that took it for one would never end, and a drain wait for it for ever."""
+
+    async def wait() -> str:
+        await asyncio.sleep(0)
+        return "whole"
+
+    ends = Ends()
+    run = Run(wait(), ends)
+    run.step()
+    run.cancel()  # there is nothing that could be cancelled
+    assert ends.results == []
+    await asyncio.sleep(0)
+    assert ends.results == ["whole"]
+
+
 async def test_a_prompt_may_be_awaited_by_a_task() -> None:
     """It is a future like any other to those."""
     prompt: Prompt[int] = Prompt()

@@ -461,9 +461,10 @@ def wait_for_all(running: RunningGateway, condition: Any) -> None:
 def test_a_broken_deny_list_leaves_the_last_one_in_force(tmp_path: Path, aws: FakeAws) -> None:
     """It is told, counted and changes nothing; at the start it is no list to start with."""
     settings = furnished(tmp_path, aws)
-    (tmp_path / "denied.yaml").write_text("denied: [{dag: etl}]\n")
+    (tmp_path / "denied.yaml").write_text("denied: [{dag: etl}, {issuer: 'https://idp.test'}]\n")
     with running_gateway(tmp_path, settings) as running:
         running.until_ready()
+        assert "stops nobody by issuer 'https://idp.test': the settings call theirs 'idp'" in running.errors.read_text()
         made = credentials_of(get_credentials(running.listen, token(sub="pool-worker", dag_id=None)))
         etl = {"x-airflow-dag-id": "etl"}
         assert ask(running.listen, made, **etl).reason == "dag_stopped"

@@ -300,3 +300,27 @@ def test_anything_else_is_refused_and_nothing_else_happens(text: str) -> None:
         assert {name for name in re.findall(r"#?[A-Za-z][A-Za-z0-9_]*|:\w+|\d+", text) if name[0] != ":"} <= (
             told | functions | {word for word in re.findall(r"\w+", text) if word.lower() in keywords}
         )
+
+
+def test_an_expression_has_4096_characters_at_most() -> None:
+    """As DynamoDB counts; one more is refused unread."""
+    longest = "a" + ".b" * 2047 + " "
+    assert len(longest) == 4096
+    assert read_expression("ProjectionExpression", longest).length == 4096
+    with pytest.raises(Unreadable, match="`ProjectionExpression` is longer than 4096 characters"):
+        read_expression("ProjectionExpression", longest + " ")
+
+
+@pytest.mark.parametrize("word", ["AND", "OR", "NOT", "IN", "BETWEEN", "SET", "REMOVE", "ADD", "DELETE"])
+def test_a_keyword_is_no_name(word: str) -> None:
+    """In any case of its letters, alone and in a path; an alias may stand for it."""
+    for text in (word, word.lower(), f"a.{word}", f"{word}.a"):
+        with pytest.raises(Unreadable):
+            read_expression("ProjectionExpression", text)
+
+
+@pytest.mark.parametrize(("sign", "kind"), [("=", "="), ("<", ">"), ("<=", ">="), (">", "<"), (">=", "<=")])
+def test_a_value_may_stand_first(sign: str, kind: str) -> None:
+    """The test is told as that of the attribute."""
+    assert read_expression("KeyConditionExpression", f":v {sign} sk").tests == (KeyTest("sk", kind, (":v",)),)
+    assert read_expression("KeyConditionExpression", f"sk {sign} :v").tests == (KeyTest("sk", sign, (":v",)),)

@@ -391,6 +391,17 @@ def test_what_does_not_fit_is_refused_with_its_place(name: str, body: Any, messa
     assert refused(name, body).startswith(message)
 
 
+def test_the_largest_batches_are_read() -> None:
+    """As many members as DynamoDB takes, over tables and in one."""
+    puts = [{"PutRequest": {"Item": KEY}}] * 25
+    for tables in ({"orders": puts}, {"orders": puts[:12], "stock": puts[12:]}):
+        assert len(read("BatchWriteItem", orjson.dumps({"RequestItems": tables})).touches) == 25
+    for counts in ((100,), (60, 40)):
+        wanted = {f"table{at}": {"Keys": [KEY] * count} for at, count in enumerate(counts)}
+        assert len(read("BatchGetItem", orjson.dumps({"RequestItems": wanted})).touches) == 100
+    assert len(read("TransactWriteItems", orjson.dumps({"TransactItems": [put()] * 100})).touches) == 100
+
+
 def test_members_are_forwarded_in_their_order_and_without_white_space() -> None:
     """What leaves is the judged object, written again: escapes resolved, order kept."""
     operation = read("GetItem", b' {"Key" : {"b":{"S":"\\u00e9\\u0000"}, "a":{"N":"01.50"}},\n "TableName": "\\u006frders"}\r\n')

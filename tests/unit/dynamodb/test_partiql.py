@@ -96,6 +96,8 @@ CONDITIONS = {
     "pk IN ('a', ?)": ("pk=a,0", "pk"),
     "(pk) IN ['a', ('b')]": ("pk=a,b", "pk"),
     "pk IN <<'a'>>": ("pk=a", "pk"),
+    "(')') = pk": ("pk=)", "pk"),
+    "(pk = '(')": ("pk=(", "pk"),
     "pk = 'a' AND pk = 'b'": ("pk=a,b", "pk"),
     "pk = 'a' AND (x = 1 OR y = 2)": ("pk=a", "pk x y"),
     "pk = 'a' AND NOT sk = 'b'": ("pk=a", "pk sk"),

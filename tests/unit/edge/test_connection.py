@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -111,6 +112,21 @@ async def test_pipelined_requests_are_answered_in_order_and_judged_alone(start: 
     bench.pipeline.go.set()
     assert [(await wire.reply())[2] for _ in range(3)] == [b"one", b"refused unread", b"three"]
     assert b"authorization" not in bench.pipeline.heads[2].headers
+
+
+async def test_pipelined_requests_that_wait_for_nothing_leave_turns_to_the_others(start: Callable[..., Any]) -> None:
+    """Thousands that are refused unread, in one piece from one caller without a token, held the loop for seconds."""
+    bench = await start()
+    wire = await bench.connect()
+    wire.send(post(b"", b"x-do: refuse") * 500)
+    seen = [0]
+    async with asyncio.timeout(10):
+        while seen[-1] < 500:
+            await asyncio.sleep(0)
+            seen.append(len(bench.pipeline.heads))
+    assert max(after - before for before, after in pairwise(seen)) <= 2
+    for _ in range(500):
+        assert (await wire.reply())[0] == 400
 
 
 async def test_a_request_behind_a_close_is_not_served(start: Callable[..., Any]) -> None:

@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.identity.channels import SESSION_PREFIX
+from proxy.identity.denials import Denial, DenyList
 from proxy.identity.minting import REMEMBERED, SessionMint
 from proxy.identity.sessions import SEALED, SessionSeal, lasting
 from proxy.identity.token import Issuer, KeySource
 from proxy.model import Subject
-from proxy.refusal import Reason, Unauthenticated
+from proxy.refusal import Forbidden, Reason, Unauthenticated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,6 +132,21 @@ def test_a_session_made_from_a_session_does_not_outlive_it() -> None:
     assert mint.mint(first, NOW + 900, 1000).expires_at == first.expires_at
     assert mint.mint(first, NOW, 100).expires_at == int(NOW) + 100
     assert lasting(SUBJECT, NOW, 43200).expires_at == NOW + 43200
+
+
+def test_a_session_remembers_from_which_sessions_it_was_assumed() -> None:
+    """So that none of them can be stopped and go on as the next; a token from before this was told has none."""
+    mint = SessionMint((NEW,), (issuer(),), "prod")
+    chain = [mint.open(mint.mint(SUBJECT, NOW, 1000).session_token.encode(), NOW).subject]
+    for _ in range(2):
+        chain.append(mint.open(mint.mint(chain[-1], NOW, 1000).session_token.encode(), NOW).subject)
+    first, second, third = (subject.session_id for subject in chain)
+    assert [subject.assumed_from for subject in chain] == [(), (first,), (first, second)]
+    assert len({first, second, third}) == 3
+    for stopped in (first, second, third):
+        with pytest.raises(Forbidden):
+            DenyList([Denial("jti", stopped)]).check_subject(chain[-1])
+    DenyList([Denial("jti", third)]).check_subject(chain[0])
 
 
 def test_replaced_keys_end_what_is_remembered() -> None:

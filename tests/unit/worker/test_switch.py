@@ -10,6 +10,7 @@ from proxy.worker.switch import (
     BOTOCORE_PLUGINS,
     DEFAULT_TOKEN_FILE,
     SwitchError,
+    goes_to_gateway,
     has_plugin,
     problem_of_endpoint,
     profile_for,
@@ -67,6 +68,26 @@ def test_a_mistake_says_what_to_write(change: dict[str, str], said: str) -> None
         turn_on(environment)
     assert said in str(caught.value)
     assert environment == before | {BOTOCORE_PLUGINS: "ddb-proxy=proxy.worker.botocore_plugin"}  # which lets no call leave
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "is_ours"),
+    [
+        ("http://127.0.0.1:8080", True),
+        ("http://127.0.0.1:8080/", True),
+        ("HTTP://127.0.0.1:8080/dag/etl", True),
+        ("https://dynamodb.eu-west-1.amazonaws.com", True),
+        ("https://127.0.0.1:8080", False),
+        ("http://127.0.0.1:8000", False),
+        ("http://127.0.0.1:8080@elsewhere.test", False),
+        ("https://dynamodb.eu-west-1.amazonaws.com.elsewhere.test", False),
+    ],
+)
+def test_a_client_of_the_gateways_address_is_adapted_whatever_its_path(endpoint: str, is_ours: bool) -> None:
+    """Left alone it would send the worker's AWS keys to the gateway; an address that was chosen on purpose stays alone."""
+    switch = read_switch(ON)
+    assert switch is not None
+    assert goes_to_gateway(endpoint, switch) is is_ours
 
 
 def test_turning_on_twice_is_turning_on_once() -> None:
