@@ -49,10 +49,13 @@ def parser() -> argparse.ArgumentParser:
     doctor.add_argument(
         "--endpoint",
         metavar="URL",
-        help="the gateway's address as this worker sees it (default: from the AWS_ENDPOINT_URL variables)",
+        help="the gateway's address as this worker sees it (default: DDB_PROXY_URL, else the AWS_ENDPOINT_URL variables)",
     )
     doctor.add_argument(
-        "--token-file", type=Path, metavar="FILE", help="the worker's token (default: where the AWS variables say)"
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="the worker's token (default: DDB_PROXY_TOKEN_FILE, else as AWS's variables say)",
     )
     doctor.add_argument("--dag", metavar="DAG_ID", help="the DAG to speak for, where the token names none")
     doctor.add_argument("--table", metavar="NAME", help="a table to reach, by its real name")

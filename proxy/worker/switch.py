@@ -129,17 +129,23 @@ def turn_on(environment: MutableMapping[str, str] = os.environ) -> Switch | None
     refuses its keys in a sentence, and not past it to AWS. Raises SwitchError, and the plugin is loaded even so: it lets no
     call leave.
     """
-    if not environment.get(URL, "").strip():
-        return None
-    if not has_plugin(environment):
-        others = environment.get(BOTOCORE_PLUGINS, "")
-        environment[BOTOCORE_PLUGINS] = ",".join(filter(None, (others, f"ddb-proxy={PLUGIN_MODULE}")))
-    switch = read_switch(environment)
+    try:
+        switch = read_switch(environment)
+    except SwitchError:
+        _load_plugin(environment)
+        raise
     if switch is None:
         return None
+    _load_plugin(environment)
     for name in ENDPOINTS:
         environment.setdefault(name, switch.url)
     return switch
+
+
+def _load_plugin(environment: MutableMapping[str, str]) -> None:
+    if not has_plugin(environment):
+        others = environment.get(BOTOCORE_PLUGINS, "")
+        environment[BOTOCORE_PLUGINS] = ",".join(filter(None, (others, f"ddb-proxy={PLUGIN_MODULE}")))
 
 
 def profile_for(switch: Switch) -> str:
