@@ -21,11 +21,13 @@ ISOLATE = """
 set -e
 python=$1 root=$2 etc=$3; shift 3
 "$python" -c "$LOOPBACK_UP"
+mkdir -p "$root/run/dynamodb-proxy"
 mount --bind "$root" "$root"
 mount --rbind /dev "$root/dev"
 mount -t proc proc "$root/proc"
 mount -o remount,bind,ro "$root"
 mount -t tmpfs -o size=64m tmpfs "$root/tmp"
+mount -t tmpfs -o size=1m,mode=0777 tmpfs "$root/run/dynamodb-proxy"
 mount --bind "$etc" "$root/etc/dynamodb-proxy"
 mount -o remount,bind,ro "$root/etc/dynamodb-proxy"
 exec "$@"

@@ -41,7 +41,8 @@ AWS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_ME
 ASK = """
 import ssl, sys, urllib.error, urllib.request
 try:
-    urllib.request.urlopen(sys.argv[1], data=b"{}", context=ssl._create_unverified_context(), timeout=10)
+    request = urllib.request.Request(sys.argv[1], data=b"{}", headers={"content-type": "application/x-amz-json-1.0"})
+    urllib.request.urlopen(request, context=ssl._create_unverified_context(), timeout=10)
 except urllib.error.HTTPError as reply:
     print(reply.code, reply.read().decode())
 """

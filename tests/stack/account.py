@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,10 +29,11 @@ class Account:
     def furnish(cls, engine: Ministack) -> Account:
         """Make the gateway's user, which may assume every role that lets it."""
         iam = administrator(engine, "iam")
-        user = iam.create_user(UserName=_USER)["User"]["Arn"]
+        name = f"{_USER}-{secrets.token_hex(4)}"  # several may be furnished in one engine
+        user = iam.create_user(UserName=name)["User"]["Arn"]
         statement = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}
-        iam.put_user_policy(UserName=_USER, PolicyName="assume", PolicyDocument=policy(statement))
-        key = iam.create_access_key(UserName=_USER)["AccessKey"]
+        iam.put_user_policy(UserName=name, PolicyName="assume", PolicyDocument=policy(statement))
+        key = iam.create_access_key(UserName=name)["AccessKey"]
         return cls(engine, user, key["AccessKeyId"], key["SecretAccessKey"])
 
     def gateway_environment(self) -> dict[str, str]:
