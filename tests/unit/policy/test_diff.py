@@ -11,6 +11,7 @@ from proxy.policy.check import check_policies
 from proxy.policy.diff import Change, Difference, diff_policies
 from proxy.policy.diff_report import render_diff
 from proxy.policy.recorded import TrafficChange, diff_traffic, read_records
+from tests.unit.policy.whole import whole
 
 if TYPE_CHECKING:
     from proxy.policy.check import Report
@@ -341,6 +342,25 @@ def test_traffic_is_told_with_an_example() -> None:
         "  + d: GetItem on t: 2 request(s) (deny to observe; decision i2)",
         "  ? d: GetItem on t: 1 request(s) (deny to undetermined; decision i3)",
     ]
+
+
+@pytest.mark.parametrize(("form", "name"), [("text", "diff.txt"), ("markdown", "diff.md"), ("json", "diff.json")])
+def test_whole_reports(form: str, name: str) -> None:
+    """By environment, lost before gained; five DAGs are named, a sixth is counted; traffic, then notes."""
+    changes = (
+        change(environment="dev", index="by_a", when="with key é", actions=("Query", "UpdateTable")),
+        change(before="allow", after="deny", ground="denied_by_rule a.yaml:2", dags=tuple("abcdef")),
+        change(table="", actions=("ListTables",), after="observe", dags=tuple("abcde")),
+        change(environment="", before="observe", after="deny"),
+    )
+    traffic = [
+        ("prod", TrafficChange("d", "GetItem", ("t",), "deny", "undetermined", 1, ("i3",))),
+        ("prod", TrafficChange("d", "GetItem", ("t",), "undetermined", "undetermined", 1, ("i4",))),
+        ("prod", TrafficChange("d", "GetItem", ("t",), "observe", "allow", 2, ("i2",))),
+        ("prod", TrafficChange("d", "BatchGetItem", ("t", "u"), "observe", "deny", 3, ("i1", "i0"))),
+        ("", TrafficChange("d", "GetItem", ("t",), "allow", "observe", 3, ("i1", "i0"))),
+    ]
+    assert render_diff(Difference(changes, ("role of d: a becomes b",)), traffic, form) == whole(name)
 
 
 # --------------------------------------------------------------------------------------------------- traffic

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -10,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from proxy.model import Operation, TableReference, Touch
+from proxy.model import Operation, Subject, TableReference, Touch
 from proxy.policy.check import check_policies
 from proxy.policy.considered import Unrecorded
 from proxy.policy.described import Description, Misdescribed, identity_in, request_of
 from proxy.policy.explain import Explanation, explain
 from proxy.policy.recorded import RecordedFacts
 from proxy.refusal import Reason, Unreadable
+from tests.unit.policy.whole import whole
 
 if TYPE_CHECKING:
     from proxy.policy.rules import Policies
@@ -374,6 +376,20 @@ def test_the_document_is_json() -> None:
     assert any("growth_new: {allow:" in line for line in asked(policies(), dag="growth_new").lines())
     assert denied["changes"][0]["line"] == "growth_new: {allow: [{actions: [GetItem], tables: [events]}]}"
     assert allowed["touches"][0]["rules"][4]["covers"] is True
+
+
+def test_whole_explanations() -> None:
+    """Of a denial, for a person; of a denial that is only observed, asked by somebody who proved to be there, for a program."""
+    snapshot = policies()
+    denied = asked(snapshot, operation="PutItem", task="load_1")
+    assert "\n".join(denied.lines()) + "\n" == whole("explain.txt").replace("DIGEST", snapshot.digest[:12])
+    watched = policies(PLATFORM.replace("prod: {", "prod: {mode: observe, "))
+    identity, single = request_of(Description("growth_sync", "PutItem", "events"), watched)
+    identity = dataclasses.replace(identity, subject=Subject("eks", "system:pod", {}, ("*",), 0.0, ""))
+    members = tuple(single.touches[0]._replace(position=position) for position in (1, 2))
+    found = explain(watched, identity, Operation("BatchWriteItem", "", True, members, b""), NOW)
+    document = json.dumps(found.document(), indent=2) + "\n"
+    assert document == whole("explain.json").replace("DIGEST", watched.digest)
 
 
 def test_observed_is_told() -> None:

@@ -7,6 +7,7 @@ import json
 from proxy.policy.check import check_policies
 from proxy.policy.lint import Finding, lint
 from proxy.policy.report import annotation, coverage_of, render_check, warnings_in
+from tests.unit.policy.whole import whole
 
 TEXT = """\
 tables: {orders: {key: "pk (S)"}, spare: {}}
@@ -59,6 +60,15 @@ def test_a_program_reads_json() -> None:
     assert [test["passed"] for test in document["tests"]] == [True, True, True, False]
     broken = json.loads(render_check(check_policies({"a.yaml": "dags: x"}), [], 1, "json"))
     assert broken["mistakes"][0]["place"] == "a.yaml:1"
+
+
+def test_the_whole_of_it_as_json() -> None:
+    """Warnings of loader and lint, notes, tests in the order of the file, and how many of them decide by which rule."""
+    report = check_policies(
+        {"a.yaml": 'contact: "#blé"\n' + TEXT.replace("[Scan], tables: [orders], tasks", "[read], tables: [orders], tasks")}
+    )
+    findings = [*lint(report.document, report.snapshots), Finding("a.yaml:1", "by the way", "note")]
+    assert render_check(report, findings, 1, "json") == whole("check.json")
 
 
 def test_github_reads_annotations() -> None:
