@@ -95,6 +95,25 @@ def test_dags_that_change_alike_are_told_together() -> None:
     ]
 
 
+def test_a_change_of_either_kind_is_one() -> None:
+    """Decisions without notes, and notes without decisions."""
+    assert [Difference(*parts).is_empty for parts in (((), ()), ((change(),), ()), ((), ("n",)))] == [True, False, False]
+
+
+def test_a_deny_rule_is_asked_by_its_own_limits() -> None:
+    """By key, by attributes and by task, each with a stranger."""
+    deny = "\n    deny:\n      - {actions: [GetItem], tables: [events], LIMIT}"
+    for limit, when in (
+        ("keys: {prefix: 'b'}", "with key b... or not proven"),
+        ("keys: {exact: ['b']}", "with key b or not proven"),
+        ("attributes: [b]", "with attributes b or whole items"),
+        ("tasks: ['b_*']", "for task b_* or unknown"),
+    ):
+        assert told(ONE, with_rule(GET + deny.replace("LIMIT", limit))) == [
+            f"  - growth_a: GetItem on prod-growth-events, {when} (allow to deny; denied_by_rule growth.yaml:10)"
+        ]
+
+
 def test_a_glob_is_asked_as_a_stranger_of_its_name() -> None:
     """What holds for the glob is told under the glob."""
     globbed = ONE | {"growth.yaml": GROWTH.replace("growth_b", '"growth_model_?*"')}
@@ -444,6 +463,9 @@ TWO = [("GetItem", "prod-growth-events", "", 2), ("GetItem", "prod-growth-state"
         # members: those of a refused batch are not told apart, all of an allowed one are
         (DENYING, ONE, {"touches": TWO, **DENIED}, "deny to deny"),
         (DENYING, STATEFUL, {"touches": TWO, **DENIED}, "deny to undetermined"),
+        # who asked is in the record
+        (ONE, with_rule("{actions: [GetItem], tables: [events], tasks: [load]}"), {}, ""),
+        (ONE, with_rule("{actions: [GetItem], tables: [events], tasks: [store]}"), {}, "allow to deny"),
         # decided by others
         (ONE, KEYED, {"policy_digest": "other"}, "allow to undetermined"),
         (KEYED, LISTED, {"policy_digest": "other"}, "undetermined to undetermined"),

@@ -433,6 +433,35 @@ def test_a_table_goes_by_its_real_name_or_the_files() -> None:
         assert operation.table == real
 
 
+def test_what_a_description_does_not_say_is_not_there() -> None:
+    """No condition and no run; one segment; and a table whose real name is what the file calls another."""
+    text = """\
+tables: {orders: {name: new-orders, key: "pk (S)"}, old: {name: orders}}
+dags:
+  d:
+    role: arn:aws:iam::111122223333:role/r
+    allow:
+      - {actions: [GetItem], tables: [orders], keys: {prefix: "<run_id>#"}}
+      - {actions: [PutItem, Scan], tables: [old]}
+"""
+    require = "require: [{actions: [write], tables: ['*'], condition: true}, {actions: [Scan], tables: ['*'], max_segments: 1}]\n"
+    (snapshot,) = check_policies({"a.yaml": text, "platform.yaml": require}).snapshots
+    told = {
+        (operation, table): asked(snapshot, "d", operation, table).decision.message
+        for operation, table in (("GetItem", "new-orders"), ("PutItem", "orders"), ("Scan", "orders"))
+    }
+    assert told == {
+        ("GetItem", "new-orders"): (
+            "dag 'd' may not GetItem on 'new-orders': <run_id> is empty, so prefix '<run_id>#' (a.yaml:6) names no key"
+        ),
+        ("PutItem", "orders"): (
+            "dag 'd' may not PutItem on 'orders': platform.yaml:1 requires a condition; "
+            "write ConditionExpression; BatchWriteItem has none, TransactWriteItems does; ask the owners of platform.yaml"
+        ),
+        ("Scan", "orders"): "",
+    }
+
+
 def test_puts_and_requests_without_facts_escape_no_list_of_attributes() -> None:
     """A put takes away what it does not name; of what has no facts nothing is known."""
     growth = GROWTH.replace("[UpdateItem], tables: [events], attributes", "[UpdateItem, PutItem], tables: [events], attributes")
@@ -465,3 +494,127 @@ def test_stopping_rules_for_other_tasks_are_told() -> None:
         ("17", False, "is for other tasks than 'other'"),
         ("15", False, "is for other tasks than 'other'"),
     ]
+
+
+# ------------------------------------------------------------------------------------------------ sentences
+
+LIMITED = """\
+tables:
+  orders: {key: "pk (S), sk (S)", indexes: {by_a: "a (S)"}}
+  wide: {key: "id (N)"}
+  bare: {}
+dags:
+  d:
+    role: arn:aws:iam::111122223333:role/r
+    allow:
+      - actions: [read, write, PartiQLSelect, PartiQLInsert]
+        tables: [orders]
+        keys: [{prefix: "a#"}, {exact: ["b", "c", "<run_id>"]}]
+      - {actions: [Query], tables: [orders], indexes: [by_a], keys: {prefix: "<claim.team>#"}}
+      - {actions: [read, write, Scan, PartiQLSelect], tables: [wide], attributes: [id, b, c, d, e, f, g, h]}
+      - {actions: [GetItem], tables: [bare], attributes: [a1, a2, a3, a4, a5, a6, a7, a8, a9]}
+      - {actions: [PutItem], tables: [bare], tasks: ["load_*", "t2", "t3", "t4"], attributes: [v]}
+    deny:
+      - {actions: [DeleteItem], tables: [orders], keys: {prefix: "a#keep"}}
+      - {actions: [GetItem], tables: [wide], attributes: [h]}
+      - {actions: [DeleteTable], tables: [orders, wide, bare]}
+  e:
+    role: arn:aws:iam::111122223333:role/r
+    allow:
+      - {actions: [GetItem, Query], tables: [orders]}
+      - {actions: [UpdateItem], tables: [wide]}
+      - {actions: [Query], tables: [orders], indexes: [by_a], tasks: [load]}
+  none: {role: arn:aws:iam::111122223333:role/r}
+  "glob_*": {role: arn:aws:iam::111122223333:role/r}
+  orders_daily: {role: arn:aws:iam::111122223333:role/r}
+"""
+REFUSED: list[dict[str, Any]] = [
+    # keys
+    {"operation": "GetItem", "key": "z"},
+    {"operation": "GetItem"},
+    {"operation": "Query"},
+    {"operation": "Scan"},
+    {"operation": "PartiQLSelect", "attributes": ("pk",)},
+    {"operation": "PartiQLInsert"},
+    {"operation": "Query", "index": "by_a", "key": "z"},
+    {"operation": "Query", "index": "by_a", "key": "z", "claims": {"team": "t"}},
+    {"operation": "Query", "index": "by_a", "claims": {"team": "t"}},
+    # attributes
+    {"operation": "Query", "table": "wide", "attributes": ("id",), "key": "1", "index": "none"},
+    {"operation": "Query", "table": "wide", "attributes": ("x",)},
+    {"operation": "Query", "table": "wide", "attributes": ("w", "x", "y", "z")},
+    {"operation": "Query", "table": "wide"},
+    {"operation": "PartiQLSelect", "table": "wide"},
+    {"operation": "UpdateItem", "table": "wide", "attributes": ("b",), "returns": "ALL_OLD"},
+    {"operation": "PutItem", "table": "wide", "attributes": ("b",)},
+    {"operation": "DeleteItem", "table": "wide"},
+    {"operation": "GetItem", "table": "bare"},
+    {"operation": "PutItem", "table": "bare", "attributes": ("v",), "task": "load_1"},
+    # deny rules
+    {"operation": "DeleteItem", "key": "a#keep1"},
+    {"operation": "DeleteItem"},
+    {"operation": "GetItem", "table": "wide", "attributes": ("h", "x")},
+    {"operation": "GetItem", "table": "wide"},
+    {"operation": "DeleteTable", "table": "bare"},
+    # no rule
+    {"operation": "UpdateTable"},
+    {"operation": "PutItem", "table": "bare", "attributes": ("v",), "task": "x"},
+    {"operation": "PutItem", "table": "bare", "attributes": ("v",)},
+    {"operation": "Query", "table": "bare"},
+    {"operation": "DeleteItem", "table": "bare"},
+    {"operation": "Query", "table": "orders", "index": "by_b"},
+    {"operation": "GetItem", "table": "order"},
+    {"operation": "UpdateItem", "table": "wides"},
+    {"operation": "ListTables", "table": ""},
+    {"dag": "e", "operation": "PutItem"},
+    {"dag": "e", "operation": "ConditionCheckItem"},
+    {"dag": "e", "operation": "GetItem", "table": "wide"},
+    {"dag": "e", "operation": "Query", "index": "by_a"},
+    {"dag": "e", "operation": "Query", "index": "by_a", "task": "store"},
+    {"dag": "e", "operation": "Query", "table": "ordres"},
+    {"dag": "e", "operation": "UpdateItem", "table": "ordres"},
+    {"dag": "none", "operation": "GetItem"},
+    {"dag": "glob_a", "operation": "GetItem"},
+    {"dag": "glob", "operation": "GetItem"},
+    {"dag": "nine", "operation": "GetItem"},
+    {"dag": "non", "operation": "GetItem", "is_verified": False},
+    {"dag": "orders_daliy", "operation": "GetItem"},
+    {"dag": "rders_daily", "operation": "GetItem"},
+    {"dag": "xrders_dailx", "operation": "GetItem"},
+    {"dag": "orders_dailyyy", "operation": "GetItem"},
+    {"dag": "orders_dailyyyy", "operation": "GetItem"},
+    {"dag": "it's\n" + "x" * 120, "operation": "GetItem"},
+]
+
+
+def test_whole_refusals() -> None:
+    """Every sentence that a worker gets: what is refused, why, what to write, whom to ask."""
+    (snapshot,) = check_policies({"a.yaml": LIMITED}).snapshots
+    lines = []
+    for request_ in REFUSED:
+        found = asked(snapshot, **{"dag": "d", "table": "orders", **request_})
+        lines += [
+            " ".join(f"{name}={value!r}" for name, value in request_.items()),
+            f"  {found.decision.message}",
+            *changes(found),
+            "",
+        ]
+    assert "\n".join(lines) == whole("refusals.txt")
+
+
+def test_whole_refusals_of_members() -> None:
+    """A member of a batch is told by its position, and what became of the others."""
+    (snapshot,) = check_policies({"a.yaml": LIMITED}).snapshots
+    lines = []
+    for operation in ("PutItem", "GetItem"):
+        for more in (
+            {"key": "z", "table": "orders"},
+            {"table": "orders"},
+            {"table": "wide", "attributes": ("x",)},
+            {"table": "more"},
+        ):
+            identity, single = request_of(Description("d", operation, **more), snapshot)
+            members = (single.touches[0]._replace(position=1), single.touches[0]._replace(position=2))
+            what = Operation(f"Batch{operation}", "", single.is_write, members, b"")
+            lines += explain(snapshot, identity, what, NOW).decision.message, ""
+    assert "\n".join(lines) == whole("refusals_of_members.txt")

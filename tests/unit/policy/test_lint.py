@@ -212,3 +212,21 @@ dags: {d: {role: "arn:aws:iam::111122223333:role/r", allow: [{actions: [read], t
     report = check_policies({"a.yaml": text})
     assert lint(report.document, report.snapshots) == []
     assert lint(report.document, report.snapshots, ["orders", "more"]) == []
+
+
+def test_a_rule_that_is_denied_in_its_own_environment_allows_nothing() -> None:
+    """Where it does not hold it does nothing either; a deny of other actions stops nothing, one of the same all."""
+    deny = "deny:\n  - {actions: [write], tables: ['*-state'], environments: [dev]}\n"
+    stopped = ["growth.yaml:6: warning: the rule never allows anything: platform.yaml:7 denies all of it; take it out"]
+    assert told(rules("actions: [write], tables: [state], environments: [dev]"), PLATFORM + deny) == stopped
+    assert told(rules("actions: [GetItem], tables: [state], environments: [dev]"), PLATFORM + deny) == []
+    assert told(rules("actions: [GetItem, PutItem], tables: [state], environments: [dev]"), PLATFORM + deny) == []
+
+
+def test_a_deny_by_a_glob_shadows_one_by_name() -> None:
+    """A DAG's own deny adds nothing to one that the platform's file has for everybody."""
+    deny = "deny:\n  - {actions: ['*'], tables: ['*-growth-events']}\n"
+    own = rules("actions: [read], tables: [state]", deny=("actions: [Query], tables: [events]",))
+    assert told(own, PLATFORM + deny) == [
+        "growth.yaml:8: warning: the rule adds nothing: platform.yaml:7 covers all of it; take it out"
+    ]
