@@ -288,3 +288,13 @@ tests:
         "it names 'sk'",
         "it names 'pk'",
     ]
+
+
+def test_warnings_of_each_environment_are_told() -> None:
+    """A role that leads out of both accounts is told for both."""
+    platform = PLATFORM.partition("teams:")[0]
+    text = 'dags: {d: {role: "arn:aws:iam::222222222222:role/r"}, e: {role: "arn:aws:iam::222222222222:role/q"}}\n'
+    assert check_policies({"platform.yaml": platform, "a.yaml": text}).lines() == [
+        "a.yaml:1: warning: the role is of account 222222222222, and environment dev is of 111111111111",
+        "a.yaml:1: warning: the role is of account 222222222222, and environment prod is of 333333333333",
+    ]

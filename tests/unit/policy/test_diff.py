@@ -259,6 +259,9 @@ def test_a_grant_counts_until_it_ends() -> None:
     granted = ONE | {"platform.yaml": PLATFORM + grant}
     assert [change.actions for change in compared(ONE, granted, 0.0).changes] == [("Scan",), ("Scan",)]
     assert compared(ONE, granted, 4e9).is_empty
+    longer = ONE | {"platform.yaml": granted["platform.yaml"].replace("2030", "2031")}
+    assert [change.actions for change in compared(granted, longer, 1.91e9).changes] == [("Scan",), ("Scan",)]
+    assert compared(granted, longer, 1.8e9).is_empty
 
 
 def test_what_no_decision_shows_is_noted() -> None:

@@ -318,6 +318,8 @@ def test_documents_are_read_in_each_of_their_forms() -> None:
         (source,) = read_sources(json.dumps(text))
         assert (source.document, source.role_arn) == (document, role)
     assert [source.role_arn for source in read_sources(json.dumps(account))] == [role_arn, role_arn]
+    del account["RoleDetailList"][0]["Arn"]
+    assert [source.role_arn for source in read_sources(json.dumps(account))] == ["", ""]
     for text in ("[]", "{}", '{"PolicyDocument": {}}'):
         with pytest.raises(ValueError, match="holds no policy document"):
             read_sources(text)

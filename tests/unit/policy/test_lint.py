@@ -230,3 +230,14 @@ def test_a_deny_by_a_glob_shadows_one_by_name() -> None:
     assert told(own, PLATFORM + deny) == [
         "growth.yaml:8: warning: the rule adds nothing: platform.yaml:7 covers all of it; take it out"
     ]
+
+
+def test_a_workload_may_speak_for_some_of_a_glob() -> None:
+    """For any sign where the DAG's glob has one or more."""
+    workloads = 'workloads: {pool: {issuer: i, subject: s, dags: ["growth_??", "growth_?_b"]}}\n'
+    growth = """\
+dags:
+  "growth_?x": {allow: [{actions: [read], tables: [state]}]}
+  "growth_*_b": {allow: [{actions: [read], tables: [events]}]}
+"""
+    assert told(growth, PLATFORM + workloads) == []
