@@ -174,6 +174,7 @@ REQUIRE = "require:\n  - {actions: [Scan, write], tables: ['*'], SHAPE}\n"
 SHAPES = [
     ("max_limit: 5", "with no Limit or Limit over 5"),
     ("max_segments: 2", "with more than 2 segments"),
+    ("max_segments: 1", "with more than 1 segments"),
     ("condition: true", "with no condition"),
     ("client_token: true", "with no client token"),
     ("evidence: verified", "with a dag that is only claimed"),
@@ -425,6 +426,9 @@ STATEFUL = DENYING | {"growth.yaml": GROWTH.replace(GET, "{actions: [read], tabl
 PUTTING = with_rule("{actions: [GetItem, PutItem], tables: [events]}") | {"platform.yaml": DENYING["platform.yaml"]}
 REQUIRING_MORE = REQUIRING | {"growth.yaml": REQUIRING["growth.yaml"].replace("[Scan]", "[Scan, Query]")}
 KEYED_MORE = with_rule("{actions: [GetItem, Query], tables: [events], keys: {prefix: 'a#'}}")
+KEYED_AND_SCAN = with_rule(
+    "{actions: [GetItem], tables: [events], keys: {prefix: 'a#'}}\n      - {actions: [Scan], tables: [events]}"
+)
 BY_ARN = "arn:aws:dynamodb:eu-west-1:333333333333:table/prod-growth-events"
 DENIED = {"reason": "denied_by_rule", "rule": "platform.yaml:7"}
 UNSHAPED = {**SCAN, "reason": "requirement_not_met", "rule": "platform.yaml:7"}
@@ -447,6 +451,7 @@ TWO = [("GetItem", "prod-growth-events", "", 2), ("GetItem", "prod-growth-state"
             "deny to allow",
         ),
         (ONE, LIMITED, {"touch": ("GetItem", BY_ARN, "", 1)}, "allow to deny"),
+        (ONE, with_rule("{actions: [GetItem, Scan], tables: [events]}"), {"touch": ("GetItem", BY_ARN, "", 1)}, ""),
         # what the record does not hold
         (ONE, KEYED, {}, "allow to undetermined"),
         (ONE, LISTED, {}, "allow to undetermined"),
@@ -459,6 +464,7 @@ TWO = [("GetItem", "prod-growth-events", "", 2), ("GetItem", "prod-growth-state"
         (DENYING, PUTTING, {}, ""),
         (DENYING, ONE, DENIED, "deny to allow"),
         (DENYING, READING, DENIED, ""),
+        (KEYED, KEYED_AND_SCAN, {"reason": "outside_keys", "rule": "growth.yaml:8"}, ""),
         (REQUIRING, LIMITED, UNSHAPED, "deny to allow"),
         (REQUIRING, REQUIRING_MORE, UNSHAPED, ""),
         (REQUIRING, REQUIRING_MORE, SCAN, ""),
