@@ -273,11 +273,16 @@ dags:
     role: arn:aws:iam::111122223333:role/r
     allow:
       - {actions: [Query, GetItem], tables: [orders], attributes: [v]}
+  f:
+    role: arn:aws:iam::111122223333:role/r
+    allow:
+      - {actions: [PartiQLDelete], tables: [orders], attributes: [pk, sk]}
 tests:
   - {dag: d, call: Scan, table: orders, attributes: [v], expect: allow}
   - {dag: d, call: Query, table: orders, attributes: [v], expect: allow}
   - {dag: d, call: GetItem, table: orders, attributes: [v], expect: deny}
   - {dag: e, call: Query, table: orders, attributes: [v], expect: deny}
+  - {dag: f, call: PartiQLDelete, table: orders, expect: deny}
 """
     require = "require: [{actions: [Scan], tables: ['*'], max_segments: 1}]\n"
     report = check_policies({"a.yaml": text, "platform.yaml": require})
@@ -287,6 +292,7 @@ tests:
         "",
         "it names 'sk'",
         "it names 'pk'",
+        "it takes away what the item has beside",
     ]
 
 
@@ -297,4 +303,21 @@ def test_warnings_of_each_environment_are_told() -> None:
     assert check_policies({"platform.yaml": platform, "a.yaml": text}).lines() == [
         "a.yaml:1: warning: the role is of account 222222222222, and environment dev is of 111111111111",
         "a.yaml:1: warning: the role is of account 222222222222, and environment prod is of 333333333333",
+    ]
+
+
+def test_a_mistake_in_a_test_is_told_at_its_line() -> None:
+    """A key where the table declares none."""
+    text = """\
+tables: {orders: {}}
+dags: {d: {role: "arn:aws:iam::111122223333:role/r"}}
+tests:
+  - dag: d
+    call: GetItem
+    table: orders
+    expect: deny
+    key: a
+"""
+    assert check_policies({"a.yaml": text}).lines() == [
+        'a.yaml:8: `key` of a test: table `orders` declares no key; write key: "pk (S)" there'
     ]

@@ -163,6 +163,7 @@ def test_requirements_ends_and_boundaries_are_considered() -> None:
     """A scan without Limit, a grant that is over, a table beyond the team's."""
     scan = asked(policies(), operation="Scan", table="events")
     assert ("15", True, "requires a Limit of at most 10; write Limit=10 and read page by page") in answers(scan)
+    assert any(line.startswith("  stops  require  platform.yaml:15 (Scan on *): requires a Limit") for line in scan.lines())
     shaped = asked(policies(), operation="Scan", table="events", limit=5)
     assert (shaped.verdict, ("15", False, "the request has the shape that it asks for") in answers(shaped)) == ("allowed", True)
     ended = asked(policies(), operation="DeleteItem")
@@ -365,6 +366,7 @@ def test_a_request_that_cannot_be_read_is_denied() -> None:
     found = explain(snapshot, identity, Operation("Query", "", False, (touch,), b""), NOW)
     assert (found.verdict, found.decision.reason) == ("denied", Reason.UNREADABLE_BODY)
     assert not isinstance(found.decision.reason, Unrecorded)
+    assert found.lines()[:2] == ["denied: unreadable_body", "  `KeyConditionExpression` ends too soon"]
 
 
 def test_the_document_is_json() -> None:
