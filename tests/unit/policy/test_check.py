@@ -307,7 +307,7 @@ def test_warnings_of_each_environment_are_told() -> None:
 
 
 def test_a_mistake_in_a_test_is_told_at_its_line() -> None:
-    """A key where the table declares none."""
+    """A key where the table declares none, a field that there is not."""
     text = """\
 tables: {orders: {}}
 dags: {d: {role: "arn:aws:iam::111122223333:role/r"}}
@@ -318,6 +318,8 @@ tests:
     expect: deny
     key: a
 """
+    misspelt = check_policies({"a.yaml": text.replace("key: a", "keys: a")}).lines()
+    assert misspelt == ["a.yaml:8: a test has no `keys`; did you mean `key`?"]
     assert check_policies({"a.yaml": text}).lines() == [
         'a.yaml:8: `key` of a test: table `orders` declares no key; write key: "pk (S)" there'
     ]

@@ -607,7 +607,7 @@ def test_whole_refusals() -> None:
 def test_whole_refusals_of_members() -> None:
     """A member of a batch is told by its position, and what became of the others."""
     (snapshot,) = check_policies({"a.yaml": LIMITED}).snapshots
-    lines = []
+    lines: list[str] = []
     for operation in ("PutItem", "GetItem"):
         for more in (
             {"key": "z", "table": "orders"},
