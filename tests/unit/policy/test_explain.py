@@ -317,6 +317,14 @@ dags: {d: {role: "arn:aws:iam::111122223333:role/r", allow: [{actions: [read], t
     assert changes(asked(bare, dag="d", operation="ListTables", table=""))[1] == "    - {actions: [ListTables], tables: [TABLE]}"
 
 
+def test_a_line_to_paste_is_in_the_words_of_its_file() -> None:
+    """A table goes by the name that the file has for it, and no key is pasted that would be a placeholder there."""
+    new = asked(policies(), dag="growth_new", table="prod-growth-events")
+    assert changes(new)[1] == "    growth_new: {allow: [{actions: [GetItem], tables: [events]}]}"
+    placeholder = asked(policies(), key="<env>", attributes=("pk", "sk"))
+    assert changes(placeholder)[1] == "    - {actions: [GetItem], tables: [events], attributes: [pk, sk, v]}"
+
+
 def test_members_of_a_batch_that_are_alike_are_told_once() -> None:
     """With their positions; another table is another section."""
     snapshot = policies()
