@@ -225,3 +225,101 @@ def test_a_file_that_cannot_be_read_stops_the_judging() -> None:
     """Nothing is concluded from half of the files."""
     report = check_policies({"platform.yaml": "a: [", "growth.yaml": "team: growth"})
     assert [line.split(":")[0] for line in report.lines()] == ["platform.yaml"]
+
+
+def test_what_is_not_for_an_environment_is_not_held_to_its_boundary() -> None:
+    """A DAG of dev alone grants what is the team's in dev; what its tables are called elsewhere matters to nobody."""
+    text = """\
+team: growth
+tables: {events: {name: {dev: dev-growth-events, prod: orders}}}
+dags: {growth_sync: {environments: [dev], allow: [{actions: [read], tables: [events]}]}}
+"""
+    assert check_policies({"platform.yaml": PLATFORM, "growth.yaml": text}).lines() == []
+
+
+def test_one_mistake_is_told_once() -> None:
+    """A moment that is none has not ended, a test without a DAG misspells none, and a warning is one in all environments."""
+    unmapped = PLATFORM + "unmapped: {role: legacy, mode: observe, until: never}\n"
+    report = check_policies({"platform.yaml": unmapped, "growth.yaml": "team: growth\n"}, now=1.9e9)
+    assert [line.partition(": ")[0] for line in report.lines()] == ["platform.yaml:6"]
+    assert not report.is_good
+    text = """\
+team: growth
+tables: {events: {name: "<env>-growth-events", key: "pk (S)"}}
+dags: {growth_sync: {allow: [{actions: [GetItem], tables: [events], attributes: [x]}]}}
+"""
+    nobody = text + "tests: [{call: GetItem, table: events, expect: deny}]\n"
+    assert [line.partition(" ")[2] for line in check_policies({"platform.yaml": PLATFORM, "growth.yaml": nobody}).lines()][
+        :1
+    ] == ["the test has no `dag`; it must say dag, call, table and expect"]
+    warned = check_policies({"platform.yaml": PLATFORM, "growth.yaml": text})
+    assert warned.lines() == [
+        "growth.yaml:3: warning: requests and their next pages name the key of table `events`; add `pk` to `attributes`"
+    ]
+    assert warned.is_good
+
+
+def test_a_test_names_the_key_that_its_request_must_name() -> None:
+    """All of an item's key, the partition key of a Query, none of a Scan; without `segments` a Scan has one."""
+    text = """\
+tables: {orders: {key: "pk (S), sk (S)"}}
+dags:
+  d:
+    role: arn:aws:iam::111122223333:role/r
+    allow:
+      - {actions: [Scan], tables: [orders], attributes: [v]}
+      - {actions: [Query, GetItem], tables: [orders], attributes: [pk, v]}
+  e:
+    role: arn:aws:iam::111122223333:role/r
+    allow:
+      - {actions: [Query, GetItem], tables: [orders], attributes: [v]}
+  f:
+    role: arn:aws:iam::111122223333:role/r
+    allow:
+      - {actions: [PartiQLDelete], tables: [orders], attributes: [pk, sk]}
+tests:
+  - {dag: d, call: Scan, table: orders, attributes: [v], expect: allow}
+  - {dag: d, call: Query, table: orders, attributes: [v], expect: allow}
+  - {dag: d, call: GetItem, table: orders, attributes: [v], expect: deny}
+  - {dag: e, call: Query, table: orders, attributes: [v], expect: deny}
+  - {dag: f, call: PartiQLDelete, table: orders, expect: deny}
+"""
+    require = "require: [{actions: [Scan], tables: ['*'], max_segments: 1}]\n"
+    report = check_policies({"a.yaml": text, "platform.yaml": require})
+    assert [outcome.line() for outcome in report.outcomes if not outcome.is_passed] == []
+    assert [outcome.decision.message.partition(": ")[2].partition(",")[0] for outcome in report.outcomes] == [
+        "",
+        "",
+        "it names 'sk'",
+        "it names 'pk'",
+        "it takes away what the item has beside",
+    ]
+
+
+def test_warnings_of_each_environment_are_told() -> None:
+    """A role that leads out of both accounts is told for both."""
+    platform = PLATFORM.partition("teams:")[0]
+    text = 'dags: {d: {role: "arn:aws:iam::222222222222:role/r"}, e: {role: "arn:aws:iam::222222222222:role/q"}}\n'
+    assert check_policies({"platform.yaml": platform, "a.yaml": text}).lines() == [
+        "a.yaml:1: warning: the role is of account 222222222222, and environment dev is of 111111111111",
+        "a.yaml:1: warning: the role is of account 222222222222, and environment prod is of 333333333333",
+    ]
+
+
+def test_a_mistake_in_a_test_is_told_at_its_line() -> None:
+    """A key where the table declares none, a field that there is not."""
+    text = """\
+tables: {orders: {}}
+dags: {d: {role: "arn:aws:iam::111122223333:role/r"}}
+tests:
+  - dag: d
+    call: GetItem
+    table: orders
+    expect: deny
+    key: a
+"""
+    misspelt = check_policies({"a.yaml": text.replace("key: a", "keys: a")}).lines()
+    assert misspelt == ["a.yaml:8: a test has no `keys`; did you mean `key`?"]
+    assert check_policies({"a.yaml": text}).lines() == [
+        'a.yaml:8: `key` of a test: table `orders` declares no key; write key: "pk (S)" there'
+    ]

@@ -11,6 +11,7 @@ from proxy.policy.check import check_policies
 from proxy.policy.diff import Change, Difference, diff_policies
 from proxy.policy.diff_report import render_diff
 from proxy.policy.recorded import TrafficChange, diff_traffic, read_records
+from tests.unit.policy.whole import whole
 
 if TYPE_CHECKING:
     from proxy.policy.check import Report
@@ -94,6 +95,25 @@ def test_dags_that_change_alike_are_told_together() -> None:
     ]
 
 
+def test_a_change_of_either_kind_is_one() -> None:
+    """Decisions without notes, and notes without decisions."""
+    assert [Difference(*parts).is_empty for parts in (((), ()), ((change(),), ()), ((), ("n",)))] == [True, False, False]
+
+
+def test_a_deny_rule_is_asked_by_its_own_limits() -> None:
+    """By key, by attributes and by task, each with a stranger."""
+    deny = "\n    deny:\n      - {actions: [GetItem], tables: [events], LIMIT}"
+    for limit, when in (
+        ("keys: {prefix: 'b'}", "with key b... or not proven"),
+        ("keys: {exact: ['b']}", "with key b or not proven"),
+        ("attributes: [b]", "with attributes b or whole items"),
+        ("tasks: ['b_*']", "for task b_* or unknown"),
+    ):
+        assert told(ONE, with_rule(GET + deny.replace("LIMIT", limit))) == [
+            f"  - growth_a: GetItem on prod-growth-events, {when} (allow to deny; denied_by_rule growth.yaml:10)"
+        ]
+
+
 def test_a_glob_is_asked_as_a_stranger_of_its_name() -> None:
     """What holds for the glob is told under the glob."""
     globbed = ONE | {"growth.yaml": GROWTH.replace("growth_b", '"growth_model_?*"')}
@@ -154,6 +174,7 @@ REQUIRE = "require:\n  - {actions: [Scan, write], tables: ['*'], SHAPE}\n"
 SHAPES = [
     ("max_limit: 5", "with no Limit or Limit over 5"),
     ("max_segments: 2", "with more than 2 segments"),
+    ("max_segments: 1", "with more than 1 segments"),
     ("condition: true", "with no condition"),
     ("client_token: true", "with no client token"),
     ("evidence: verified", "with a dag that is only claimed"),
@@ -239,6 +260,9 @@ def test_a_grant_counts_until_it_ends() -> None:
     granted = ONE | {"platform.yaml": PLATFORM + grant}
     assert [change.actions for change in compared(ONE, granted, 0.0).changes] == [("Scan",), ("Scan",)]
     assert compared(ONE, granted, 4e9).is_empty
+    longer = ONE | {"platform.yaml": granted["platform.yaml"].replace("2030", "2031")}
+    assert [change.actions for change in compared(granted, longer, 1.91e9).changes] == [("Scan",), ("Scan",)]
+    assert compared(granted, longer, 1.8e9).is_empty
 
 
 def test_what_no_decision_shows_is_noted() -> None:
@@ -343,6 +367,25 @@ def test_traffic_is_told_with_an_example() -> None:
     ]
 
 
+@pytest.mark.parametrize(("form", "name"), [("text", "diff.txt"), ("markdown", "diff.md"), ("json", "diff.json")])
+def test_whole_reports(form: str, name: str) -> None:
+    """By environment, lost before gained; five DAGs are named, a sixth is counted; traffic, then notes."""
+    changes = (
+        change(environment="dev", index="by_a", when="with key é", actions=("Query", "UpdateTable")),
+        change(before="allow", after="deny", ground="denied_by_rule a.yaml:2", dags=tuple("abcdef")),
+        change(table="", actions=("ListTables",), after="observe", dags=tuple("abcde")),
+        change(environment="", before="observe", after="deny"),
+    )
+    traffic = [
+        ("prod", TrafficChange("d", "GetItem", ("t",), "deny", "undetermined", 1, ("i3",))),
+        ("prod", TrafficChange("d", "GetItem", ("t",), "undetermined", "undetermined", 1, ("i4",))),
+        ("prod", TrafficChange("d", "GetItem", ("t",), "observe", "allow", 2, ("i2",))),
+        ("prod", TrafficChange("d", "BatchGetItem", ("t", "u"), "observe", "deny", 3, ("i1", "i0"))),
+        ("", TrafficChange("d", "GetItem", ("t",), "allow", "observe", 3, ("i1", "i0"))),
+    ]
+    assert render_diff(Difference(changes, ("role of d: a becomes b",)), traffic, form) == whole(name)
+
+
 # --------------------------------------------------------------------------------------------------- traffic
 
 _COMMON = {
@@ -383,6 +426,9 @@ STATEFUL = DENYING | {"growth.yaml": GROWTH.replace(GET, "{actions: [read], tabl
 PUTTING = with_rule("{actions: [GetItem, PutItem], tables: [events]}") | {"platform.yaml": DENYING["platform.yaml"]}
 REQUIRING_MORE = REQUIRING | {"growth.yaml": REQUIRING["growth.yaml"].replace("[Scan]", "[Scan, Query]")}
 KEYED_MORE = with_rule("{actions: [GetItem, Query], tables: [events], keys: {prefix: 'a#'}}")
+KEYED_AND_SCAN = with_rule(
+    "{actions: [GetItem], tables: [events], keys: {prefix: 'a#'}}\n      - {actions: [Scan], tables: [events]}"
+)
 BY_ARN = "arn:aws:dynamodb:eu-west-1:333333333333:table/prod-growth-events"
 DENIED = {"reason": "denied_by_rule", "rule": "platform.yaml:7"}
 UNSHAPED = {**SCAN, "reason": "requirement_not_met", "rule": "platform.yaml:7"}
@@ -405,6 +451,7 @@ TWO = [("GetItem", "prod-growth-events", "", 2), ("GetItem", "prod-growth-state"
             "deny to allow",
         ),
         (ONE, LIMITED, {"touch": ("GetItem", BY_ARN, "", 1)}, "allow to deny"),
+        (ONE, with_rule("{actions: [GetItem, Scan], tables: [events]}"), {"touch": ("GetItem", BY_ARN, "", 1)}, ""),
         # what the record does not hold
         (ONE, KEYED, {}, "allow to undetermined"),
         (ONE, LISTED, {}, "allow to undetermined"),
@@ -417,6 +464,7 @@ TWO = [("GetItem", "prod-growth-events", "", 2), ("GetItem", "prod-growth-state"
         (DENYING, PUTTING, {}, ""),
         (DENYING, ONE, DENIED, "deny to allow"),
         (DENYING, READING, DENIED, ""),
+        (KEYED, KEYED_AND_SCAN, {"reason": "outside_keys", "rule": "growth.yaml:8"}, ""),
         (REQUIRING, LIMITED, UNSHAPED, "deny to allow"),
         (REQUIRING, REQUIRING_MORE, UNSHAPED, ""),
         (REQUIRING, REQUIRING_MORE, SCAN, ""),
@@ -424,6 +472,9 @@ TWO = [("GetItem", "prod-growth-events", "", 2), ("GetItem", "prod-growth-state"
         # members: those of a refused batch are not told apart, all of an allowed one are
         (DENYING, ONE, {"touches": TWO, **DENIED}, "deny to deny"),
         (DENYING, STATEFUL, {"touches": TWO, **DENIED}, "deny to undetermined"),
+        # who asked is in the record
+        (ONE, with_rule("{actions: [GetItem], tables: [events], tasks: [load]}"), {}, ""),
+        (ONE, with_rule("{actions: [GetItem], tables: [events], tasks: [store]}"), {}, "allow to deny"),
         # decided by others
         (ONE, KEYED, {"policy_digest": "other"}, "allow to undetermined"),
         (KEYED, LISTED, {"policy_digest": "other"}, "undetermined to undetermined"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -10,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from proxy.model import Operation, TableReference, Touch
+from proxy.model import Operation, Subject, TableReference, Touch
 from proxy.policy.check import check_policies
 from proxy.policy.considered import Unrecorded
 from proxy.policy.described import Description, Misdescribed, identity_in, request_of
 from proxy.policy.explain import Explanation, explain
 from proxy.policy.recorded import RecordedFacts
 from proxy.refusal import Reason, Unreadable
+from tests.unit.policy.whole import whole
 
 if TYPE_CHECKING:
     from proxy.policy.rules import Policies
@@ -161,6 +163,7 @@ def test_requirements_ends_and_boundaries_are_considered() -> None:
     """A scan without Limit, a grant that is over, a table beyond the team's."""
     scan = asked(policies(), operation="Scan", table="events")
     assert ("15", True, "requires a Limit of at most 10; write Limit=10 and read page by page") in answers(scan)
+    assert any(line.startswith("  stops  require  platform.yaml:15 (Scan on *): requires a Limit") for line in scan.lines())
     shaped = asked(policies(), operation="Scan", table="events", limit=5)
     assert (shaped.verdict, ("15", False, "the request has the shape that it asks for") in answers(shaped)) == ("allowed", True)
     ended = asked(policies(), operation="DeleteItem")
@@ -314,6 +317,14 @@ dags: {d: {role: "arn:aws:iam::111122223333:role/r", allow: [{actions: [read], t
     assert changes(asked(bare, dag="d", operation="ListTables", table=""))[1] == "    - {actions: [ListTables], tables: [TABLE]}"
 
 
+def test_a_line_to_paste_is_in_the_words_of_its_file() -> None:
+    """A table goes by the name that the file has for it, and no key is pasted that would be a placeholder there."""
+    new = asked(policies(), dag="growth_new", table="prod-growth-events")
+    assert changes(new)[1] == "    growth_new: {allow: [{actions: [GetItem], tables: [events]}]}"
+    placeholder = asked(policies(), key="<env>", attributes=("pk", "sk"))
+    assert changes(placeholder)[1] == "    - {actions: [GetItem], tables: [events], attributes: [pk, sk, v]}"
+
+
 def test_members_of_a_batch_that_are_alike_are_told_once() -> None:
     """With their positions; another table is another section."""
     snapshot = policies()
@@ -363,6 +374,7 @@ def test_a_request_that_cannot_be_read_is_denied() -> None:
     found = explain(snapshot, identity, Operation("Query", "", False, (touch,), b""), NOW)
     assert (found.verdict, found.decision.reason) == ("denied", Reason.UNREADABLE_BODY)
     assert not isinstance(found.decision.reason, Unrecorded)
+    assert found.lines()[:2] == ["denied: unreadable_body", "  `KeyConditionExpression` ends too soon"]
 
 
 def test_the_document_is_json() -> None:
@@ -374,6 +386,20 @@ def test_the_document_is_json() -> None:
     assert any("growth_new: {allow:" in line for line in asked(policies(), dag="growth_new").lines())
     assert denied["changes"][0]["line"] == "growth_new: {allow: [{actions: [GetItem], tables: [events]}]}"
     assert allowed["touches"][0]["rules"][4]["covers"] is True
+
+
+def test_whole_explanations() -> None:
+    """Of a denial, for a person; of a denial that is only observed, asked by somebody who proved to be there, for a program."""
+    snapshot = policies()
+    denied = asked(snapshot, operation="PutItem", task="load_1")
+    assert "\n".join(denied.lines()) + "\n" == whole("explain.txt").replace("DIGEST", snapshot.digest[:12])
+    watched = policies(PLATFORM.replace("prod: {", "prod: {mode: observe, "))
+    identity, single = request_of(Description("growth_sync", "PutItem", "events"), watched)
+    identity = dataclasses.replace(identity, subject=Subject("eks", "system:pod", {}, ("*",), 0.0, ""))
+    members = tuple(single.touches[0]._replace(position=position) for position in (1, 2))
+    found = explain(watched, identity, Operation("BatchWriteItem", "", True, members, b""), NOW)
+    document = json.dumps(found.document(), indent=2) + "\n"
+    assert document == whole("explain.json").replace("DIGEST", watched.digest)
 
 
 def test_observed_is_told() -> None:
@@ -417,6 +443,35 @@ def test_a_table_goes_by_its_real_name_or_the_files() -> None:
         assert operation.table == real
 
 
+def test_what_a_description_does_not_say_is_not_there() -> None:
+    """No condition and no run; one segment; and a table whose real name is what the file calls another."""
+    text = """\
+tables: {orders: {name: new-orders, key: "pk (S)"}, old: {name: orders}}
+dags:
+  d:
+    role: arn:aws:iam::111122223333:role/r
+    allow:
+      - {actions: [GetItem], tables: [orders], keys: {prefix: "<run_id>#"}}
+      - {actions: [PutItem, Scan], tables: [old]}
+"""
+    require = "require: [{actions: [write], tables: ['*'], condition: true}, {actions: [Scan], tables: ['*'], max_segments: 1}]\n"
+    (snapshot,) = check_policies({"a.yaml": text, "platform.yaml": require}).snapshots
+    told = {
+        (operation, table): asked(snapshot, "d", operation, table).decision.message
+        for operation, table in (("GetItem", "new-orders"), ("PutItem", "orders"), ("Scan", "orders"))
+    }
+    assert told == {
+        ("GetItem", "new-orders"): (
+            "dag 'd' may not GetItem on 'new-orders': <run_id> is empty, so prefix '<run_id>#' (a.yaml:6) names no key"
+        ),
+        ("PutItem", "orders"): (
+            "dag 'd' may not PutItem on 'orders': platform.yaml:1 requires a condition; "
+            "write ConditionExpression; BatchWriteItem has none, TransactWriteItems does; ask the owners of platform.yaml"
+        ),
+        ("Scan", "orders"): "",
+    }
+
+
 def test_puts_and_requests_without_facts_escape_no_list_of_attributes() -> None:
     """A put takes away what it does not name; of what has no facts nothing is known."""
     growth = GROWTH.replace("[UpdateItem], tables: [events], attributes", "[UpdateItem, PutItem], tables: [events], attributes")
@@ -449,3 +504,127 @@ def test_stopping_rules_for_other_tasks_are_told() -> None:
         ("17", False, "is for other tasks than 'other'"),
         ("15", False, "is for other tasks than 'other'"),
     ]
+
+
+# ------------------------------------------------------------------------------------------------ sentences
+
+LIMITED = """\
+tables:
+  orders: {key: "pk (S), sk (S)", indexes: {by_a: "a (S)"}}
+  wide: {key: "id (N)"}
+  bare: {}
+dags:
+  d:
+    role: arn:aws:iam::111122223333:role/r
+    allow:
+      - actions: [read, write, PartiQLSelect, PartiQLInsert]
+        tables: [orders]
+        keys: [{prefix: "a#"}, {exact: ["b", "c", "<run_id>"]}]
+      - {actions: [Query], tables: [orders], indexes: [by_a], keys: {prefix: "<claim.team>#"}}
+      - {actions: [read, write, Scan, PartiQLSelect], tables: [wide], attributes: [id, b, c, d, e, f, g, h]}
+      - {actions: [GetItem], tables: [bare], attributes: [a1, a2, a3, a4, a5, a6, a7, a8, a9]}
+      - {actions: [PutItem], tables: [bare], tasks: ["load_*", "t2", "t3", "t4"], attributes: [v]}
+    deny:
+      - {actions: [DeleteItem], tables: [orders], keys: {prefix: "a#keep"}}
+      - {actions: [GetItem], tables: [wide], attributes: [h]}
+      - {actions: [DeleteTable], tables: [orders, wide, bare]}
+  e:
+    role: arn:aws:iam::111122223333:role/r
+    allow:
+      - {actions: [GetItem, Query], tables: [orders]}
+      - {actions: [UpdateItem], tables: [wide]}
+      - {actions: [Query], tables: [orders], indexes: [by_a], tasks: [load]}
+  none: {role: arn:aws:iam::111122223333:role/r}
+  "glob_*": {role: arn:aws:iam::111122223333:role/r}
+  orders_daily: {role: arn:aws:iam::111122223333:role/r}
+"""
+REFUSED: list[dict[str, Any]] = [
+    # keys
+    {"operation": "GetItem", "key": "z"},
+    {"operation": "GetItem"},
+    {"operation": "Query"},
+    {"operation": "Scan"},
+    {"operation": "PartiQLSelect", "attributes": ("pk",)},
+    {"operation": "PartiQLInsert"},
+    {"operation": "Query", "index": "by_a", "key": "z"},
+    {"operation": "Query", "index": "by_a", "key": "z", "claims": {"team": "t"}},
+    {"operation": "Query", "index": "by_a", "claims": {"team": "t"}},
+    # attributes
+    {"operation": "Query", "table": "wide", "attributes": ("id",), "key": "1", "index": "none"},
+    {"operation": "Query", "table": "wide", "attributes": ("x",)},
+    {"operation": "Query", "table": "wide", "attributes": ("w", "x", "y", "z")},
+    {"operation": "Query", "table": "wide"},
+    {"operation": "PartiQLSelect", "table": "wide"},
+    {"operation": "UpdateItem", "table": "wide", "attributes": ("b",), "returns": "ALL_OLD"},
+    {"operation": "PutItem", "table": "wide", "attributes": ("b",)},
+    {"operation": "DeleteItem", "table": "wide"},
+    {"operation": "GetItem", "table": "bare"},
+    {"operation": "PutItem", "table": "bare", "attributes": ("v",), "task": "load_1"},
+    # deny rules
+    {"operation": "DeleteItem", "key": "a#keep1"},
+    {"operation": "DeleteItem"},
+    {"operation": "GetItem", "table": "wide", "attributes": ("h", "x")},
+    {"operation": "GetItem", "table": "wide"},
+    {"operation": "DeleteTable", "table": "bare"},
+    # no rule
+    {"operation": "UpdateTable"},
+    {"operation": "PutItem", "table": "bare", "attributes": ("v",), "task": "x"},
+    {"operation": "PutItem", "table": "bare", "attributes": ("v",)},
+    {"operation": "Query", "table": "bare"},
+    {"operation": "DeleteItem", "table": "bare"},
+    {"operation": "Query", "table": "orders", "index": "by_b"},
+    {"operation": "GetItem", "table": "order"},
+    {"operation": "UpdateItem", "table": "wides"},
+    {"operation": "ListTables", "table": ""},
+    {"dag": "e", "operation": "PutItem"},
+    {"dag": "e", "operation": "ConditionCheckItem"},
+    {"dag": "e", "operation": "GetItem", "table": "wide"},
+    {"dag": "e", "operation": "Query", "index": "by_a"},
+    {"dag": "e", "operation": "Query", "index": "by_a", "task": "store"},
+    {"dag": "e", "operation": "Query", "table": "ordres"},
+    {"dag": "e", "operation": "UpdateItem", "table": "ordres"},
+    {"dag": "none", "operation": "GetItem"},
+    {"dag": "glob_a", "operation": "GetItem"},
+    {"dag": "glob", "operation": "GetItem"},
+    {"dag": "nine", "operation": "GetItem"},
+    {"dag": "non", "operation": "GetItem", "is_verified": False},
+    {"dag": "orders_daliy", "operation": "GetItem"},
+    {"dag": "rders_daily", "operation": "GetItem"},
+    {"dag": "xrders_dailx", "operation": "GetItem"},
+    {"dag": "orders_dailyyy", "operation": "GetItem"},
+    {"dag": "orders_dailyyyy", "operation": "GetItem"},
+    {"dag": "it's\n" + "x" * 120, "operation": "GetItem"},
+]
+
+
+def test_whole_refusals() -> None:
+    """Every sentence that a worker gets: what is refused, why, what to write, whom to ask."""
+    (snapshot,) = check_policies({"a.yaml": LIMITED}).snapshots
+    lines = []
+    for request_ in REFUSED:
+        found = asked(snapshot, **{"dag": "d", "table": "orders", **request_})
+        lines += [
+            " ".join(f"{name}={value!r}" for name, value in request_.items()),
+            f"  {found.decision.message}",
+            *changes(found),
+            "",
+        ]
+    assert "\n".join(lines) == whole("refusals.txt")
+
+
+def test_whole_refusals_of_members() -> None:
+    """A member of a batch is told by its position, and what became of the others."""
+    (snapshot,) = check_policies({"a.yaml": LIMITED}).snapshots
+    lines: list[str] = []
+    for operation in ("PutItem", "GetItem"):
+        for more in (
+            {"key": "z", "table": "orders"},
+            {"table": "orders"},
+            {"table": "wide", "attributes": ("x",)},
+            {"table": "more"},
+        ):
+            identity, single = request_of(Description("d", operation, **more), snapshot)
+            members = (single.touches[0]._replace(position=1), single.touches[0]._replace(position=2))
+            what = Operation(f"Batch{operation}", "", single.is_write, members, b"")
+            lines += explain(snapshot, identity, what, NOW).decision.message, ""
+    assert "\n".join(lines) == whole("refusals_of_members.txt")

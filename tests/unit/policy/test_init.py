@@ -13,6 +13,7 @@ from proxy.policy.check import check_policies
 from proxy.policy.cloudtrail import draft_from_cloudtrail, read_events
 from proxy.policy.iam import draft_from_iam, read_sources
 from proxy.policy.lint import lint
+from tests.unit.policy.whole import whole
 
 CASES = yaml.safe_load((Path(__file__).parents[2] / "cases" / "first_policies.yaml").read_text())
 ACCOUNT = "111122223333"
@@ -184,6 +185,47 @@ def test_names_from_outside_stay_in_their_line() -> None:
     assert not any(line.startswith("evil") for line in found)
 
 
+def test_the_whole_draft_of_a_busy_trail() -> None:
+    """Sessions of all kinds, tables by name and ARN, what is left out, notes, rules and tests, in their order."""
+    orders, totals = {"tableName": "orders"}, {"tableName": "totals"}
+    with_issuer = event("Scan", "with_issuer", requestParameters=orders)
+    with_issuer["userIdentity"]["sessionContext"] = {"sessionIssuer": {"arn": f"arn:aws-cn:iam::{ACCOUNT}:role/team/ddb-orders"}}
+    all_of_read_and_write = ("GetItem", "Query", "ConditionCheckItem", "PutItem", "UpdateItem", "DeleteItem")
+    events = [
+        event("GetItem", requestParameters=orders),
+        event("GetItem", requestParameters={"tableName": f"arn:aws-cn:dynamodb:cn-north-1:{ACCOUNT}:table/orders/index/x"}),
+        event("UpdateItem", requestParameters=orders, errorCode="ConditionalCheckFailedException"),
+        event("PutItem", requestParameters={"tableName": "orders", "indexName": "by_x"}),
+        event("Query", requestParameters={"tableName": "yes", "indexName": "off"}),
+        event("Query", requestParameters={"tableName": "yes", "indexName": "by-b"}),
+        event("Query", requestParameters={"tableName": "1st", "indexName": "a b"}),
+        event("ListTables"),
+        event("Scan", "i-0123456789abcdef0", requestParameters=orders),
+        event("Scan", "1700000000", requestParameters=totals),
+        event("Scan", "170000000", requestParameters=totals),
+        event("Scan", "deadbeefdeadbeefdeadbeefdeadbeef", requestParameters={"tableName": "more"}),
+        event("Scan", "ann@example.com/" + "z" * 260, requestParameters=orders),
+        event("CreateTable", "only_makes", requestParameters=orders),
+        event("ListTables", "only_lists"),
+        event("DescribeLimits", "only_lists"),
+        event("Scan", "cut", requestParameters=orders, errorCode="ResourceNotFoundException"),
+        event("Scan", "cut", requestParameters=orders, errorCode="AccessDeniedException"),
+        event("Scan", "cut", requestParameters=orders, errorCode="UnrecognizedClientException"),
+        event("x" * 210, requestParameters=orders),
+        event("Scan", requestParameters=orders) | {"userIdentity": None},
+        event("DeleteTable", requestParameters=totals),
+        event("ExecuteStatement", requestParameters={"statement": 'select * from "totals"'}),
+        event("ExecuteStatement", requestParameters={"statement": "EXISTS nonsense"}),
+        event("BatchGetItem", resources=[{"ARN": f"{TABLE}orders"}, {"ARN": f"{TABLE}orders"}, {"ARN": f"{TABLE}totals"}]),
+        event("TransactGetItems", resources=[{"ARN": f"{TABLE}more"}]),
+        *(event(name, "reader", requestParameters=totals) for name in (*all_of_read_and_write, "Scan", "DescribeTable")),
+        with_issuer,
+    ]
+    text = draft_from_cloudtrail(events).render()
+    assert text == whole("draft_from_cloudtrail.yaml")
+    checked(text)
+
+
 # ------------------------------------------------------------------------------------------------------- IAM
 
 
@@ -276,6 +318,8 @@ def test_documents_are_read_in_each_of_their_forms() -> None:
         (source,) = read_sources(json.dumps(text))
         assert (source.document, source.role_arn) == (document, role)
     assert [source.role_arn for source in read_sources(json.dumps(account))] == [role_arn, role_arn]
+    del account["RoleDetailList"][0]["Arn"]
+    assert [source.role_arn for source in read_sources(json.dumps(account))] == ["", ""]
     for text in ("[]", "{}", '{"PolicyDocument": {}}'):
         with pytest.raises(ValueError, match="holds no policy document"):
             read_sources(text)
@@ -291,3 +335,45 @@ def test_a_put_under_attributes_is_not_tested() -> None:
     """It needs a condition that no item is there, which the policy does not say."""
     given = statement(Action="dynamodb:PutItem", Condition={"ForAllValues:StringEquals": {"dynamodb:Attributes": ["id"]}})
     assert not any(line.startswith("  - ") for line in from_iam(given))
+
+
+def test_the_whole_draft_of_a_role() -> None:
+    """Statements that can be said, in part, or not at all: rules, keys, notes and tests, in their order."""
+    both = {"dynamodb:Attributes": ["id", "a b"], "dynamodb:LeadingKeys": ["x"]}
+    items = [f"dynamodb:{name}" for name in ("GetItem", "PutItem", "DeleteItem", "Scan", "DescribeTable")]
+    statements = [
+        statement(
+            Sid="Read",
+            Action=["dynamodb:GetItem", "dynamodb:Query", "dynamodb:Nope"],
+            Resource=[f"{TABLE}orders", f"{TABLE}orders/index/by_day", f"{TABLE}orders/index/by_month"],
+        ),
+        statement(Action="dynamodb:query", Resource=f"{TABLE}totals"),
+        statement(Action="dynamodb:G?tItem", Resource=f"{TABLE}t_?"),
+        statement(Action="dynamodb:Delete*", Resource="*"),
+        statement(
+            Sid="Keys",
+            Action=items,
+            Resource=f"{TABLE}both",
+            Condition={"ForAllValues:StringEquals": both, "Null": {"dynamodb:LeadingKeys": "false"}},
+        ),
+        statement(
+            Resource=f"{TABLE}firsts",
+            Condition={"ForAllValues:StringLike": {"dynamodb:FirstPartitionKeyValues": ["a#*", "b#*"]}},
+        ),
+        statement(Effect="Deny", Action="*", Resource=f"{TABLE}secret"),
+        statement(
+            Effect="Deny",
+            Action=["dynamodb:PutItem"],
+            Resource=f"{TABLE}both",
+            Condition={"ForAnyValue:StringEquals": {"dynamodb:Attributes": ["ssn"]}},
+        ),
+        statement(Action="s3:GetObject", Resource="arn:aws:s3:::b"),
+        statement(Sid="Ip", Condition={"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}),
+    ]
+    role = {
+        "Arn": f"arn:aws:iam::{ACCOUNT}:role/path/etl",
+        "RolePolicyList": [{"PolicyDocument": {"Statement": statements}}],
+    }
+    text = draft_from_iam(read_sources(json.dumps({"RoleDetailList": [role]})), ("t_b", "t_a", "t_long")).render()
+    assert text == whole("draft_from_iam.yaml")
+    checked(text)

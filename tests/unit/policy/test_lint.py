@@ -46,7 +46,9 @@ ADDS_NOTHING = [
         "actions: [read], tables: [events], keys: {prefix: 'a#'}",
         "actions: [read], tables: [events], keys: [{prefix: 'b#'}, {prefix: 'a#'}]",
     ),
+    ("actions: [GetItem], tables: [events], keys: {prefix: 'a#'}", "actions: [read], tables: [events], keys: {prefix: 'a#'}"),
     ("actions: [Scan], tables: [events], attributes: [a]", "actions: [Scan], tables: [events], attributes: [a, b]"),
+    ("actions: [Scan], tables: [events], attributes: [a]", "actions: [Scan, Query], tables: [events], attributes: [a]"),
     ("actions: [Query], tables: [events], indexes: [by_a]", "actions: [Query, Scan], tables: [events], indexes: [by_a]"),
     ("actions: [read], tables: [events]", "actions: [read], tables: [state, events]"),
     ("actions: [read], tables: [events], tasks: ['a_*', '!a_x']", "actions: [read], tables: [events], tasks: ['a_*']"),
@@ -212,3 +214,32 @@ dags: {d: {role: "arn:aws:iam::111122223333:role/r", allow: [{actions: [read], t
     report = check_policies({"a.yaml": text})
     assert lint(report.document, report.snapshots) == []
     assert lint(report.document, report.snapshots, ["orders", "more"]) == []
+
+
+def test_a_rule_that_is_denied_in_its_own_environment_allows_nothing() -> None:
+    """Where it does not hold it does nothing either; a deny of other actions stops nothing, one of the same all."""
+    deny = "deny:\n  - {actions: [write], tables: ['*-state'], environments: [dev]}\n"
+    stopped = ["growth.yaml:6: warning: the rule never allows anything: platform.yaml:7 denies all of it; take it out"]
+    assert told(rules("actions: [write], tables: [state], environments: [dev]"), PLATFORM + deny) == stopped
+    assert told(rules("actions: [GetItem], tables: [state], environments: [dev]"), PLATFORM + deny) == []
+    assert told(rules("actions: [GetItem, PutItem], tables: [state], environments: [dev]"), PLATFORM + deny) == []
+
+
+def test_a_deny_by_a_glob_shadows_one_by_name() -> None:
+    """A DAG's own deny adds nothing to one that the platform's file has for everybody."""
+    deny = "deny:\n  - {actions: ['*'], tables: ['*-growth-events']}\n"
+    own = rules("actions: [read], tables: [state]", deny=("actions: [Query], tables: [events]",))
+    assert told(own, PLATFORM + deny) == [
+        "growth.yaml:8: warning: the rule adds nothing: platform.yaml:7 covers all of it; take it out"
+    ]
+
+
+def test_a_workload_may_speak_for_some_of_a_glob() -> None:
+    """For any sign where the DAG's glob has one or more."""
+    workloads = 'workloads: {pool: {issuer: i, subject: s, dags: ["growth_??", "growth_?_b"]}}\n'
+    growth = """\
+dags:
+  "growth_?x": {allow: [{actions: [read], tables: [state]}]}
+  "growth_*_b": {allow: [{actions: [read], tables: [events]}]}
+"""
+    assert told(growth, PLATFORM + workloads) == []

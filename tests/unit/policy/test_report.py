@@ -7,6 +7,7 @@ import json
 from proxy.policy.check import check_policies
 from proxy.policy.lint import Finding, lint
 from proxy.policy.report import annotation, coverage_of, render_check, warnings_in
+from tests.unit.policy.whole import whole
 
 TEXT = """\
 tables: {orders: {key: "pk (S)"}, spare: {}}
@@ -61,6 +62,15 @@ def test_a_program_reads_json() -> None:
     assert broken["mistakes"][0]["place"] == "a.yaml:1"
 
 
+def test_the_whole_of_it_as_json() -> None:
+    """Warnings of loader and lint, notes, tests in the order of the file, and how many of them decide by which rule."""
+    report = check_policies(
+        {"a.yaml": 'contact: "#blé"\n' + TEXT.replace("[Scan], tables: [orders], tasks", "[read], tables: [orders], tasks")}
+    )
+    findings = [*lint(report.document, report.snapshots), Finding("a.yaml:1", "by the way", "note")]
+    assert render_check(report, findings, 1, "json") == whole("check.json")
+
+
 def test_github_reads_annotations() -> None:
     """Errors, warnings and notices at their lines; loader warnings too."""
     warned = TEXT.replace("[Scan], tables: [orders], tasks", "[read], tables: [orders], tasks").partition("tests:")[0]
@@ -92,3 +102,28 @@ def test_without_rules_there_is_no_coverage_to_tell() -> None:
         render_check(check_policies({"a.yaml": "contact: x\n"}), [], 1, "text")
         == "1 file(s), 0 mistake(s), 0 warning(s), 0 of 0 tests pass\n"
     )
+
+
+def test_coverage_is_in_the_order_of_the_files() -> None:
+    """By line, though deny rules are asked first and lines have two digits; what is only observed is decided by its rule."""
+    text = """\
+tables: {orders: {}}
+dags:
+  d:
+    role: arn:aws:iam::111122223333:role/r
+    deny:
+      - {actions: [Scan], tables: [orders]}
+
+    # two lines apart
+    allow:
+      - {actions: [GetItem], tables: [orders]}
+tests:
+  - {dag: d, call: Scan, table: orders, expect: deny}
+"""
+    platform = """\
+environments: {dev: {account: "111122223333", region: eu-west-1, mode: observe}}
+require:
+  - {actions: [Scan], tables: ["*"], max_limit: 1}
+"""
+    counted = coverage_of(check_policies({"a.yaml": text, "platform.yaml": platform}))
+    assert list(counted.items()) == [("a.yaml:6", 1), ("a.yaml:10", 0), ("platform.yaml:3", 0)]
