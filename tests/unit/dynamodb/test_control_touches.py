@@ -103,6 +103,8 @@ def test_an_index_is_named_by_its_own_name() -> None:
          [("CreateTableReplica", ORDERS), ("AssociateTableReplica", SECRETS)]),
         ("CreateTable", {"TableName": "orders", "SSESpecification": {"KMSMasterKeyId": FOREIGN_KEY}},
          [("CreateTable", AT_FOREIGN_KEY)]),
+        ("CreateTable", {"TableName": "orders", "SSESpecification": {"KMSMasterKeyId": FOREIGN_KEY + ":a:b"}},
+         [("CreateTable", AT_FOREIGN_KEY)]),
         ("CreateTable", {"TableName": "orders", "SSESpecification": {"KMSMasterKeyId": "alias/orders"}}, []),
         ("UpdateTable", {"TableName": "orders", "BillingMode": "PAY_PER_REQUEST"}, []),
         ("UpdateTable", {"TableName": "orders", "DeletionProtectionEnabled": False},

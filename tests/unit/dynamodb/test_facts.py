@@ -250,6 +250,7 @@ def test_old_items_in_the_error_of_a_transaction_come_back_whole() -> None:
         ({"ConditionExpression": "attribute_not_exists(pk) OR a = b"}, set()),
         ({"ConditionExpression": "NOT attribute_not_exists(pk)"}, set()),
         ({"ConditionExpression": "attribute_not_exists(pk.a)"}, set()),
+        ({"ConditionExpression": "(attribute_not_exists = pk)"}, set()),
         ({"ConditionExpression": "attribute_exists(pk)"}, set()),
         ({"ConditionExpression": "attribute_not_exists(pk)" + " AND a = b" * 60}, set()),
         ({"Expected": {"pk": {"Exists": False}, "a": {"ComparisonOperator": "NULL"}}}, {"pk", "a"}),
