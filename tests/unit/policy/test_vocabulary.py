@@ -34,7 +34,7 @@ WITHOUT_ATTRIBUTES = f"""
         (vocabulary.METADATA, METADATA),
         (vocabulary.WITHOUT_ATTRIBUTES, WITHOUT_ATTRIBUTES),
         (vocabulary.PARTIQL_WRITES, "PartiQLDelete PartiQLInsert PartiQLUpdate"),
-        (vocabulary.STOPPING_GROUPS["read"], "BatchGetItem GetItem PartiQLSelect Query"),
+        (vocabulary.STOPPING_GROUPS["read"], "ConditionCheckItem GetItem PartiQLSelect Query"),
         (vocabulary.STOPPING_GROUPS["write"], WRITES),
         (vocabulary.SHAPES["max_limit"], "PartiQLSelect Query Scan"),
         (vocabulary.SHAPES["max_segments"], "Scan"),
@@ -60,8 +60,8 @@ WITHOUT_ATTRIBUTES = f"""
         (vocabulary.DEFAULTS_FIELDS, "role allow deny"),
         (
             vocabulary.TEST_FIELDS,
-            "dag call table index key attributes returns task run claims evidence limit segments condition new_item "
-            "client_token environment at expect",
+            """dag call table index key attributes returns task run claims evidence limit segments condition new_item
+            client_token environment at expect""",
         ),
         (vocabulary.LATER, "limits priority"),
     ],
