@@ -178,6 +178,14 @@ dags: {d: {}, e: {role: "arn:aws:iam::111122223333:role/path/own"}}
     assert roles == {"d": "role/shared", "e": "role/path/own"}
 
 
+@pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov"])
+def test_the_partition_of_an_environment_is_that_of_its_roles(partition: str) -> None:
+    """China and GovCloud are named as AWS names them."""
+    platform = f'environments: {{dev: {{account: "111111111111", region: cn-north-1, partition: {partition}}}}}'
+    policies = loaded({"platform.yaml": platform, "a.yaml": "dags: {d: {role: r}}"}, "dev")
+    assert [p.role_arn for p in policies.principals()] == [f"arn:{partition}:iam::111111111111:role/r"]
+
+
 def test_a_role_of_another_account_is_warned_of() -> None:
     """Without teams nobody sets limits, but a role that leads out of the environment's account is pointed at."""
     mistakes = Mistakes()
