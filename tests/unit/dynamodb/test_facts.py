@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.dynamodb.operation import read_operation
-from proxy.model import Pin
+from proxy.model import Pin, TableReference
 from proxy.refusal import Unreadable
 from tests.unit.dynamodb import conditions as oracle
 
@@ -238,6 +238,44 @@ def test_old_items_in_the_error_of_a_transaction_come_back_whole() -> None:
     assert bare.named == {"pk", "sk", "a"}
 
 
+MISSING = {"ConditionExpression": "attribute_not_exists(pk)"}
+SOME = {"ProjectionExpression": "a, b"}
+
+
+@pytest.mark.parametrize(
+    ("name", "members", "batch", "body"),
+    [
+        ("GetItem", {"Key": KEY}, "BatchGetItem", {"RequestItems": {"orders": {"Keys": [KEY]}}}),
+        ("GetItem", {"Key": KEY, **SOME}, "BatchGetItem", {"RequestItems": {"orders": {"Keys": [KEY], **SOME}}}),
+        ("PutItem", {"Item": KEY}, "BatchWriteItem", {"RequestItems": {"orders": [{"PutRequest": {"Item": KEY}}]}}),
+        ("DeleteItem", {"Key": KEY}, "BatchWriteItem", {"RequestItems": {"orders": [{"DeleteRequest": {"Key": KEY}}]}}),
+        ("GetItem", {"Key": KEY}, "TransactGetItems", {"TransactItems": [{"Get": ORDERS | {"Key": KEY}}]}),
+        ("GetItem", {"Key": KEY, **SOME}, "TransactGetItems", {"TransactItems": [{"Get": ORDERS | {"Key": KEY, **SOME}}]}),
+        ("PutItem", {"Item": KEY, **MISSING}, "TransactWriteItems",
+         {"TransactItems": [{"Put": ORDERS | {"Item": KEY, **MISSING}}]}),
+        ("DeleteItem", {"Key": KEY, **MISSING}, "TransactWriteItems",
+         {"TransactItems": [{"Delete": ORDERS | {"Key": KEY, **MISSING}}]}),
+        ("UpdateItem", {"Key": KEY, "UpdateExpression": "SET a = b"}, "TransactWriteItems",
+         {"TransactItems": [{"Update": ORDERS | {"Key": KEY, "UpdateExpression": "SET a = b"}}]}),
+    ],
+)  # fmt: skip
+def test_a_member_of_a_batch_proves_what_it_proves_alone(name: str, members: Any, batch: str, body: Any) -> None:
+    """No verb loses a limit by standing in a batch or transaction, nor gains one."""
+    (found,), alone = all_facts(batch, body), facts(name, **members)
+    asked = ("pins", "named", "whole", "replaces", "absent", "has_condition", "limit", "total_segments")
+    assert [getattr(found, fact) for fact in asked] == [getattr(alone, fact) for fact in asked]
+
+
+def test_a_search_for_vectors_has_its_table_and_index() -> None:
+    """It proves nothing, so that only a rule without limits covers it; such a rule may still be of one index."""
+    body = ORDERS | {"IndexName": "by_meaning", "SearchVector": [{"N": "1"}], "TopK": 3}
+    (touch,) = read_operation(b"DynamoDB_20120810.SearchVectors", orjson.dumps(body)).touches
+    assert touch[:4] == ("SearchVectors", TableReference("orders"), "by_meaning", 0)
+    assert touch.facts is not None
+    asked = ("named", "replaces", "absent", "limit", "total_segments", "has_condition", "has_client_token")
+    assert [getattr(touch.facts, fact) for fact in asked] == [frozenset(), False, frozenset(), None, 1, False, False]
+
+
 # ---------------------------------------------------------------------------------------------- conditions
 
 
@@ -250,6 +288,7 @@ def test_old_items_in_the_error_of_a_transaction_come_back_whole() -> None:
         ({"ConditionExpression": "attribute_not_exists(pk) OR a = b"}, set()),
         ({"ConditionExpression": "NOT attribute_not_exists(pk)"}, set()),
         ({"ConditionExpression": "attribute_not_exists(pk.a)"}, set()),
+        ({"ConditionExpression": "(attribute_not_exists = pk)"}, set()),
         ({"ConditionExpression": "attribute_exists(pk)"}, set()),
         ({"ConditionExpression": "attribute_not_exists(pk)" + " AND a = b" * 60}, set()),
         ({"Expected": {"pk": {"Exists": False}, "a": {"ComparisonOperator": "NULL"}}}, {"pk", "a"}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +159,8 @@ def test_messages_about_bad_json_quote_nothing_of_it() -> None:
     """A duplicate member's name may be an attribute or a value gone astray."""
     message = refused("GetItem", b'{"TableName":"orders","Key":{"s3cret":{"S":"a"},"s3cret":{"S":"b"}}}')
     assert "s3cret" not in message
-    assert "line 1 column" in message
+    strict = "UTF-8 without byte order mark, each member once, no NaN, at most 200 levels"
+    assert re.sub("[0-9]+", "1", message) == f"the body is not strict JSON (line 1 column 1): {re.sub('[0-9]+', '1', strict)}"
 
 
 def test_a_body_of_too_many_members_is_refused_before_it_is_parsed() -> None:
@@ -167,6 +169,28 @@ def test_a_body_of_too_many_members_is_refused_before_it_is_parsed() -> None:
     assert len(read_operation(V1 + b"PutItem", body, max_members=100).touches) == 1
     with pytest.raises(Unreadable, match="more than 90 colons and commas"):
         read_operation(V1 + b"PutItem", body, max_members=90)
+    count = body.count(b":") + body.count(b",")
+    assert len(read_operation(V1 + b"PutItem", body, max_members=count).touches) == 1
+    assert "more than 60000 colons and commas" in refused("PutItem", b"[" + b"1,  " * 60_001 + b"1]")
+    assert "must be an object" in refused("PutItem", b"[" + b"1,  " * 60_000 + b"1]")
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "is_write"),
+    [
+        ("ExecuteStatement", {"Statement": "SELECT * FROM orders WHERE pk = 'a'"}, False),
+        ("ExecuteStatement", {"Statement": "DELETE FROM orders WHERE pk = 'a'"}, True),
+        ("ExecuteTransaction", {"TransactStatements": [{"Statement": "SELECT * FROM orders WHERE pk = 'a'"}]}, False),
+        (
+            "BatchExecuteStatement",
+            {"Statements": [{"Statement": f"{verb} FROM orders WHERE pk = 'a'"} for verb in ("SELECT *", "DELETE")]},
+            True,
+        ),
+    ],
+)
+def test_statements_are_a_write_where_one_of_them_writes(name: str, body: Any, is_write: bool) -> None:
+    """A write is recorded before it leaves; what only reads need not wait for that."""
+    assert read(name, orjson.dumps(body)).is_write is is_write
 
 
 # ------------------------------------------------------------------------------------------------- touches

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.dynamodb.operation import read_operation
-from proxy.dynamodb.reply import MAX_BYTES, summarise
+from proxy.dynamodb.reply import summarise
 from proxy.model import Operation, Reply, ReplySummary, Throttle
 
 KEY = {"pk": {"S": "a"}}
@@ -43,8 +43,11 @@ def error(name: Any, **members: Any) -> dict[str, Any]:
     return {"__type": name, "message": "slow down", **members}
 
 
+FAILED = b'{"Responses":[{"Error":{"Code":"ThrottlingError"}}]}'  # said by a batch of statements only
+
+
 @pytest.mark.parametrize("asked", [GET, BATCH_GET, BATCH_WRITE, TRANSACTION])
-@pytest.mark.parametrize("body", [b"", b"{}", b"not json", b'{"Item":{"Unprocessed":{"S":"x"}}}', b"[1]", b"Unprocessed"])
+@pytest.mark.parametrize("body", [b"", b"{}", b"not json", b'{"Item":{"Unprocessed":{"S":"x"}}}', b"[1]", b"Unprocessed", FAILED])
 def test_an_ordinary_answer_says_nothing(asked: Operation, body: bytes) -> None:
     """A 200 without leftovers has an empty summary, whatever it holds."""
     assert summary(asked, 200, body) == ReplySummary()
@@ -174,7 +177,7 @@ def test_a_cancelled_transaction_names_the_throttled_tables(codes: list[Any], th
         b"null",
         b'"x"',
         b"[" * 100_000,
-        b'{"__type":"x#ValidationException"' + b" " * MAX_BYTES + b"}",
+        b'{"__type":"x#ValidationException"' + b" " * (4 << 20) + b"}",
         b'{"__type":"x#ValidationException","a":[' + b"1," * 30_000 + b"1]}",
     ],
 )

@@ -10,10 +10,11 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from proxy.model import Workload
+from proxy.model import Evidence, Workload
 from proxy.policy.declared import KeySchema
 from proxy.policy.document import digest_of, read_document, read_policies
 from proxy.policy.fields import moment_of
+from proxy.policy.keys import KeyAttribute
 from proxy.policy.vocabulary import LATER, PLATFORM_SECTIONS, RULE_FIELDS, TEAM_SECTIONS, TEST_FIELDS
 from proxy.yaml_source import Mistakes, Place, Scalar
 
@@ -132,6 +133,41 @@ def test_workloads_speak_for_their_dags_and_those_of_their_teams() -> None:
     )
 
 
+def test_annotations_are_as_good_as_the_platform_team_says() -> None:
+    """What a DAG could set itself is a claim, until the platform team says that it cannot."""
+    text = """\
+workloads:
+  pods: {issuer: eks, subject: a, dags: ["*"], dag_from: [annotation], annotations: verified}
+  open: {issuer: eks, subject: b, dags: ["*"], dag_from: [annotation, header], annotations: claimed}
+  mute: {issuer: eks, subject: c, dags: ["*"], dag_from: [annotation], unknown_dag: unmapped}
+"""
+    told = [(w.annotations, w.dag_from, w.may_be_unmapped) for w in loaded({"platform.yaml": text}).workloads]
+    assert told == [
+        (Evidence.VERIFIED, ("annotation",), True),
+        (Evidence.CLAIMED, ("annotation", "header"), True),
+        (Evidence.CLAIMED, ("annotation",), True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ('key: "pk (S)", indexes: {i: "a (S)"}', "name: orders"),
+        ("indexes: {}", 'name: orders, key: "pk (S)", indexes: {i: "a (S)"}'),
+        ('key: "pk (S)", indexes: {i: "a (S)"}', 'name: orders, key: "pk (S)", indexes: {i: "a (S)", j: "b (S)"}'),
+    ],
+)
+def test_two_entries_of_one_table_are_put_together(first: str, second: str) -> None:
+    """What only one of them declares is no contradiction, whichever stands first."""
+    text = f"""\
+tables: {{orders: {{{first}}}, same: {{{second}}}}}
+dags: {{d: {{role: "arn:aws:iam::111122223333:role/r"}}}}
+"""
+    (rules,) = loaded({"a.yaml": text}).dag_rules()
+    assert rules.keys["orders"].table == KeyAttribute("pk", "S")
+    assert rules.keys["orders"].indexes["i"] == KeyAttribute("a", "S")
+
+
 def test_a_setting_of_a_file_replaces_and_its_own_dag_replaces_that() -> None:
     """`role` under defaults holds for every DAG of the file that has none of its own."""
     text = """\
@@ -140,6 +176,14 @@ dags: {d: {}, e: {role: "arn:aws:iam::111122223333:role/path/own"}}
 """
     roles = {p.dag_id: p.role_arn.rpartition(":")[2] for p in loaded({"a.yaml": text}).principals()}
     assert roles == {"d": "role/shared", "e": "role/path/own"}
+
+
+@pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov"])
+def test_the_partition_of_an_environment_is_that_of_its_roles(partition: str) -> None:
+    """China and GovCloud are named as AWS names them."""
+    platform = f'environments: {{dev: {{account: "111111111111", region: cn-north-1, partition: {partition}}}}}'
+    policies = loaded({"platform.yaml": platform, "a.yaml": "dags: {d: {role: r}}"}, "dev")
+    assert [p.role_arn for p in policies.principals()] == [f"arn:{partition}:iam::111111111111:role/r"]
 
 
 def test_a_role_of_another_account_is_warned_of() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from itertools import product
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -40,6 +41,46 @@ def test_patterns_inside_and_outside_of_a_boundary() -> None:
     outside = ("growth*", "*", "orders_*", "growth_secret", "grow?h_x", "*growth_x")
     assert [stays_within(pattern, boundary) for pattern in inside] == [True] * len(inside)
     assert [stays_within(pattern, boundary) for pattern in outside] == [False] * len(outside)
+
+
+def test_each_wildcard_of_a_pattern_is_tried_with_nothing_and_with_much() -> None:
+    """A boundary that names only the shortest of the names, or leaves it out, does not hold the pattern."""
+    inside = (("a*", ("a*",)), ("a*b*", ("a*",)), ("a*b*c*d*e*f*", ("*",)), ("a?", ("a?", "!ab")))
+    outside = (
+        ("a*", ("a",)),
+        ("a*", ("a?*",)),
+        ("a*b", ("ab",)),
+        ("a*b*", ("a*b",)),
+        ("a*b*c*d*e*f*", ("a*b*c*def",)),
+        ("a?", ("a", "a[?]", "ab")),
+    )
+    assert [stays_within(pattern, Globs(globs)) for pattern, globs in inside] == [True] * len(inside)
+    assert [stays_within(pattern, Globs(globs)) for pattern, globs in outside] == [False] * len(outside)
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "meet"),
+    [
+        ("a", "a", True),
+        ("a", "b", False),
+        ("a", "ab", False),
+        ("ab", "a", False),
+        ("a?", "ab", True),
+        ("a?", "a", False),
+        ("?b", "a?", True),
+        ("a*", "a", True),
+        ("*", "", True),
+        ("a*c", "ab*", True),
+        ("a*c", "*b", False),
+        ("a*c*", "abd?c", True),
+        ("*a?", "b*?c", True),
+        ("a**b", "a*?b", True),
+        ("x*a", "?a*b", False),
+    ],
+)
+def test_globs_that_meet_share_a_name(left: str, right: str, meet: bool) -> None:
+    """Whichever of the two is walked first."""
+    assert can_meet(left, right) is can_meet(right, left) is meet
 
 
 def test_a_legal_dag_id_is_its_own_session_name() -> None:

@@ -414,6 +414,14 @@ def test_a_batch_is_allowed_exactly_when_each_member_is(first: Touch, second: To
     assert is_allowed(rules, "", first, second) == (is_allowed(rules, "", first) and is_allowed(rules, "", second))
 
 
+@pytest.mark.parametrize("text", ["5", "5.0", "50", "4"])
+def test_a_prefix_names_no_number(text: str) -> None:
+    """Numbers have no prefix: one that looks like it does not hold them, not even the number that it spells."""
+    limit, attribute, pin = KeyLimit((KeyPattern(True, ("5",)),)), KeyAttribute("pk", "N"), Pin(({"N": text},))
+    assert not limit.is_inside(attribute, pin, identity_of("d"))
+    assert KeyLimit((KeyPattern(False, (text,)),)).is_inside(attribute, pin, identity_of("d"))
+
+
 @settings(deadline=None, max_examples=300)
 @given(value=VALUES, pattern=PATTERNS, is_prefix=st.booleans(), run=st.sampled_from(("", "a", "a#")))
 def test_inside_and_outside_agree_with_trying_keys_out(
