@@ -148,8 +148,8 @@ tooling: $(call ready,dev) ## the distribution, the locks and the documents alon
 	$(PYTEST) tests/tooling tests/docs
 
 .PHONY: test-pythons
-test-pythons: $(call ready,dev) ## unit tests on each of Python 3.11 to 3.14 that is found
-	@$(DEV) -m tests.pythons
+test-pythons: $(call ready,dev) ## unit tests on each of Python 3.11 to 3.14 that is found (PYTHONS=--others: but this one)
+	@$(DEV) -m tests.pythons $(PYTHONS)
 
 # ------------------------------------------------------------------------------------------------------- demo
 

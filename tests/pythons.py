@@ -1,6 +1,7 @@
 """The unit tests on each Python from 3.11 to 3.14 that this machine has, each in an environment of its own from the same lock.
 
-Run as `python -m tests.pythons`. Says at its end which it did not find; that is no failure, for no machine must have them all.
+Run as `python -m tests.pythons [--others]`; with `--others` the version that runs it is left out, for who has just tested it.
+Says at its end which it did not find; that is no failure, for no machine must have them all.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ def run(version: str, python: str) -> bool:
 
 def main() -> int:
     """Run them all; 1 if one fails."""
-    found = {version: find(version) for version in VERSIONS}
+    this = f"{sys.version_info.major}.{sys.version_info.minor}"
+    found = {version: find(version) for version in VERSIONS if not ("--others" in sys.argv and version == this)}
     failed = [version for version, python in found.items() if python and not run(version, python)]
     for version, python in found.items():
         outcome = "not found" if python is None else "failed" if version in failed else "passed"
