@@ -89,7 +89,7 @@ class Journal:
             log.exception("the outcome of decision %s is not in the audit", exchange.id)
         try:
             self.metrics.record(exchange, self._source.current)
-        except Exception:  # likewise
+        except Exception:  # nor may what cannot be counted
             log.exception("the outcome of decision %s is not counted", exchange.id)
 
 

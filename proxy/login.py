@@ -166,15 +166,17 @@ class Logins:
         return credentials
 
     def _told_who(self, exchange: Exchange, subject: Subject) -> Reply:
-        policies = self._policies.current
-        self._denials.current.check_subject(subject)
-        rules = policies.rules_of(subject.pinned_dag or subject.claims.get("dag_id", ""))
+        policies, denials = self._policies.current, self._denials.current
+        denials.check_subject(subject)
+        dag_id = subject.pinned_dag or subject.claims.get("dag_id", "")
+        denials.check_dag(dag_id, policies.team_of)
+        rules = policies.rules_of(dag_id)
         role_arn = subject.role_arn or (rules.role_arn if rules is not None else "")
         exchange.role_arn = role_arn
         return caller_reply(role_arn, subject.session_id or "token", exchange.id)
 
     def _refused(self, exchange: Exchange, refusal: Refusal, answer: Callable[[Refusal, str, str], Reply]) -> Reply:
-        """Turn a refusal into its answer, and see to it that it is on record."""
+        """Turn a refusal into its answer. Its outcome alone takes it on record: nothing was sent that a decision must precede."""
         exchange.reason = refusal.reason
         exchange.message = f"{one_line(refusal.message)}; decision {exchange.id}"
         exchange.rule = refusal.rule

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_STEP: Final = 0.02  # seconds
+STEP: Final = 0.02  # seconds
 
 
 class LoopLag:
@@ -26,8 +26,8 @@ class LoopLag:
 
     def start(self) -> None:
         """Begin, in the running loop."""
-        self._due = self._clock() + _STEP
-        self._timer = asyncio.get_running_loop().call_later(_STEP, self._on_time)
+        self._due = self._clock() + STEP
+        self._timer = asyncio.get_running_loop().call_later(STEP, self._on_time)
 
     def stop(self) -> None:
         """Tell no more."""

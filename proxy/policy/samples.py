@@ -7,13 +7,13 @@ many, all pairs), and each single lack of shape for each task.
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.actions import ITEM, PARTIQL, WRITE
 from proxy.model import Evidence, Identity, Operation, Pin, Subject, TableReference, Touch
 from proxy.policy.keys import NO_KEYS, KeyPattern, number_of
+from proxy.policy.trial import StatedFacts
 from proxy.policy.vocabulary import PARTIQL_WRITES
 
 if TYPE_CHECKING:
@@ -38,21 +38,6 @@ class Choice(NamedTuple):
 
 
 Sample = tuple[Choice, Choice, Choice, Choice]  # in the order of CHOICES
-
-
-@dataclass(frozen=True, slots=True)
-class SampleFacts:
-    """A `Facts` of a request that was never sent."""
-
-    pins: dict[str, Pin]
-    named: frozenset[str]
-    whole: str
-    replaces: bool
-    absent: frozenset[str]
-    limit: int | None
-    total_segments: int
-    has_condition: bool
-    has_client_token: bool
 
 
 class _Shape(NamedTuple):
@@ -167,11 +152,11 @@ def _facts(
     shape: _Shape,
     identity: Identity,
     versions: Iterable[DagRules | None],
-) -> SampleFacts:
+) -> StatedFacts:
     keys = [rules.keys.get(table, NO_KEYS) for rules in versions if rules]
     leading = [found.indexes.get(index) if index else found.table for found in keys]
     is_limited = isinstance(named, frozenset)
-    return SampleFacts(
+    return StatedFacts(
         pins=_pins(leading, key, identity) if action != "Scan" else {},
         named=named if isinstance(named, frozenset) else frozenset(),
         whole="" if is_limited else "no projection",

@@ -23,8 +23,8 @@ _REPLACING = frozenset({"PutItem", "DeleteItem", "PartiQLDelete"})
 
 
 @dataclass(frozen=True, slots=True)
-class DeclaredFacts:
-    """What a test says that its request would prove; a `Facts`."""
+class StatedFacts:
+    """What a request would prove that was never sent, as a test or a sample states it; a `Facts`."""
 
     pins: dict[str, Pin]
     named: frozenset[str]
@@ -52,13 +52,13 @@ def operation_of(test: TestDeclaration, table: TableDeclaration | None, real: st
     return Operation(test.call, "", is_write, (Touch(test.call, TableReference(real), test.index, 0, facts),), b"")
 
 
-def _facts(test: TestDeclaration, table: TableDeclaration | None) -> DeclaredFacts:
+def _facts(test: TestDeclaration, table: TableDeclaration | None) -> StatedFacts:
     schema = table.key if table else None
     of_index = table.indexes.get(test.index) if table and test.index else None
     key_names = [name for found in (schema, of_index) if found and test.call != "Scan" for name, _ in _own(found, test)]
     is_whole_read = test.call in _READS and test.attributes is None
     returns = f"ReturnValues {test.returns}" if test.returns.startswith("ALL_") else ""
-    return DeclaredFacts(
+    return StatedFacts(
         pins=_pins(test.key, of_index or schema),
         named=frozenset((*(test.attributes or ()), *key_names)),
         whole="no projection" if is_whole_read else returns,

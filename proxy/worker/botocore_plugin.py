@@ -44,7 +44,7 @@ def initialize_client_plugin(client: Any) -> None:
         LOG.warning("DynamoDB does not go through the gateway: %s", error)
         stop(client, str(error))
         raise
-    except Exception:
+    except Exception:  # whatever a botocore that we do not know makes of it: no request may leave past the gateway; raised again
         LOG.warning("DynamoDB does not go through the gateway: %s", unsupported(), exc_info=True)
         stop(client, unsupported())
         raise

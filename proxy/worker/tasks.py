@@ -56,7 +56,7 @@ def guarded(call: Callable[..., Any], task_instance: Any, endings: Endings) -> C
             return call(*args, **kwargs)
         except (endings.refused, *endings.others):
             raise
-        except Exception as error:
+        except Exception as error:  # hooks wrap a refusal in anything; what is none is raised again
             refusal = refusal_in(error, endings.refused) or refusal_of_trigger(kwargs, endings.refused)
             if not refusal:
                 raise
@@ -99,5 +99,5 @@ def tell(task_instance: Any) -> None:
         lineage.collect(USAGE)
         if getattr(task_instance.task, "do_xcom_push", True):
             task_instance.xcom_push(key=XCOM_KEY, value=USAGE.summary())
-    except Exception:
+    except Exception:  # what is told of a task must not decide how it ends
         LOG.debug("the use of DynamoDB could not be kept", exc_info=True)

@@ -79,7 +79,7 @@ def call(method: str, url: str, token: str, body: object = None) -> object:
     }
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 - the API's own address
-    with urllib.request.urlopen(request, timeout=_SECONDS) as reply:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=_SECONDS) as reply:  # noqa: S310 - the same
         return json.loads(reply.read())
 
 

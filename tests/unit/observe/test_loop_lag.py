@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from proxy.observe.loop_lag import LoopLag
+from proxy.observe.loop_lag import STEP, LoopLag
 
 
 async def test_a_loop_that_was_held_is_late() -> None:
@@ -37,5 +37,7 @@ async def test_it_tells_no_more_after_its_end() -> None:
     lag.stop()
     lag.start()
     lag.stop()
-    await asyncio.sleep(0.05)
+    later = asyncio.Event()
+    asyncio.get_running_loop().call_later(2 * STEP, later.set)  # one that was still set would have come before
+    await later.wait()
     assert told == []

@@ -12,7 +12,7 @@ from proxy.model import Evidence, Identity, Operation, Pin, Subject, TableRefere
 from proxy.policy.check import check_policies
 from proxy.policy.diff import diff_policies, state_of
 from proxy.policy.recorded import UNDETERMINED, _told_by, judge, read_records
-from proxy.policy.samples import SampleFacts
+from proxy.policy.trial import StatedFacts
 
 if TYPE_CHECKING:
     from proxy.policy.rules import Policies
@@ -60,7 +60,7 @@ def some(rules: tuple[str, ...]) -> st.SearchStrategy[list[str]]:
 
 POLICIES = st.builds(files, some(ALLOW), some(DENY), some(REQUIRE))
 FACTS = st.builds(
-    SampleFacts,
+    StatedFacts,
     pins=st.sampled_from([{}, *({"pk": Pin(({"S": text},))} for text in ("a1", "b1", "a2", "zz"))]),
     named=st.sampled_from([frozenset(), frozenset({"pk"}), frozenset({"pk", "v"}), frozenset({"ssn"}), frozenset({"w"})]),
     whole=st.sampled_from(["", "no projection"]),
