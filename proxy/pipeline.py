@@ -63,8 +63,11 @@ class Incoming(Protocol):
     def gone(self) -> bool:
         """True once the caller has closed the connection."""
 
+    def at_hand(self) -> bytes | None:
+        """The whole body if it is here already, so that nothing can have changed since its head. Raises Refusal (OVERLOADED)."""
+
     async def read(self) -> bytes:
-        """The whole body. Raises Refusal (TOO_LARGE, TOO_SLOW) or Abandoned."""
+        """The whole body, where it is not at hand. Raises Refusal (OVERLOADED, TOO_SLOW) or Abandoned."""
 
 
 class Tokens(Protocol):
@@ -214,22 +217,23 @@ class Pipeline:
             identity = None if signature else _bound(exchange, subject, head, policies, denials)
 
             # What do they want?
-            before = time.perf_counter()
-            try:
-                body = await incoming.read()
-            finally:
-                waited = time.perf_counter() - before  # the caller's time, also of a caller who is too slow
+            body, was_late = incoming.at_hand(), False
+            if body is None:
+                was_late, before = True, time.perf_counter()
+                try:
+                    body = await incoming.read()
+                finally:
+                    waited = time.perf_counter() - before  # the caller's time, also of a caller who is too slow
             exchange.request_bytes = len(body)
-            # Who is slow to send its body keeps neither a token that ended meanwhile (or whose key did) nor old policies.
-            if signature is None:
-                proven = self._tokens.known(token, self._clock()) or await self._tokens.verify(token)
-            else:
+            if signature is not None:
                 signature.check(body)  # until here nothing that the head says counts
-                proven = self._sessions.open(token, self._clock()).subject
-            latest = (self._policies.current, self._denials.current)
-            if identity is None or proven is not subject or latest != (policies, denials):
-                exchange.subject = subject = proven
-                policies, denials = latest
+            if (
+                was_late
+            ):  # who is slow to send its body keeps neither a token that ended meanwhile (or whose key did) nor old policies
+                exchange.subject = subject = await self._proven(token)
+                policies, denials = self._policies.current, self._denials.current
+                identity = None
+            if identity is None:
                 identity = _bound(exchange, subject, head, policies, denials)
             iterators = _Iterators(self._seal, identity.dag_id)
             target = head.headers.get(b"x-amz-target", b"")
@@ -272,6 +276,13 @@ class Pipeline:
             exchange.gateway_seconds = time.perf_counter() - ticks - waited - exchange.upstream_seconds
             self._journal.outcome(exchange)
         return reply
+
+    async def _proven(self, token: bytes) -> Subject:
+        """Who was known at the head of the request, if that holds still."""
+        now = self._clock()
+        if token.startswith(SESSION_PREFIX):
+            return self._sessions.open(token, now).subject
+        return self._tokens.known(token, now) or await self._tokens.verify(token)
 
     def turn_away(self, refusal: Refusal, peer: str) -> Reply:
         """The answer to something that did not get past the gate; recorded like everything else."""

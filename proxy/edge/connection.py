@@ -1,7 +1,7 @@
 """The connections of the data plane: one strict gate, then the pipeline, one request at a time and in order.
 
 What is refused at the gate ends its connection: the answer is flushed, nothing behind it is looked at. A request that was
-handed on is never cancelled; when its caller leaves, `IncomingBody.gone` says so and the answer is dropped. Deadlines are plain
+handed on is never cancelled; when its caller leaves, `gone` says so and the answer is dropped. Deadlines are plain
 numbers on the connection; one sweeper per process looks at them. The bytes behind a running request are the queue, bounded.
 """
 
@@ -43,26 +43,11 @@ class Phase(Enum):
     CLOSING = "the caller to leave"
 
 
-class IncomingBody:
-    """The body of one request, as the pipeline sees it."""
-
-    __slots__ = ("_connection",)
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    @property
-    def gone(self) -> bool:
-        """Whether the caller has left."""
-        return self._connection.gone
-
-    async def read(self) -> bytes:
-        """The whole body, once. Raises a `Refusal` (too slow, overloaded) or `Abandoned`."""
-        return await self._connection.read_body()
-
-
 class Connection(asyncio.Protocol):
-    """One connection. `deadline` is the loop's time at which `expire` is called; it belongs to the phase."""
+    """One connection, and the `Incoming` of the request that it serves.
+
+    `deadline` is the loop's time at which `expire` is called; it belongs to the phase.
+    """
 
     def __init__(self, edge: Edge) -> None:
         self.deadline = inf
@@ -202,6 +187,7 @@ class Connection(asyncio.Protocol):
                     self._enter(Phase.HEAD, limits.head_seconds)
                 return None
             admitted = read_head(bytes(buffer[: end + 4]), self._peer, limits, self._judged)
+            self._judged = admitted.lines
         except Refusal as refusal:
             self._refuse(refusal)
             return None
@@ -215,7 +201,7 @@ class Connection(asyncio.Protocol):
         self._has_body = True
         self._enter(Phase.SERVING, inf)
         service = self._edge.service if admitted.route is Route.DYNAMODB else self._edge.logins
-        run = Run(service.serve(admitted.head, IncomingBody(self)), self._served)
+        run = Run(service.serve(admitted.head, self), self._served)
         self._edge.requests.add(run)
         run.step()
 
@@ -232,21 +218,34 @@ class Connection(asyncio.Protocol):
         self._finish(result)
         edge.look_for_quiet()
 
-    async def read_body(self) -> bytes:
-        """The body of the running request; see `IncomingBody.read`."""
+    def at_hand(self) -> bytes | None:
+        """The whole body, once, if it came with its head; None: `read` waits for it. Raises a `Refusal` (overloaded)."""
+        if len(self._buffer) < self._admitted.body_length:
+            return None
+        self._reserve()
+        return self._take_body()
+
+    async def read(self) -> bytes:
+        """The whole body, once. Raises a `Refusal` (too slow, overloaded) or `Abandoned`."""
+        self._reserve()
+        if len(self._buffer) < self._admitted.body_length:
+            await self._wait_for_body()
+        return self._take_body()
+
+    def _reserve(self) -> None:
         if not self._has_body:  # what stands in the buffer now is another request
             raise RuntimeError("the body was read before")
-        length = self._admitted.body_length
-        self._reserved = self._edge.reserve(length)
-        if len(self._buffer) < length:
-            await self._wait_for_body()
+        self._reserved = self._edge.reserve(self._admitted.body_length)
+
+    def _take_body(self) -> bytes:
         self._has_body = False
-        if len(self._buffer) == length:
-            body = bytes(self._buffer)
-            self._buffer.clear()
+        buffer, length = self._buffer, self._admitted.body_length
+        if len(buffer) == length:
+            body = bytes(buffer)
+            buffer.clear()
             return body
-        body = bytes(memoryview(self._buffer)[:length])
-        del self._buffer[:length]
+        body = bytes(memoryview(buffer)[:length])
+        del buffer[:length]
         return body
 
     async def _wait_for_body(self) -> None:

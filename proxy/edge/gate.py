@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import re
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from proxy.model import RequestHead
 from proxy.refusal import Malformed, Reason, Unreadable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from proxy.edge.limits import EdgeLimits
     from proxy.refusal import Refusal
 
@@ -36,15 +38,17 @@ class Admitted(NamedTuple):
     body_length: int
     awaits_continue: bool  # `Expect: 100-continue`
     closes: bool  # `Connection: close`
+    lines: Lines
 
 
-Lines = dict[bytes, tuple[bytes, bytes]]  # header lines -> lower-case name, value
+Lines = dict[bytes, tuple[bytes, bytes]]  # header lines that passed -> lower-case name, value
 
 _ROUTES = {
-    b"POST / HTTP/1.1": Route.DYNAMODB,
-    b"GET /v1/credentials HTTP/1.1": Route.CREDENTIALS,
-    b"GET /healthz HTTP/1.1": Route.HEALTH,
+    b"POST / HTTP/1.1": (Route.DYNAMODB, b"POST", b"/"),
+    b"GET /v1/credentials HTTP/1.1": (Route.CREDENTIALS, b"GET", b"/v1/credentials"),
+    b"GET /healthz HTTP/1.1": (Route.HEALTH, b"GET", b"/healthz"),
 }
+_DYNAMODB: Final = Route.DYNAMODB  # named here, for looking up a member of an enum is slow (Python 3.11)
 _WITHOUT_BODY = (Route.HEALTH, Route.CREDENTIALS)
 _JSON = frozenset({b"application/x-amz-json-1.0", b"application/json"})
 _FORM = b"application/x-www-form-urlencoded"
@@ -101,38 +105,39 @@ _ELSEWHERE = {
     b"/readyz": "readiness is told on the admin port",
     b"/metrics": "metrics are told on the admin port",
 }
+_ONE_HOST = "exactly one `Host` header with a host name is needed"
+_NO_LENGTH = "`Content-Length` is missing or not a plain decimal number"
 _TLS_ON_PLAINTEXT = "TLS was spoken to a plaintext port; write `http://` in endpoint_url or give the gateway a certificate"
 
 
 def read_head(raw: bytes, peer: str, limits: EdgeLimits, judged: Lines | None = None) -> Admitted:
     """Judge one request head (`raw` ends with its empty line) or raise the `Refusal` that ends its connection.
 
-    `judged` holds the lines of the connection's last head and is brought up to date: callers repeat most of them byte for byte,
-    and what a line says depends on nothing else. Source of the grammar: RFC 9112 sections 3, 5 and 6, without every optional
-    leniency.
+    `judged` are the lines of the connection's last head: callers repeat most of them byte for byte, and what a line says depends
+    on nothing else. Source of the grammar: RFC 9112 sections 3, 5 and 6, without every optional leniency.
     """
     lines = raw[:-4].split(b"\r\n")
-    route = _ROUTES.get(lines[0])
-    if route is None:
-        _check_request_line(lines[0])
-    headers = _read_headers(raw, lines, limits, {} if judged is None else judged)
-    if not _FORBIDDEN.keys().isdisjoint(headers):
-        raise _malformed(next(sentence for name, sentence in _FORBIDDEN.items() if name in headers))
-    if not _HOST.fullmatch(headers.get(b"host", b"")):
-        raise _malformed("exactly one `Host` header with a host name is needed")
-    closes = _closes(headers)
-    awaits_continue = _awaits_continue(headers)
-    if route is None:
-        raise _unsupported(lines[0])
-    if route is Route.DYNAMODB and (content_type := _content_type(headers)) not in _JSON:
-        if content_type != _FORM:
-            raise Unreadable(
-                Reason.UNSUPPORTED_ROUTE, "the content type is not `application/x-amz-json-1.0`; send DynamoDB's JSON protocol"
-            )
-        route = Route.STS
-    length = _body_length(headers, route, limits)
-    method, path, _ = lines[0].split(b" ")
-    return Admitted(route, RequestHead(method, path, headers, peer), length, awaits_continue and length > 0, closes)
+    request_line = lines[0]
+    found = _ROUTES.get(request_line)
+    if found is None:
+        _check_request_line(request_line)
+    fields = _fields(raw, lines, limits, judged or {})
+    headers = dict(fields.values())
+    if len(headers) != len(lines) - 1:
+        _check_repeated(lines, fields)
+    if b"host" not in headers:
+        raise _malformed(_ONE_HOST)
+    if len(raw) > limits.value_bytes and max(map(len, headers.values())) > limits.value_bytes:
+        raise Malformed(Reason.TOO_LARGE, f"a header is longer than {limits.value_bytes} bytes; is the token the right one?")
+    if found is None:
+        raise _unsupported(request_line)
+    route, method, path = found
+    if route is _DYNAMODB and headers.get(b"content-type") not in _JSON:
+        route = _route_of(headers.get(b"content-type", b""))
+    length = _body_length(headers.get(b"content-length"), route, limits)
+    connection = headers.get(b"connection")
+    closes = connection is not None and b"close" in _options(connection)
+    return Admitted(route, RequestHead(method, path, headers, peer), length, length > 0 and b"expect" in headers, closes, fields)
 
 
 def check_beginning(raw: bytes | bytearray, seen: int, limits: EdgeLimits) -> None:
@@ -155,25 +160,13 @@ def head_is_slow() -> Refusal:
     return Malformed(Reason.TOO_SLOW, "the request's headers did not arrive in time; look at the network, then retry")
 
 
-def _read_headers(raw: bytes, lines: list[bytes], limits: EdgeLimits, judged: Lines) -> dict[bytes, bytes]:
-    """Headers by lower-case name."""
+def _fields(raw: bytes, lines: list[bytes], limits: EdgeLimits, judged: Lines) -> Lines:
+    """What each header line says; a line that came twice is here once."""
     if len(raw) > limits.head_bytes:
         raise _head_too_large(limits)
     if len(lines) - 1 > limits.header_count:
         raise _malformed(f"more than {limits.header_count} headers; leave out what is not needed")
-    headers: dict[bytes, bytes] = {}
-    fields: Lines = {}
-    for line in lines[1:]:
-        field = fields[line] = judged.get(line) or _field(line)
-        name, value = field
-        if name in headers and name not in _REPEATABLE:
-            raise _malformed("a header was sent twice; send each header once")
-        headers[name] = value
-    if len(raw) > limits.value_bytes and max(map(len, headers.values()), default=0) > limits.value_bytes:
-        raise Malformed(Reason.TOO_LARGE, f"a header is longer than {limits.value_bytes} bytes; is the token the right one?")
-    judged.clear()
-    judged.update(fields)
-    return headers
+    return {line: judged.get(line) or _field(line) for line in lines[1:]}
 
 
 def _field(line: bytes) -> tuple[bytes, bytes]:
@@ -184,7 +177,20 @@ def _field(line: bytes) -> tuple[bytes, bytes]:
     name = _SPELLINGS.get(spelling) or _lowered(spelling)
     if not colon:
         raise _malformed("a header line has no colon")
-    return name, value.strip(b" ")
+    value = value.strip(b" ")
+    check = _CHECKS.get(name)
+    if check is not None:
+        check(value)
+    return name, value
+
+
+def _check_repeated(lines: list[bytes], fields: Lines) -> None:
+    seen: set[bytes] = set()
+    for line in lines[1:]:
+        name, _ = fields[line]
+        if name in seen and name not in _REPEATABLE:
+            raise _malformed("a header was sent twice; send each header once")
+        seen.add(name)
 
 
 def _lowered(spelling: bytes) -> bytes:
@@ -198,39 +204,70 @@ def _check_request_line(line: bytes) -> None:
         raise _malformed("the request line is not `METHOD /path HTTP/1.1`; speak HTTP/1.1")
 
 
-def _closes(headers: dict[bytes, bytes]) -> bool:
-    """Whether the caller closes after this request. Other connection options would name headers to strip: refused."""
-    value = headers.get(b"connection")
-    if value is None:
-        return False
-    options = {option.strip() for option in value.lower().split(b",")}
-    if not options <= {b"close", b"keep-alive"}:
+def _check_host(value: bytes) -> None:
+    if not _HOST.fullmatch(value):
+        raise _malformed(_ONE_HOST)
+
+
+def _check_options(value: bytes) -> None:
+    """Other connection options would name headers to strip: refused."""
+    if not _options(value) <= {b"close", b"keep-alive"}:
         raise _malformed("`Connection` may say `close` or `keep-alive` only")
-    return b"close" in options
 
 
-def _awaits_continue(headers: dict[bytes, bytes]) -> bool:
-    value = headers.get(b"expect")
-    if value is not None and value.lower() != b"100-continue":
+def _options(value: bytes) -> set[bytes]:
+    return {option.strip() for option in value.lower().split(b",")}
+
+
+def _check_expectation(value: bytes) -> None:
+    if value.lower() != b"100-continue":
         raise _malformed("`Expect` may say `100-continue` only")
-    return value is not None
 
 
-def _content_type(headers: dict[bytes, bytes]) -> bytes:
-    return headers.get(b"content-type", b"").split(b";", 1)[0].strip(b" ").lower()
-
-
-def _body_length(headers: dict[bytes, bytes], route: Route, limits: EdgeLimits) -> int:
-    value = headers.get(b"content-length", b"0" if route in _WITHOUT_BODY else b"")
+def _check_length(value: bytes) -> None:
     if not _LENGTH.fullmatch(value):
-        raise _malformed("`Content-Length` is missing or not a plain decimal number")
-    length = int(value)
-    if route in _WITHOUT_BODY:
-        if length:
-            raise _malformed("a `GET` request takes no body here")
-    elif length > limits.body_bytes:
+        raise _malformed(_NO_LENGTH)
+
+
+def _forbids(sentence: str) -> Callable[[bytes], None]:
+    def check(_: bytes) -> None:
+        raise _malformed(sentence)
+
+    return check
+
+
+# What a value must be for its name, whatever the other headers say.
+_CHECKS: dict[bytes, Callable[[bytes], None]] = {
+    b"host": _check_host,
+    b"connection": _check_options,
+    b"expect": _check_expectation,
+    b"content-length": _check_length,
+} | {name: _forbids(sentence) for name, sentence in _FORBIDDEN.items()}
+
+
+def _route_of(content_type: bytes) -> Route:
+    """What is posted to `/`, for a type that is not plainly DynamoDB's."""
+    media_type = content_type.split(b";", 1)[0].strip(b" ").lower()
+    if media_type in _JSON:
+        return Route.DYNAMODB
+    if media_type == _FORM:
+        return Route.STS
+    raise Unreadable(
+        Reason.UNSUPPORTED_ROUTE, "the content type is not `application/x-amz-json-1.0`; send DynamoDB's JSON protocol"
+    )
+
+
+def _body_length(value: bytes | None, route: Route, limits: EdgeLimits) -> int:
+    if value is None and route not in _WITHOUT_BODY:
+        raise _malformed(_NO_LENGTH)
+    length = int(value or b"0")
+    if length > limits.body_bytes:
         raise Malformed(Reason.TOO_LARGE, f"the body is larger than {limits.body_bytes} bytes; send fewer items at once")
-    elif route is Route.STS and length > _MOST_OF_A_FORM:
+    if route is _DYNAMODB:
+        return length
+    if length and route in _WITHOUT_BODY:
+        raise _malformed("a `GET` request takes no body here")
+    if length > _MOST_OF_A_FORM:
         raise Malformed(Reason.TOO_LARGE, f"the form is larger than {_MOST_OF_A_FORM} bytes; no STS call is")
     return length
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from proxy.refusal import Reason, Throttled
 
 if TYPE_CHECKING:
-    from proxy.edge.connection import Connection, IncomingBody
+    from proxy.edge.connection import Connection
     from proxy.edge.limits import EdgeLimits
     from proxy.model import Reply, RequestHead
     from proxy.refusal import Refusal
@@ -28,7 +28,7 @@ _OF_THE_EDGE = frozenset({b"content-length", b"transfer-encoding", b"connection"
 class Service(Protocol):
     """What stands behind the edge: the pipeline."""
 
-    async def serve(self, head: RequestHead, incoming: IncomingBody) -> Reply | None:
+    async def serve(self, head: RequestHead, incoming: Connection) -> Reply | None:
         """Answer one request; never raises. None: the caller left before anything was done."""
 
     def turn_away(self, refusal: Refusal, peer: str) -> Reply:
@@ -38,7 +38,7 @@ class Service(Protocol):
 class LoginService(Protocol):
     """What stands behind the routes that give credentials."""
 
-    async def serve(self, head: RequestHead, incoming: IncomingBody) -> Reply | None:
+    async def serve(self, head: RequestHead, incoming: Connection) -> Reply | None:
         """Answer one login; never raises. None: the caller left."""
 
 
@@ -111,12 +111,9 @@ class Edge:
     def written(self, reply: Reply, *, closes: bool) -> bytes:
         """One HTTP/1.1 answer, ready for the socket. Framing and connection headers are ours alone."""
         status = _STATUS_LINES.get(reply.status) or b"HTTP/1.1 %d \r\n" % reply.status
-        parts = [status, self._date(), b"content-length: %d\r\n" % len(reply.body)]
-        for name, value in reply.headers:
-            if name not in _OF_THE_EDGE:
-                parts += (name, b": ", value, b"\r\n")
-        parts += (b"connection: close\r\n\r\n" if closes else b"\r\n", reply.body)
-        return b"".join(parts)
+        lines = b"".join([b"%b: %b\r\n" % line for line in reply.headers if line[0] not in _OF_THE_EDGE])
+        end = b"connection: close\r\n\r\n" if closes else b"\r\n"
+        return b"%b%bcontent-length: %d\r\n%b%b%b" % (status, self._date(), len(reply.body), lines, end, reply.body)
 
     def _date(self) -> bytes:
         now = int(time.time())

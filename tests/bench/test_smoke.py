@@ -23,6 +23,9 @@ class _Kept:
         self._body = body
         self.gone = False
 
+    def at_hand(self) -> bytes | None:
+        return self._body
+
     async def read(self) -> bytes:
         return self._body
 
@@ -34,7 +37,7 @@ class _Twice:
         self._pipeline = pipeline
 
     async def serve(self, head: RequestHead, incoming: Any) -> Reply | None:
-        body = _Kept(await incoming.read())
+        body = _Kept(incoming.at_hand() or await incoming.read())
         await self._pipeline.serve(head, body)
         reply: Reply | None = await self._pipeline.serve(head, body)
         return reply

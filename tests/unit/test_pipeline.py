@@ -141,7 +141,7 @@ async def test_a_request_in_order() -> None:
     trial = Trial()
     reply = await trial.ask()
     assert reply is trial.upstream.reply
-    assert trial.events == ["token", "policies", "body", "token", "policies", "credentials", "decision", "send", "outcome"]
+    assert trial.events == ["token", "policies", "body", "credentials", "decision", "send", "outcome"]
     assert trial.upstream.writes == [True]
     outcome = trial.outcome
     assert (outcome.ending, outcome.sent, outcome.status, outcome.reason) == (Ending.SERVED, True, 200, Reason.ALLOWED)
@@ -231,7 +231,7 @@ async def test_a_session_is_served_after_its_signature_was_held_against_the_body
     made = session_of(trial)
     body = FakeBody(trial.events, WRITE)
     assert await trial.pipeline.serve(head_of(signed_by(made)), body) is trial.upstream.reply
-    assert trial.events == ["policies", "body", "policies", "credentials", "decision", "send", "outcome"]
+    assert trial.events == ["policies", "body", "credentials", "decision", "send", "outcome"]
     assert trial.outcome.subject is not None
     assert trial.outcome.subject.session_id == made.access_key
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Callable, Coroutine
 
-    from proxy.edge.connection import IncomingBody
     from proxy.model import RequestHead
 
 
@@ -36,7 +35,7 @@ class EchoPipeline:
         self.go = asyncio.Event()
         self.left = asyncio.Event()
 
-    async def serve(self, head: RequestHead, incoming: IncomingBody) -> Reply | None:
+    async def serve(self, head: RequestHead, incoming: Connection) -> Reply | None:
         """Do what `x-do` says."""
         self.heads.append(head)
         do = head.headers.get(b"x-do", b"")
