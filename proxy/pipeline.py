@@ -358,9 +358,12 @@ class Pipeline:
 def note_attempt(exchange: Exchange, headers: dict[bytes, bytes]) -> None:
     """Which call of an SDK it is, and which try at it."""
     invocation_id = headers.get(b"amz-sdk-invocation-id", b"")
-    exchange.invocation_id = invocation_id.decode("ascii") if _INVOCATION_ID.fullmatch(invocation_id) else ""
-    attempt = _ATTEMPT.search(headers.get(b"amz-sdk-request", b""))
-    exchange.attempt = int(attempt[1]) if attempt else 1
+    if _INVOCATION_ID.fullmatch(invocation_id):
+        exchange.invocation_id = invocation_id.decode("ascii")
+    said = headers.get(b"amz-sdk-request")
+    if said is not None and said != b"attempt=1":  # as boto3 says it first
+        attempt = _ATTEMPT.search(said)
+        exchange.attempt = int(attempt[1]) if attempt else 1
 
 
 def opened(sessions: Sessions, token: bytes, head: RequestHead, service: str, now: float) -> tuple[Subject, InboundSignature]:

@@ -20,6 +20,8 @@ from proxy.refusal import Malformed, Reason, Unauthenticated
 
 SESSION_PREFIX = b"ddbproxy1-"  # of tokens that the gateway mints: neither a JWT, which has dots, nor AWS's, which have no hyphen
 _HOW = "give one in `Authorization: Bearer`, in `X-DAG-Token`, or to boto3 as `aws_session_token`"
+_BEARER = "Authorization: Bearer"
+_OTHERS = frozenset({b"x-dag-token", b"x-amz-security-token"})
 _SIGNED_BY_AWS = (b"aws4-hmac-sha256", b"aws4-ecdsa-p256-sha256")
 _JWT_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
 _WHITE_SPACE = re.compile(rb"[\x00-\x20\x7f]|\\[nrt]|%0[9ad]|%20", re.IGNORECASE)
@@ -40,6 +42,8 @@ class _Channel(NamedTuple):
 def token_in(headers: dict[bytes, bytes]) -> bytes:
     """The one token of a request (header names in lower case). Raises Unauthenticated; no message ever shows the token."""
     authorization = headers.get(b"authorization")
+    if authorization is not None and authorization[:7] == b"Bearer " and _OTHERS.isdisjoint(headers):  # as most come
+        return _unless_unsigned(_BEARER, _clean(_BEARER, authorization[7:].lstrip(b" ")))
     channels = [] if authorization is None else _bearer(authorization)
     channels += _plain(headers, b"x-dag-token", "X-DAG-Token")
     session = headers.get(b"x-amz-security-token")
@@ -55,11 +59,15 @@ def token_in(headers: dict[bytes, bytes]) -> bytes:
         if authorization is not None:
             raise _aws_keys(authorization, "this request is signed with AWS keys")
         raise Unauthenticated(Reason.NO_TOKEN, f"no token came with the request; {_HOW}")
-    token = _clean(channels[0])
-    if token.startswith(SESSION_PREFIX) and channels[0].name != "X-Amz-Security-Token":
+    name, token = channels[0]
+    return _unless_unsigned(name, _clean(name, token))
+
+
+def _unless_unsigned(name: str, token: bytes) -> bytes:
+    if token.startswith(SESSION_PREFIX) and name != "X-Amz-Security-Token":
         raise Unauthenticated(
             Reason.SIGNATURE_INCOMPLETE,
-            f"a session token came in `{channels[0].name}`; a session must sign its requests: let an AWS SDK use its credentials",
+            f"a session token came in `{name}`; a session must sign its requests: let an AWS SDK use its credentials",
         )
     return token
 
@@ -82,7 +90,7 @@ def login_token(token: bytes, where: str) -> bytes:
             Reason.TOKEN_MALFORMED,
             f"`{where}` holds a session that was minted here; log in with the token of the worker's issuer",
         )
-    return _clean(_Channel(where, token))
+    return _clean(where, token)
 
 
 def _bearer(authorization: bytes) -> list[_Channel]:
@@ -91,7 +99,7 @@ def _bearer(authorization: bytes) -> list[_Channel]:
     if scheme.lower() in _SIGNED_BY_AWS:
         return []
     if scheme.lower() == b"bearer":
-        return [_Channel("Authorization: Bearer", token.lstrip(b" "))]
+        return [_Channel(_BEARER, token.lstrip(b" "))]
     if scheme.count(b".") == 2 and not token:
         hint = "it holds a token without the word `Bearer` before it"
     else:
@@ -118,9 +126,8 @@ def _aws_keys(authorization: bytes, what: str) -> Unauthenticated:
     )
 
 
-def _clean(channel: _Channel) -> bytes:
+def _clean(name: str, token: bytes) -> bytes:
     """The token if it can be one at all. Raises Unauthenticated (NO_TOKEN, TOO_LARGE, TOKEN_NEWLINE)."""
-    name, token = channel
     if not token:
         raise Unauthenticated(Reason.NO_TOKEN, f"`{name}` is empty; is the variable or file that should hold the token empty?")
     if len(token) > MAX_TOKEN_BYTES:
