@@ -40,14 +40,18 @@ python:
 stands = cmp -s $< $@ && touch $@
 
 # --no-deps: a lock is complete, and `pip check` proves it.
-.venv/%/.ready: requirements/%.txt | python
-	@$(stands) && .venv/$*/bin/python -c '' || { \
-	  echo "making .venv/$*"; \
-	  rm -rf .venv/$*; \
-	  $(PYTHON) -m venv .venv/$* \
-	  && .venv/$*/bin/python -m pip install -qq --progress-bar off --disable-pip-version-check --require-hashes --no-deps -r $< \
-	  && { .venv/$*/bin/python -m pip check >.venv/$*/check.log || { cat .venv/$*/check.log; exit 1; }; } \
+define make_environment
+	@$(stands) && $(@D)/bin/python -c '' || { \
+	  echo "making $(@D)"; \
+	  rm -rf $(@D); \
+	  $(PYTHON) -m venv $(@D) \
+	  && $(@D)/bin/python -m pip install -qq --progress-bar off --disable-pip-version-check --require-hashes --no-deps -r $< \
+	  && { $(@D)/bin/python -m pip check >$(@D)/check.log || { cat $(@D)/check.log; exit 1; }; } \
 	  && cp $< $@; }
+endef
+
+.venv/%/.ready: requirements/%.txt | python
+	$(make_environment)
 
 .cache/node_modules.ready: tests/js/package-lock.json | .cache
 	@$(stands) || { \

@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import json
 import os
+import platform
 import sys
 import tempfile
 import time
@@ -71,6 +72,7 @@ def main() -> int:
     if unknown := set(given.parts) - PARTS.keys():
         arguments.error(f"no part is called {', '.join(sorted(unknown))}")
     run = Run()
+    run.tables["what ran"] = [{"what": "dynamodb-proxy and naive", "version": f"Python {platform.python_version()}"}]
     if not os.environ.get("PEER_SIGV4"):
         run.left_out.append("aws-sigv4-proxy: no registry offers it; PEER_SIGV4=PATH names a binary")
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, world(Path(folder)) as around:

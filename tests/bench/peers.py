@@ -111,7 +111,7 @@ def ours(world: World, name: str = "dynamodb-proxy", *, tls: bool = False, **cha
     settings = settings_of(world, folder, tls=tls, **changes)
     config = folder / "proxy.yaml"
     config.write_text(json.dumps(settings, indent=1))
-    command = [str(python_of("server")), "-m", "proxy", "serve", "--config", str(config)]
+    command = [str(python_of("bench-server")), "-m", "proxy", "serve", "--config", str(config)]
     keys = {"AWS_ACCESS_KEY_ID": "AKIDBASE", "AWS_SECRET_ACCESS_KEY": "hidden-base"}
     return Target(name, command, int(settings["listen"].rpartition(":")[2]), keys)
 

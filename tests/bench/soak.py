@@ -76,7 +76,7 @@ def _is_ready(target: Target, around: World) -> bool:
 def _watched(target: Target, seen: Path) -> Target:
     serve = target.command[target.command.index("serve") :]
     return Target(
-        target.name, [str(python_of("server")), "-m", "tests.bench.watched", str(seen), *serve], target.port, target.env
+        target.name, [str(python_of("bench-server")), "-m", "tests.bench.watched", str(seen), *serve], target.port, target.env
     )
 
 
