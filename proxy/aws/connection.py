@@ -23,6 +23,7 @@ from proxy.runs import Prompt
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from proxy.aws.whole_reply import Lines
     from proxy.model import Headers
 
 # Bytes on the wire, chunk framing and trailers included in the body's.
@@ -66,6 +67,7 @@ class Connection(asyncio.Protocol):
         "_headers",
         "_in_body",
         "_is_last",
+        "_judged",
         "_loop",
         "_owner",
         "_parser",
@@ -84,6 +86,7 @@ class Connection(asyncio.Protocol):
         self._loop = loop
         self._transport: asyncio.Transport | None = None
         self._answer: Prompt[Reply] | None = None
+        self._judged: Lines = {}
         self._poll = select.poll()
         self._fault = ""
         self.usable = False
@@ -142,7 +145,7 @@ class Connection(asyncio.Protocol):
             self.discard("bytes that nobody asked for")
             return
         if not self._received:
-            reply = whole_reply(data)
+            reply = whole_reply(data, self._judged)
             if reply is not None:
                 self._end(reply)
                 return
