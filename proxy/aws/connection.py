@@ -84,7 +84,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop) -> None:
         self._owner = owner
         self._loop = loop
-        self._transport: asyncio.Transport | None = None
+        self._transport: asyncio.Transport  # from `connection_made` on, before which nobody has the connection
         self._answer: Prompt[Reply] | None = None
         self._judged: Lines = {}
         self._poll = select.poll()
@@ -107,11 +107,11 @@ class Connection(asyncio.Protocol):
 
     def start(self, request: bytes, deadline: float) -> Prompt[Reply]:
         """Write the request; the prompt holds the reply, or raises Cut."""
-        transport = cast("asyncio.Transport", self._transport)
         self._received = 0
         self.deadline = deadline
-        answer = self._answer = Prompt(loop=self._loop)
-        transport.write(request)
+        answer: Prompt[Reply] = Prompt(loop=self._loop)
+        self._answer = answer
+        self._transport.write(request)
         return answer
 
     def _start_parser(self) -> None:
@@ -126,8 +126,7 @@ class Connection(asyncio.Protocol):
     def discard(self, cause: str) -> None:
         """Close at once, without ceremony; a running exchange ends with this cause."""
         self.usable = False
-        if self._transport is not None:
-            self._transport.abort()
+        self._transport.abort()
         if self._answer is not None:
             self._end(Cut(cause, answered=self._received > 0))
 
@@ -231,7 +230,7 @@ class Connection(asyncio.Protocol):
         reply = Reply(self._status, _end_to_end(self._headers), body)
         if self._is_last:
             self.usable = False
-            cast("asyncio.Transport", self._transport).abort()
+            self._transport.abort()
         self._end(reply)
 
     def _end(self, outcome: Reply | Cut) -> None:
