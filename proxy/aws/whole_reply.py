@@ -22,10 +22,11 @@ _MOST_HEAD = 16 * 1024
 
 # Fields that frame the message or concern the connection: with one of them, or an unusual `connection`, the parser decides.
 _LEFT_TO_THE_PARSER = frozenset(b"transfer-encoding keep-alive te trailer upgrade proxy-connection proxy-authenticate".split())
-# What AWS says again and again on one connection, byte for byte, and what each answer has of its own.
+# What AWS says again and again on one connection, byte for byte.
 _REPEATED = frozenset(b"server content-type connection content-length date".split())
 _MOST_JUDGED = 32
-_OWN = {b"x-amzn-RequestId": b"x-amzn-requestid", b"x-amz-crc32": b"x-amz-crc32"}
+# Names as AWS spells them, of fields whose values are letters and digits only; any other is read by `_FIELD`.
+_ALPHANUMERIC = {name: name.lower() for name in (b"x-amzn-RequestId", b"x-amz-crc32", b"Content-Length")}
 
 
 def whole_reply(data: bytes, judged: Lines) -> Reply | None:
@@ -71,16 +72,15 @@ def _status(line: bytes) -> int:
 def _field(line: bytes, judged: Lines) -> tuple[bytes, bytes] | None:
     """Lower-case name and value of one line of printable characters; None where a parser must look."""
     spelling, _, value = line.partition(b": ")
-    if spelling in _OWN and value.isalnum():
-        return _OWN[spelling], value
-    match = _FIELD.fullmatch(line)
-    if match is None:
-        return None
-    spelling, value = match.groups()
-    name = spelling.lower()
-    if name in _LEFT_TO_THE_PARSER or name.startswith(b"proxy-"):
-        return None
-    field = (name, value.rstrip(b" "))
+    name = _ALPHANUMERIC.get(spelling)
+    if name is None or not value.isalnum():
+        match = _FIELD.fullmatch(line)
+        if match is None:
+            return None
+        name, value = match[1].lower(), match[2].rstrip(b" ")
+        if name in _LEFT_TO_THE_PARSER or name.startswith(b"proxy-"):
+            return None
+    field = (name, value)
     if name in _REPEATED:
         if len(judged) >= _MOST_JUDGED:
             judged.clear()
