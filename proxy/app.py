@@ -138,7 +138,6 @@ class Gateway:
             denials=self.trusted.denials,
             policies=self,
             roles=self.roles,
-            endpoint_of=self.upstreams.endpoint_of,
             upstream_of=self.upstreams.pool_of,
             seal=IteratorSeal(sealing_keys(settings.streams_key_file, ITERATOR_KEY, directory)),
             journal=journal,

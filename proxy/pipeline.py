@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 import orjson
 
 from proxy.aws.inbound import read_signature
-from proxy.aws.sigv4 import Endpoint, signed_request
+from proxy.aws.sigv4 import PassedHeaders, signed_request
 from proxy.dynamodb.iterators import IteratorSeal, OpenedIterator, seal_reply
 from proxy.dynamodb.operation import operation_name, read_operation
 from proxy.dynamodb.reply import summarise
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.aws.inbound import InboundSignature
+    from proxy.aws.sigv4 import Endpoint, UnsignedLines
     from proxy.identity.denials import DenyList
     from proxy.identity.sessions import Session
-    from proxy.model import Credentials, Headers, Identity, Principal, RequestHead, Subject
+    from proxy.model import Credentials, Identity, Principal, RequestHead, Subject
     from proxy.policy.rules import Policies
 
 log = logging.getLogger("proxy.pipeline")
 
 # The only headers of the caller's that travel on. They tie AWS's own logs to the worker's, and are never signed.
-_FORWARDED = (b"amz-sdk-invocation-id", b"amz-sdk-request")
-_FORWARDABLE = re.compile(rb"[0-9A-Za-z=; ._:+-]{1,128}")
+_PASSED = PassedHeaders(b"amz-sdk-invocation-id", b"amz-sdk-request")
 _INVOCATION_ID = re.compile(rb"[0-9A-Za-z-]{1,64}")
 _ATTEMPT = re.compile(rb"(?:^|[; ])attempt=([0-9]{1,3})(?![0-9])")
 # AWS's words for "I do not accept who signed this": it judged our own session, so the caller can do nothing about it.
@@ -119,6 +119,10 @@ class Roles(Protocol):
 class Upstream(Protocol):
     """Sent where."""
 
+    @property
+    def endpoint(self) -> Endpoint:
+        """What requests are signed for."""
+
     async def send(self, request: bytes, *, is_write: bool, sent: Callable[[], None]) -> Reply:
         """Send once; `sent` is called when the first byte may leave.
 
@@ -179,7 +183,6 @@ class Pipeline:
         denials: Denials,
         policies: PolicySource,
         roles: Roles,
-        endpoint_of: Callable[[str, str], Endpoint],
         upstream_of: Callable[[str, str], Upstream],
         seal: IteratorSeal,
         journal: Journal,
@@ -191,7 +194,6 @@ class Pipeline:
         self._denials = denials
         self._policies = policies
         self._roles = roles
-        self._endpoint_of = endpoint_of
         self._upstream_of = upstream_of
         self._seal = seal
         self._journal = journal
@@ -255,7 +257,7 @@ class Pipeline:
 
             # Told before it is done; signed; sent once.
             self._journal.decision(exchange)
-            reply = await self._send(exchange, principal, credentials, _forwarded(head))
+            reply = await self._send(exchange, principal, credentials, _PASSED.lines(head.headers))
             if operation.stream:
                 reply = seal_reply(reply, iterators.sealer(operation.stream))
             exchange.ending = Ending.SERVED
@@ -298,26 +300,18 @@ class Pipeline:
         note_attempt(exchange, headers)
         return exchange
 
-    async def _send(self, exchange: Exchange, principal: Principal, credentials: Credentials, extra: Headers) -> Reply:
+    async def _send(self, exchange: Exchange, principal: Principal, credentials: Credentials, extra: UnsignedLines) -> Reply:
         operation = exchange.operation
         assert operation is not None  # noqa: S101 - for the type checker: `serve` set it
-        request = signed_request(
-            self._endpoint_of(principal.region, operation.plane),
-            operation.target.encode(),
-            operation.body,
-            credentials,
-            self._clock(),
-            extra,
-        )
+        upstream = self._upstream_of(principal.region, operation.plane)
+        request = signed_request(upstream.endpoint, operation.target.encode(), operation.body, credentials, self._clock(), extra)
 
         def sent() -> None:
             exchange.sent = True
 
         before = time.perf_counter()
         try:
-            reply = await self._upstream_of(principal.region, operation.plane).send(
-                request, is_write=operation.is_write, sent=sent
-            )
+            reply = await upstream.send(request, is_write=operation.is_write, sent=sent)
         finally:
             exchange.upstream_seconds = time.perf_counter() - before
         exchange.status, exchange.reply_bytes = reply.status, len(reply.body)
@@ -416,8 +410,3 @@ def log_defect(what: str, exchange: Exchange, defect: Exception) -> None:
     """Log where it happened and its type, but not its text: that of a KeyError is a value of the request."""
     frames = "".join(traceback.format_tb(defect.__traceback__))
     log.error("defect while %s %s: %s at\n%s", what, exchange.id, type(defect).__name__, frames)
-
-
-def _forwarded(head: RequestHead) -> Headers:
-    found = [(name, head.headers.get(name, b"")) for name in _FORWARDED]
-    return tuple([line for line in found if _FORWARDABLE.fullmatch(line[1])])

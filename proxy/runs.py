@@ -26,18 +26,17 @@ class Prompt(asyncio.Future[T]):
         """Hand over the result, and go on with the run that waits for it; nothing happens where it was cancelled."""
         if not self.done():
             self.set_result(result)
-            self._go_on()
+            run, self.run = self.run, None  # a circle of the two would be left to the garbage collector
+            if run is not None:
+                run.step()
 
     def fail(self, error: BaseException) -> None:
         """As `settle`, with what the waiter is to raise."""
         if not self.done():
             self.set_exception(error)
-            self._go_on()
-
-    def _go_on(self) -> None:
-        run, self.run = self.run, None  # a circle of the two would be left to the garbage collector
-        if run is not None:
-            run.step()
+            run, self.run = self.run, None
+            if run is not None:
+                run.step()
 
 
 class Run(Generic[T]):

@@ -9,6 +9,7 @@ import asyncio
 from copy import copy
 from typing import TYPE_CHECKING
 
+from proxy.aws.sigv4 import Endpoint
 from proxy.identity.denials import NOTHING_DENIED
 from proxy.model import Credentials, Reply, Subject
 from proxy.refusal import Abandoned, Reason, Unavailable
@@ -110,6 +111,7 @@ class FakeUpstream:
 
     def __init__(self, events: list[str]) -> None:
         self.events = events
+        self.endpoint = Endpoint("https", "dynamodb.eu-west-1.amazonaws.com", 443, "eu-west-1")
         self.reply = Reply(200, ((b"x-amzn-requestid", b"AWSID"),), b"{}")
         self.failure: BaseException | None = None
         self.fails_after_sending = True

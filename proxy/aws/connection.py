@@ -23,6 +23,7 @@ from proxy.runs import Prompt
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from proxy.aws.whole_reply import Lines
     from proxy.model import Headers
 
 # Bytes on the wire, chunk framing and trailers included in the body's.
@@ -66,6 +67,7 @@ class Connection(asyncio.Protocol):
         "_headers",
         "_in_body",
         "_is_last",
+        "_judged",
         "_loop",
         "_owner",
         "_parser",
@@ -82,8 +84,9 @@ class Connection(asyncio.Protocol):
     def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop) -> None:
         self._owner = owner
         self._loop = loop
-        self._transport: asyncio.Transport | None = None
+        self._transport: asyncio.Transport  # from `connection_made` on, before which nobody has the connection
         self._answer: Prompt[Reply] | None = None
+        self._judged: Lines = {}
         self._poll = select.poll()
         self._fault = ""
         self.usable = False
@@ -104,11 +107,11 @@ class Connection(asyncio.Protocol):
 
     def start(self, request: bytes, deadline: float) -> Prompt[Reply]:
         """Write the request; the prompt holds the reply, or raises Cut."""
-        transport = cast("asyncio.Transport", self._transport)
         self._received = 0
         self.deadline = deadline
-        answer = self._answer = Prompt(loop=self._loop)
-        transport.write(request)
+        answer: Prompt[Reply] = Prompt(loop=self._loop)
+        self._answer = answer
+        self._transport.write(request)
         return answer
 
     def _start_parser(self) -> None:
@@ -123,8 +126,7 @@ class Connection(asyncio.Protocol):
     def discard(self, cause: str) -> None:
         """Close at once, without ceremony; a running exchange ends with this cause."""
         self.usable = False
-        if self._transport is not None:
-            self._transport.abort()
+        self._transport.abort()
         if self._answer is not None:
             self._end(Cut(cause, answered=self._received > 0))
 
@@ -142,7 +144,7 @@ class Connection(asyncio.Protocol):
             self.discard("bytes that nobody asked for")
             return
         if not self._received:
-            reply = whole_reply(data)
+            reply = whole_reply(data, self._judged)
             if reply is not None:
                 self._end(reply)
                 return
@@ -228,7 +230,7 @@ class Connection(asyncio.Protocol):
         reply = Reply(self._status, _end_to_end(self._headers), body)
         if self._is_last:
             self.usable = False
-            cast("asyncio.Transport", self._transport).abort()
+            self._transport.abort()
         self._end(reply)
 
     def _end(self, outcome: Reply | Cut) -> None:

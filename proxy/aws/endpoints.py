@@ -33,10 +33,6 @@ class Upstreams:
         self._limits = limits
         self._pools: dict[tuple[str, str], UpstreamPool] = {}
 
-    def endpoint_of(self, region: str, plane: str) -> Endpoint:
-        """The endpoint of a plane in a Region."""
-        return self.pool_of(region, plane).endpoint
-
     def pool_of(self, region: str, plane: str) -> UpstreamPool:
         """The pool of connections to it, made on first use: reads the trusted authorities. Raises OSError where it cannot."""
         pool = self._pools.get((region, plane))

@@ -1,7 +1,7 @@
 """Signature Version 4 for DynamoDB's JSON protocol: from what was judged to the bytes of one whole HTTP/1.1 request.
 
 The request is built from nothing: method, path and headers are ours, the body is the one that was judged, and nothing of the
-client's gets in but `extra`, whose names the caller takes from its allow-list and which are never signed.
+client's gets in but what `PassedHeaders` let through, which is never signed.
 Pure: the time is passed in. What does not change within a second is kept in small bounded memos.
 Source: AWS General Reference, "Signature Version 4 signing process"; equal to botocore's `SigV4Auth` byte for byte (tests).
 """
@@ -15,13 +15,15 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
 from math import floor
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, NewType
 
 from proxy import __version__
-from proxy.refusal import Malformed, Reason
 
 if TYPE_CHECKING:
-    from proxy.model import Credentials, Headers
+    from _hashlib import HASH
+    from collections.abc import Mapping
+
+    from proxy.model import Credentials
 
 SERVICE = "dynamodb"
 CONTENT_TYPE = b"application/x-amz-json-1.0"
@@ -34,11 +36,12 @@ _REGION = re.compile(r"[a-z0-9-]+")
 _WORD = re.compile(r"[!-~]+")
 _TARGET = re.compile(rb"[A-Za-z0-9_]+\.[A-Za-z0-9]+")
 _NAME = re.compile(rb"[a-z0-9-]+")
-_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
+_PASSED_VALUE = re.compile(rb"[0-9A-Za-z=; ._:+-]{1,128}")
 _OURS = frozenset(
     b"accept-encoding authorization connection content-encoding content-length content-type date expect host keep-alive te"
     b" trailer transfer-encoding upgrade user-agent".split()
 )
+_BLOCK = 64  # bytes of a SHA-256 block, to which HMAC fills up its key
 _UNCHANGING = b"\r\naccept-encoding: identity\r\nuser-agent: dynamodb-proxy/%b\r\n" % __version__.encode()
 
 
@@ -64,34 +67,79 @@ class Endpoint:
         return f"{self.scheme}://{self.host}:{self.port}"
 
 
-class _Prepared(NamedTuple):
-    """What all requests of one credentials, endpoint and second share."""
+UnsignedLines = NewType("UnsignedLines", bytes)  # `name: value` lines, each ended by CRLF; `PassedHeaders` makes them
+NO_LINES = UnsignedLines(b"")
 
-    key: bytes
-    canonical_head: bytes  # canonical request up to the target's value
+
+class PassedHeaders:
+    """The headers of a client's that travel to AWS, unsigned. `names` are lower case, each once, none twice.
+
+    Raises ValueError for a name that frames, routes or authenticates: even a wrong allow-list cannot add a second Host or key.
+    """
+
+    def __init__(self, *names: bytes) -> None:
+        for name in names:
+            if not _NAME.fullmatch(name) or name in _OURS or name.startswith((b"x-amz-", b"proxy-")) or names.count(name) > 1:
+                raise ValueError(f"not a header to pass on: `{name.decode('latin-1')}`")
+        self._names = names
+
+    def lines(self, headers: Mapping[bytes, bytes]) -> UnsignedLines:
+        """What of `headers` travels; a value that is not short plain text stays behind."""
+        lines = b""
+        for name in self._names:
+            value = headers.get(name)
+            if value is not None and _PASSED_VALUE.fullmatch(value):
+                lines += b"%b: %b\r\n" % (name, value)
+        return UnsignedLines(lines)
+
+
+class _Day(NamedTuple):
+    """What all requests of one credentials and endpoint share on one day. Hash states are copied and never updated."""
+
+    inner: HASH  # HMAC (RFC 2104) is outer(inner(message)), where both have taken in the key
+    outer: HASH
+    scope: bytes
+    canonical_head: bytes  # canonical request up to the date
+    canonical_middle: bytes  # from there to the target's value
     canonical_tail: bytes  # from there to the body's hash
-    to_sign: bytes  # string to sign up to the canonical request's hash
-    wire_head: bytes  # request line and headers up to the signature
+    wire_head: bytes  # request line and headers up to the date
+    wire_middle: bytes  # from there to the signature
+
+
+class _Prepared(NamedTuple):
+    """What they share within one second, for one target."""
+
+    canonical: HASH  # of the canonical request up to the body's hash
+    inner: HASH  # of the string to sign up to the canonical request's hash
+    outer: HASH
+    wire_head: bytes  # up to the signature
+    wire_tail: bytes  # from there to what each request has of its own
 
 
 def signed_request(
-    endpoint: Endpoint, target: bytes, body: bytes, credentials: Credentials, now: float, extra: Headers = ()
+    endpoint: Endpoint, target: bytes, body: bytes, credentials: Credentials, now: float, extra: UnsignedLines = NO_LINES
 ) -> bytes:
     """The whole request: `POST /` with `target` (X-Amz-Target) and `body`, signed at `now` (seconds since the epoch).
 
-    `extra` travels unsigned; names are lower case. Raises Malformed for an extra header that could not travel safely,
-    ValueError for a target, key id or session token that no AWS service would have made.
+    `extra` travels unsigned. Raises ValueError for a target, key id or session token that no AWS service would have made.
     """
-    if not _TARGET.fullmatch(target):
-        raise ValueError("not an X-Amz-Target: give it as `DynamoDB_20120810.Operation`")
-    ready = _prepare(credentials, endpoint, floor(now))
-    canonical = b"%b%b%b%b" % (ready.canonical_head, target, ready.canonical_tail, sha256(body).hexdigest().encode())
-    to_sign = ready.to_sign + sha256(canonical).hexdigest().encode()
-    signature = hmac.digest(ready.key, to_sign, "sha256").hex().encode()
-    tail = _lines(extra) if extra else b""
-    return b"%b%b\r\nx-amz-target: %b\r\ncontent-length: %d%b%b\r\n%b" % (
-        ready.wire_head, signature, target, len(body), _UNCHANGING, tail, body
-    )  # fmt: skip
+    ready = _prepare(
+        credentials.access_key_id,
+        credentials.secret_access_key,
+        credentials.session_token,
+        endpoint.authority,
+        endpoint.region,
+        floor(now),
+        target,
+    )
+    canonical = ready.canonical.copy()
+    canonical.update(sha256(body).hexdigest().encode())
+    inner = ready.inner.copy()
+    inner.update(canonical.hexdigest().encode())
+    outer = ready.outer.copy()
+    outer.update(inner.digest())
+    length = b"content-length: %d\r\n\r\n" % len(body)
+    return b"".join((ready.wire_head, outer.hexdigest().encode(), ready.wire_tail, extra, length, body))
 
 
 @lru_cache(maxsize=4096)
@@ -103,15 +151,32 @@ def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
     return key
 
 
+# Keyed by strings, which know their hash, and not by what holds them, which would work it out each time.
 @lru_cache(maxsize=1024)
-def _prepare(credentials: Credentials, endpoint: Endpoint, second: int) -> _Prepared:
-    token = credentials.session_token
-    if not _WORD.fullmatch(credentials.access_key_id) or (token and not _WORD.fullmatch(token)):
-        raise ValueError("the access key id or session token holds characters that no header can carry")
+def _prepare(key_id: str, secret: str, token: str, authority: str, region: str, second: int, target: bytes) -> _Prepared:
+    if not _TARGET.fullmatch(target):
+        raise ValueError("not an X-Amz-Target: give it as `DynamoDB_20120810.Operation`")
     moment = _moment(second)
-    date = moment[:8]
-    scope = f"{date}/{endpoint.region}/{SERVICE}/aws4_request".encode()
-    amz_date, host, security_token = moment.encode(), endpoint.authority.encode(), token.encode()
+    day = _prepare_day(key_id, secret, token, authority, region, moment[:8])
+    amz_date = moment.encode()
+    inner = day.inner.copy()
+    inner.update(b"%b\n%b\n%b\n" % (_ALGORITHM, amz_date, day.scope))
+    return _Prepared(
+        sha256(b"".join((day.canonical_head, amz_date, day.canonical_middle, target, day.canonical_tail))),
+        inner,
+        day.outer,
+        wire_head=b"".join((day.wire_head, amz_date, day.wire_middle)),
+        wire_tail=b"\r\nx-amz-target: %b%b" % (target, _UNCHANGING),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _prepare_day(key_id: str, secret: str, token: str, authority: str, region: str, date: str) -> _Day:
+    if not _WORD.fullmatch(key_id) or (token and not _WORD.fullmatch(token)):
+        raise ValueError("the access key id or session token holds characters that no header can carry")
+    scope = f"{date}/{region}/{SERVICE}/aws4_request".encode()
+    key = signing_key(secret, date, region, SERVICE).ljust(_BLOCK, b"\0")
+    host, security_token = authority.encode(), token.encode()
     signed = (
         b"content-type;host;x-amz-date;x-amz-security-token;x-amz-target"
         if token
@@ -119,38 +184,19 @@ def _prepare(credentials: Credentials, endpoint: Endpoint, second: int) -> _Prep
     )
     canonical_token = b"x-amz-security-token:%b\n" % security_token if token else b""
     wire_token = b"x-amz-security-token: %b\r\n" % security_token if token else b""
-    return _Prepared(
-        key=signing_key(credentials.secret_access_key, date, endpoint.region, SERVICE),
-        canonical_head=b"POST\n/\n\ncontent-type:%b\nhost:%b\nx-amz-date:%b\n%bx-amz-target:"
-        % (CONTENT_TYPE, host, amz_date, canonical_token),
+    return _Day(
+        inner=sha256(bytes([byte ^ 0x36 for byte in key])),
+        outer=sha256(bytes([byte ^ 0x5C for byte in key])),
+        scope=scope,
+        canonical_head=b"POST\n/\n\ncontent-type:%b\nhost:%b\nx-amz-date:" % (CONTENT_TYPE, host),
+        canonical_middle=b"\n%bx-amz-target:" % canonical_token,
         canonical_tail=b"\n\n%b\n" % signed,
-        to_sign=b"%b\n%b\n%b\n" % (_ALGORITHM, amz_date, scope),
-        wire_head=b"POST / HTTP/1.1\r\nhost: %b\r\ncontent-type: %b\r\nx-amz-date: %b\r\n%b"
-        b"authorization: %b Credential=%b/%b, SignedHeaders=%b, Signature="
-        % (host, CONTENT_TYPE, amz_date, wire_token, _ALGORITHM, credentials.access_key_id.encode(), scope, signed),
+        wire_head=b"POST / HTTP/1.1\r\nhost: %b\r\ncontent-type: %b\r\nx-amz-date: " % (host, CONTENT_TYPE),
+        wire_middle=b"\r\n%bauthorization: %b Credential=%b/%b, SignedHeaders=%b, Signature="
+        % (wire_token, _ALGORITHM, key_id.encode(), scope, signed),
     )
 
 
 @lru_cache(maxsize=8)
 def _moment(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y%m%dT%H%M%SZ")
-
-
-def _lines(extra: Headers) -> bytes:
-    """The extra headers as they travel; each name once, none that frames, routes or authenticates."""
-    if not _may_travel(tuple([name for name, _ in extra])):
-        raise Malformed(Reason.MALFORMED_REQUEST, "a header meant for AWS has a name that may not be passed on; leave it out")
-    for name, value in extra:
-        if not _VALUE.fullmatch(value):
-            raise Malformed(
-                Reason.MALFORMED_REQUEST, f"header `{name.decode()}` holds a control character; send one line of printable text"
-            )
-    return b"".join([b"%b: %b\r\n" % line for line in extra])
-
-
-@lru_cache(maxsize=64)
-def _may_travel(names: tuple[bytes, ...]) -> bool:
-    """Whether these names, which the caller takes from its allow-list, are well formed, not ours, and each there once."""
-    return len(set(names)) == len(names) and all(
-        _NAME.fullmatch(name) and name not in _OURS and not name.startswith((b"x-amz-", b"proxy-")) for name in names
-    )

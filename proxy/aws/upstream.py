@@ -59,6 +59,7 @@ class UpstreamPool:
         self._idle: deque[Connection] = deque()  # the most recently used one is at the right
         self._connections: set[Connection] = set()
         self._line: deque[tuple[asyncio.Future[None], float]] = deque()  # (turn, deadline), first come first served
+        self._loop: asyncio.AbstractEventLoop  # from the first `_wake` on
         self._sweeper: asyncio.TimerHandle | None = None
         self._is_closed = False
         self._emptied = asyncio.Event()  # set when the last connection of a closed pool is gone
@@ -79,12 +80,13 @@ class UpstreamPool:
         `sent` is called once, immediately before the first byte is handed to the transport. Raises Unavailable if it was not
         called, Broken if it was. Only a read on a kept connection that died before any byte of an answer is sent once more.
         """
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._limits.total
-        if self._slots and self._sweeper is not None:  # which a closed pool has not
+        if self._sweeper is None:  # at rest, or closed
+            self._wake()
+        deadline = self._loop.time() + self._limits.total
+        if self._slots:
             self._slots -= 1
         else:
-            await self._take_slot()
+            await self._wait_for_slot()
         connection = self._take_idle(is_write=is_write)
         was_kept = connection is not None
         if connection is None:
@@ -92,7 +94,7 @@ class UpstreamPool:
         try:
             sent()
         except BaseException:
-            self.exchange_ended(connection, loop.time())
+            self.exchange_ended(connection, self._loop.time())
             raise
         try:
             return await connection.start(request, deadline)
@@ -146,18 +148,26 @@ class UpstreamPool:
 
     # ----------------------------------------------------------------------------------------------------- slots
 
-    async def _take_slot(self) -> None:
+    def _wake(self) -> None:
+        """See to it that deadlines are looked at. Raises Unavailable where the pool is closed."""
         if self._is_closed:
             raise _stopping()
-        self._start_sweeper()
+        if self._sweeper is None:
+            self._loop = asyncio.get_running_loop()
+            self._sweeper = self._loop.call_later(self._limits.sweep, self._sweep)
+
+    async def _take_slot(self) -> None:
+        self._wake()
         if self._slots:
             self._slots -= 1
-            return
+        else:
+            await self._wait_for_slot()
+
+    async def _wait_for_slot(self) -> None:
         if len(self._line) >= self._limits.waiting:
             raise self._no_slot()
-        loop = asyncio.get_running_loop()
-        turn: asyncio.Future[None] = loop.create_future()
-        self._line.append((turn, loop.time() + self._limits.wait))
+        turn: asyncio.Future[None] = self._loop.create_future()
+        self._line.append((turn, self._loop.time() + self._limits.wait))
         try:
             await turn
         except asyncio.CancelledError:
@@ -278,14 +288,10 @@ class UpstreamPool:
 
     # ------------------------------------------------------------------------------------------------- deadlines
 
-    def _start_sweeper(self) -> None:
-        if self._sweeper is None:
-            self._sweeper = asyncio.get_running_loop().call_later(self._limits.sweep, self._sweep)
-
     def _sweep(self) -> None:
         """Look at all deadlines at once; a timer for each request would cost more than the request."""
         self._sweeper = None
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         while self._line and (self._line[0][0].done() or self._line[0][1] <= now):
             turn, _ = self._line.popleft()
             if not turn.done():
@@ -297,7 +303,7 @@ class UpstreamPool:
             elif connection.idle_since + self._limits.idle <= now:  # not busy is idle
                 connection.discard("")
         if self._connections or self._line or self.busy:
-            self._start_sweeper()
+            self._sweeper = self._loop.call_later(self._limits.sweep, self._sweep)
 
     # --------------------------------------------------------------------------------------------------- refusals
 

@@ -48,7 +48,8 @@ _STATEMENT_THROTTLES = _CANCELLED_BY_THROTTLE | {"RequestLimitExceeded"}
 def summarise(operation: Operation, reply: Reply) -> ReplySummary:
     """Error name, throttles and unprocessed items of `reply`, which answered `operation`."""
     if reply.status == 200:
-        return _failed_statements(operation, reply.body) or _leftovers(operation, reply.body)
+        read = _PARTLY_DONE.get(operation.name)
+        return read(operation, reply.body) if read else _NOTHING
     document = _parsed(reply.body)
     kind = document.get("__type")
     error = kind.rpartition("#")[2].partition(":")[0] if isinstance(kind, str) else ""
@@ -89,19 +90,17 @@ def _by_member(operation: Operation, errors: list[dict[str, Any]], codes: frozen
             yield Throttle(code, touch.table.name)
 
 
-def _failed_statements(operation: Operation, body: bytes) -> ReplySummary | None:
-    """Throttles inside the 200 of a BatchExecuteStatement, None if it had none: each statement fails for itself."""
-    if operation.name != "BatchExecuteStatement" or b'"Error"' not in body:
-        return None
+def _failed_statements(operation: Operation, body: bytes) -> ReplySummary:
+    """Throttles inside the 200 of a BatchExecuteStatement: each statement fails for itself."""
+    if b'"Error"' not in body:
+        return _NOTHING
     errors = _objects([answer.get("Error") for answer in _objects(_parsed(body).get("Responses"))])
     throttles = tuple(dict.fromkeys(_by_member(operation, errors, _STATEMENT_THROTTLES)))
-    return ReplySummary(throttles=throttles) if throttles else None
+    return ReplySummary(throttles=throttles) if throttles else _NOTHING
 
 
 def _leftovers(operation: Operation, body: bytes) -> ReplySummary:
     """Items that a batch left unprocessed, by table. In BatchGetItem these can also be the rest of an answer over 16 MB."""
-    if operation.name not in _LEFTOVERS:
-        return _NOTHING
     member, none = _LEFTOVERS[operation.name]
     if none in body or b"Unprocessed" not in body:
         return _NOTHING
@@ -112,6 +111,10 @@ def _leftovers(operation: Operation, body: bytes) -> ReplySummary:
         if isinstance(entries, list) and entries and (table := _table_name(key)):
             counts[table] = counts.get(table, 0) + len(entries)
     return ReplySummary(unprocessed=tuple(counts.items())) if counts else _NOTHING
+
+
+# operation -> what reads the answer of a 200 that may leave something undone
+_PARTLY_DONE = dict.fromkeys(_LEFTOVERS, _leftovers) | {"BatchExecuteStatement": _failed_statements}
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:

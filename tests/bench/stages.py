@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proxy.app import Journal
-from proxy.aws.sigv4 import signed_request
+from proxy.aws.sigv4 import PassedHeaders, signed_request
 from proxy.dynamodb.operation import read_operation
 from proxy.dynamodb.reply import summarise
 from proxy.edge.gate import read_head
@@ -88,12 +88,10 @@ async def _stages(plane: DataPlane, request: bytes) -> dict[str, Callable[[], An
     principal = policies.decide(identity, operation, time.time()).granted_role()
     credentials = await plane.gateway.roles.credentials_for(principal)
     reply = Reply(200, HEADERS, ANSWER_BODY)
-    plane.gateway.upstreams.endpoint_of(REGION, "dynamodb")
-    journal = Journal(plane.gateway.audit, plane.gateway.metrics, plane.gateway)
-    endpoint = plane.gateway.upstreams.endpoint_of(REGION, "dynamodb")
+    endpoint = plane.gateway.upstreams.pool_of(REGION, "dynamodb").endpoint
     journal = Journal(plane.gateway.audit, plane.gateway.metrics, plane.gateway)
     edge = Edge(plane.gateway.pipeline, limits, plane.loop)
-    extra = tuple((name, head.headers[name]) for name in (b"amz-sdk-invocation-id", b"amz-sdk-request"))
+    passed = PassedHeaders(b"amz-sdk-invocation-id", b"amz-sdk-request")
 
     def record() -> None:
         exchange = Exchange("0123456789abcdef", time.time(), head.peer)
@@ -113,7 +111,9 @@ async def _stages(plane: DataPlane, request: bytes) -> dict[str, Callable[[], An
             policies.decide(identity, operation, time.time()).granted_role(),
             plane.gateway.roles.ready(principal),
         ),
-        "sign": lambda: signed_request(endpoint, operation.target.encode(), operation.body, credentials, time.time(), extra),
+        "sign": lambda: signed_request(
+            endpoint, operation.target.encode(), operation.body, credentials, time.time(), passed.lines(head.headers)
+        ),
         "send": lambda: None,
         "reply": lambda: (summarise(operation, reply), edge.written(reply, closes=False)),
         "record": record,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from proxy.aws.sigv4 import Endpoint, signed_request
+from proxy.aws.sigv4 import NO_LINES, Endpoint, UnsignedLines, signed_request
 from proxy.model import Credentials
 from tests.attacks.corpus import Case, CorpusError, read_corpus
 from tests.attacks.loopback import Loopback, Received, http_answer
@@ -111,7 +111,8 @@ class StandIn:
         credentials = Credentials(session.access_key_id, secret, session.token, 0)
         host, port = self._outside.dynamodb.authority.split(":")
         body = received.body.replace(b"orders#1", b"orders#2") if self._is("alters") else received.body
-        extra = ((b"x-token", received.headers.get("authorization", "").encode()),) if self._is("passes token") else ()
+        token = b"x-token: %b\r\n" % received.headers.get("authorization", "").encode()
+        extra = UnsignedLines(token) if self._is("passes token") else NO_LINES
         target = "DynamoDB_20120810.Scan" if self._is("retargets") else target
         return signed_request(
             Endpoint("http", host, int(port), "us-east-1"), target.encode(), body, credentials, time.time(), extra

@@ -18,7 +18,6 @@ from botocore.credentials import Credentials
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.aws.sigv4 import Endpoint
 from proxy.dynamodb.iterators import IteratorSeal
 from proxy.identity.denials import Denial, DenyList
 from proxy.identity.minting import SessionMint
@@ -86,14 +85,12 @@ class Trial:
         self.roles = FakeRoles(self.events)
         self.upstream = FakeUpstream(self.events)
         self.journal = ListedJournal(self.events)
-        self.endpoint = Endpoint("https", "dynamodb.eu-west-1.amazonaws.com", 443, "eu-west-1")
         self.pipeline = Pipeline(
             tokens=self.tokens,
             sessions=self.sessions,
             denials=self.denials,
             policies=self.policies,
             roles=self.roles,
-            endpoint_of=lambda *_: self.endpoint,
             upstream_of=lambda *_: self.upstream,
             seal=IteratorSeal((bytes(32),)),
             journal=self.journal,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httptools
 import pytest
@@ -10,6 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from proxy.aws.whole_reply import whole_reply
+
+if TYPE_CHECKING:
+    from proxy.aws.whole_reply import Lines
 
 HEAD = (
     b"HTTP/1.1 200 OK\r\nServer: Server\r\nContent-Type: application/x-amz-json-1.0\r\n"
@@ -46,7 +49,7 @@ class Parsed:
 
 def test_the_usual_answer() -> None:
     """Status, body and the fields of AWS, without those of the connection."""
-    reply = whole_reply(USUAL)
+    reply = whole_reply(USUAL, {})
     assert reply is not None
     assert (reply.status, reply.body) == (200, b"{}")
     assert reply.headers == (
@@ -88,16 +91,36 @@ OTHERS: dict[str, bytes] = {
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_anything_else_is_left_to_the_parser(name: str) -> None:
-    """Whatever could be read in two ways is not read here."""
-    assert whole_reply(OTHERS[name]) is None
+    """Whatever could be read in two ways is not read here, after usual answers neither."""
+    assert whole_reply(OTHERS[name], {}) is None
+    judged: Lines = {}
+    assert whole_reply(USUAL, judged) is not None
+    assert whole_reply(OTHERS[name], judged) is None
+
+
+def test_what_is_remembered_of_a_connection_is_bounded() -> None:
+    """Lines that AWS repeats, and no more than some dozens, whatever it says."""
+    judged: Lines = {}
+    for number in range(1000):
+        said = USUAL.replace(b"RequestId: A1", b"RequestId: %d" % number)
+        assert whole_reply(said, judged) is not None
+    assert set(judged) == {
+        b"Server: Server", b"Content-Type: application/x-amz-json-1.0", b"Content-Length: 2", b"Connection: keep-alive"
+    }  # fmt: skip
+    for number in range(1000):
+        assert whole_reply(USUAL.replace(b"Server: Server", b"Date: %d" % number), judged) is not None
+    assert len(judged) <= 32
 
 
 _LINE = st.sampled_from(
     [b"Server: x", b"Date: y", b"content-length: 2", b"Content-Length: 0", b"Content-Length : 2", b"Connection: keep-alive",
      b"connection: close", b"transfer-encoding: chunked", b"x-a:  b  ", b"x-\xff: b", b"x_y: z", b" folded", b"", b"a:b:c",
-     b"x-amz-crc32:1", b"x: \x80\xff", b"x: \x00", b"te: x", b"Upgrade: y", b"x: a\rb", b"x: a\nb"]
+     b"x-amz-crc32:1", b"x-amz-crc32: 12", b"x-amz-crc32: 1 ", b"x-amz-crc32: \xe4", b"x-amzn-RequestId: A\n",
+     b"x-amzn-RequestId: A-", b"x: \x80\xff", b"x: \x00", b"te: x", b"Upgrade: y", b"x: a\rb", b"x: a\nb"]
 )  # fmt: skip
 _START = st.sampled_from([b"HTTP/1.1 200 OK", b"HTTP/1.1 400 Bad Request", b"HTTP/1.1 200", b"HTTP/1.1 200 ", b"HTTP/1.1 99 x"])
+
+REMEMBERED: Lines = {}
 
 
 @given(_START, st.lists(_LINE, max_size=6), st.sampled_from([b"", b"{}", b"{}{", b"\r\n"]))
@@ -106,7 +129,8 @@ _START = st.sampled_from([b"HTTP/1.1 200 OK", b"HTTP/1.1 400 Bad Request", b"HTT
 def test_what_is_read_is_what_a_parser_reads(start: bytes, lines: list[bytes], body: bytes) -> None:
     """Status, fields and body are httptools' own, of one whole message on a connection that can be used again."""
     data = b"\r\n".join([start, *lines, b"", body])
-    reply: Any = whole_reply(data)
+    reply: Any = whole_reply(data, {})
+    assert whole_reply(data, REMEMBERED) == reply  # what other answers said changes nothing
     if reply is None:
         return
     parsed = Parsed(data)
