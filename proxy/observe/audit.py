@@ -13,11 +13,11 @@ import os
 import secrets
 import socket
 import time
-from collections import Counter, deque
+from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Protocol
 
-from proxy.observe.records import Records, line_of
+from proxy.observe.records import KINDS, Records, line_of
 from proxy.refusal import Reason, Unavailable
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class AuditLog:
         operation = exchange.operation
         is_allowed = exchange.reason is _ALLOWED or exchange.reason is _OBSERVED
         if is_allowed and operation is not None and operation.is_write:
-            self._waiting.append(self._records.decision(exchange, self._time(), self._next_seq()))
+            self._note(self._records.decision, exchange)
             if not self._flush():
                 self._take_back_last()
                 raise Unavailable(
@@ -101,7 +101,7 @@ class AuditLog:
                         Reason.AUDIT_UNAVAILABLE, "the audit log takes no records and its backlog is full: try again later"
                     )
                 return  # its outcome takes both records, or tells that both are lost
-            self._waiting.append(self._records.decision(exchange, self._time(), self._next_seq()))
+            self._note(self._records.decision, exchange)
             self._flush_soon()
         exchange.decided = True
 
@@ -114,10 +114,10 @@ class AuditLog:
             if len(self._waiting) >= self._backlog:
                 self._lose(2)
                 return
-            self._waiting.append(self._records.decision(exchange, self._time(), self._next_seq()))
+            self._note(self._records.decision, exchange)
             exchange.decided = True
         # what was decided may always end in a record: the requests in flight bound it
-        self._waiting.append(self._records.outcome(exchange, self._time(), self._next_seq()))
+        self._note(self._records.outcome, exchange)
         self._flush_soon()
 
     def event(self, name: str, **details: str) -> None:
@@ -125,7 +125,8 @@ class AuditLog:
         if len(self._waiting) >= self._backlog:
             self._lose(1)
             return
-        self._waiting.append(self._records.event(name, details, self._time(), self._next_seq()))
+        self._seq += 1
+        self._waiting.append(self._records.event(name, details, self._time(), self._seq))
         self._flush_soon()
 
     def reopen(self) -> None:
@@ -140,11 +141,24 @@ class AuditLog:
         self._sink.close()
         return len(self._waiting)
 
-    # ---------------------------------------------------------------------------------------- into the sink
+    # ------------------------------------------------------------------------------------------- the records
 
-    def _next_seq(self) -> int:
+    def _note(self, record_of: Callable[[Exchange, str, int], Record], exchange: Exchange) -> None:
+        """Let a record wait in its place."""
         self._seq += 1
-        return self._seq
+        self._waiting.append(record_of(exchange, self._time(), self._seq))
+
+    def _time(self) -> str:
+        """UTC in ISO 8601 with milliseconds."""
+        moment = int(self._clock() * 1000)
+        if moment != self._moment:  # busy, several records share one
+            self._moment = moment
+            second, millisecond = divmod(moment, 1000)
+            if second != self._second:
+                self._second = second
+                self._second_text = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
+            self._moment_text = f"{self._second_text}{millisecond:03d}Z"
+        return self._moment_text
 
     def _take_back_last(self) -> None:
         """Drop the record of a write that was refused for want of a sink; the refusal is recorded in its place."""
@@ -154,6 +168,8 @@ class AuditLog:
     def _lose(self, records: int) -> None:
         self._seq += records  # the gap that shows
         self._counts.audit_lost(records)
+
+    # ---------------------------------------------------------------------------------------- into the sink
 
     def _flush_soon(self) -> None:
         if len(self._waiting) >= _FLUSH_RECORDS and not self._is_failing:
@@ -182,11 +198,10 @@ class AuditLog:
         while waiting:
             batch = list(islice(waiting, _FLUSH_RECORDS))
             done = self._sink.append([line_of(record) for record in batch])
-            written = Counter([kind for kind, _, _ in batch[:done]])
-            for kind, count in written.items():
-                self._counts.audit_written(kind, count)
-            for _ in range(done):
-                waiting.popleft()
+            kinds = [waiting.popleft()[0] for _ in range(done)]
+            for kind in KINDS:
+                if count := kinds.count(kind):
+                    self._counts.audit_written(kind, count)
             if done < len(batch):
                 self._is_failing = True
                 self._counts.audit_failed(len(batch) - done)
@@ -195,17 +210,3 @@ class AuditLog:
             self._is_failing = False
             self._stop_timer()  # it was set for a retry, which is later than an ordinary flush
         return True
-
-    # ------------------------------------------------------------------------------------------- the records
-
-    def _time(self) -> str:
-        """UTC in ISO 8601 with milliseconds."""
-        moment = int(self._clock() * 1000)
-        if moment != self._moment:  # busy, several records share one
-            self._moment = moment
-            second, millisecond = divmod(moment, 1000)
-            if second != self._second:
-                self._second = second
-                self._second_text = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
-            self._moment_text = f"{self._second_text}{millisecond:03d}Z"
-        return self._moment_text
