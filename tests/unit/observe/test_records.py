@@ -115,7 +115,8 @@ VARIED = {
     **dict.fromkeys(("id", "peer", "invocation_id", "aws_request_id", "rule", "role_arn", "policy_digest", "message"), TEXTS),
     "subject": st.none() | TEXTS.map(lambda text: replace(SUBJECT, subject=text, session_id=text)),
     "identity": st.none() | TEXTS.map(lambda text: replace(IDENTITY, dag_id=text, subject=replace(SUBJECT, issuer=text))),
-    "operation": st.none() | st.lists(TOUCHES).map(lambda touches: replace(OPERATION, touches=tuple(touches))),
+    "operation": st.none()
+    | st.tuples(TEXTS, st.lists(TOUCHES)).map(lambda parts: replace(OPERATION, name=parts[0], touches=tuple(parts[1]))),
     "operation_name": TEXTS,
     "reason": st.none() | st.sampled_from(Reason),
     "would_deny": st.just(Reason.NO_RULE),
@@ -188,3 +189,25 @@ def test_a_decision_stands_as_it_was_made(build) -> None:
     record = records.decision(exchange, TIME, 1)
     exchange.reason, exchange.message, exchange.rule = Reason.CREDENTIALS_REFUSED, "AWS did not accept the session", ""
     assert line_of(record) == expected
+
+
+def test_what_an_operation_touches_is_no_other_operation(build) -> None:
+    """Operations that differ in name, table, index or the number of items have each their own record."""
+    records = Records("w-1")
+    here, there = TableReference("orders"), TableReference("orders", "aws", "eu-west-1", "123456789012")
+    put, other = Touch("PutItem", here), Touch("PutItem", there, "by_day")
+    operations = [build.operation(name, touches=touches) for name in ("PutItem", "BatchWriteItem") for touches in (
+        (put,), (put, put), (put, other), (other, put), (other,), (put, put, other), (Touch("DeleteItem", here),)
+    )]  # fmt: skip
+    for seq, operation in enumerate(operations * 2):
+        exchange = build(operation=operation, operation_name="")
+        assert line_of(records.decision(exchange, TIME, seq)) == whole_decision(exchange, seq)
+
+
+def test_details_of_an_event_are_bounded() -> None:
+    """What is told of a change of the gateway is cut like everything else."""
+    told = json.loads(line_of(Records("w-1").event("policy_refused", {"problem": "x" * 5000, "token": TOKEN}, TIME, 7)))
+    assert told == {
+        "record": "event", "time": TIME, "seq": 7, "worker": "w-1", "event": "policy_refused",
+        "details": {"problem": "x" * CAPS["details"], "token": "(token)"},
+    }  # fmt: skip
