@@ -13,17 +13,18 @@ import os
 import secrets
 import socket
 import time
-from collections import Counter, deque
+from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Protocol
 
-from proxy.observe.records import decision_line, event_line, outcome_line
+from proxy.observe.records import KINDS, Records, line_of
 from proxy.refusal import Reason, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.model import Exchange
+    from proxy.observe.records import Record
     from proxy.observe.sink import LineSink
 
 _FLUSH_SECONDS: Final = 0.1
@@ -60,11 +61,12 @@ class AuditLog:
     ) -> None:
         """`worker` must be unique for ever, since `seq` starts anew with it; `backlog` is a number of records."""
         self.worker = worker or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self._records = Records(self.worker)
         self._sink = sink
         self._counts = counts
         self._clock = clock
         self._backlog = backlog
-        self._waiting: deque[tuple[str, bytes]] = deque()  # kind, line; in the order of `seq`
+        self._waiting: deque[Record] = deque()  # in the order of `seq`
         self._seq = 0
         self._is_failing = False
         self._timer: asyncio.TimerHandle | None = None
@@ -86,7 +88,7 @@ class AuditLog:
         operation = exchange.operation
         is_allowed = exchange.reason is _ALLOWED or exchange.reason is _OBSERVED
         if is_allowed and operation is not None and operation.is_write:
-            self._put("decision", decision_line(exchange, self._time(), self._next_seq(), self.worker))
+            self._note(self._records.decision, exchange)
             if not self._flush():
                 self._take_back_last()
                 raise Unavailable(
@@ -99,7 +101,7 @@ class AuditLog:
                         Reason.AUDIT_UNAVAILABLE, "the audit log takes no records and its backlog is full: try again later"
                     )
                 return  # its outcome takes both records, or tells that both are lost
-            self._put("decision", decision_line(exchange, self._time(), self._next_seq(), self.worker))
+            self._note(self._records.decision, exchange)
             self._flush_soon()
         exchange.decided = True
 
@@ -112,10 +114,10 @@ class AuditLog:
             if len(self._waiting) >= self._backlog:
                 self._lose(2)
                 return
-            self._put("decision", decision_line(exchange, self._time(), self._next_seq(), self.worker))
+            self._note(self._records.decision, exchange)
             exchange.decided = True
         # what was decided may always end in a record: the requests in flight bound it
-        self._put("outcome", outcome_line(exchange, self._time(), self._next_seq(), self.worker))
+        self._note(self._records.outcome, exchange)
         self._flush_soon()
 
     def event(self, name: str, **details: str) -> None:
@@ -123,7 +125,8 @@ class AuditLog:
         if len(self._waiting) >= self._backlog:
             self._lose(1)
             return
-        self._put("event", event_line(name, details, self._time(), self._next_seq(), self.worker))
+        self._seq += 1
+        self._waiting.append(self._records.event(name, details, self._time(), self._seq))
         self._flush_soon()
 
     def reopen(self) -> None:
@@ -138,14 +141,24 @@ class AuditLog:
         self._sink.close()
         return len(self._waiting)
 
-    # ---------------------------------------------------------------------------------------- into the sink
+    # ------------------------------------------------------------------------------------------- the records
 
-    def _next_seq(self) -> int:
+    def _note(self, record_of: Callable[[Exchange, str, int], Record], exchange: Exchange) -> None:
+        """Let a record wait in its place."""
         self._seq += 1
-        return self._seq
+        self._waiting.append(record_of(exchange, self._time(), self._seq))
 
-    def _put(self, kind: str, line: bytes) -> None:
-        self._waiting.append((kind, line))
+    def _time(self) -> str:
+        """UTC in ISO 8601 with milliseconds."""
+        moment = int(self._clock() * 1000)
+        if moment != self._moment:  # busy, several records share one
+            self._moment = moment
+            second, millisecond = divmod(moment, 1000)
+            if second != self._second:
+                self._second = second
+                self._second_text = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
+            self._moment_text = f"{self._second_text}{millisecond:03d}Z"
+        return self._moment_text
 
     def _take_back_last(self) -> None:
         """Drop the record of a write that was refused for want of a sink; the refusal is recorded in its place."""
@@ -155,6 +168,8 @@ class AuditLog:
     def _lose(self, records: int) -> None:
         self._seq += records  # the gap that shows
         self._counts.audit_lost(records)
+
+    # ---------------------------------------------------------------------------------------- into the sink
 
     def _flush_soon(self) -> None:
         if len(self._waiting) >= _FLUSH_RECORDS and not self._is_failing:
@@ -182,12 +197,11 @@ class AuditLog:
         waiting = self._waiting
         while waiting:
             batch = list(islice(waiting, _FLUSH_RECORDS))
-            done = self._sink.append([line for _, line in batch])
-            written = Counter(kind for kind, _ in batch[:done])
-            for kind, count in written.items():
-                self._counts.audit_written(kind, count)
-            for _ in range(done):
-                waiting.popleft()
+            done = self._sink.append([line_of(record) for record in batch])
+            kinds = [waiting.popleft()[0] for _ in range(done)]
+            for kind in KINDS:
+                if count := kinds.count(kind):
+                    self._counts.audit_written(kind, count)
             if done < len(batch):
                 self._is_failing = True
                 self._counts.audit_failed(len(batch) - done)
@@ -196,17 +210,3 @@ class AuditLog:
             self._is_failing = False
             self._stop_timer()  # it was set for a retry, which is later than an ordinary flush
         return True
-
-    # ------------------------------------------------------------------------------------------- the records
-
-    def _time(self) -> str:
-        """UTC in ISO 8601 with milliseconds."""
-        moment = int(self._clock() * 1000)
-        if moment != self._moment:  # busy, several records share one
-            self._moment = moment
-            second, millisecond = divmod(moment, 1000)
-            if second != self._second:
-                self._second = second
-                self._second_text = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
-            self._moment_text = f"{self._second_text}{millisecond:03d}Z"
-        return self._moment_text

@@ -36,6 +36,7 @@ _OBSERVED: Final = Reason.OBSERVED
 _ALLOWED: Final = Reason.ALLOWED  # here, for looking up a member of an enum is slow (Python 3.11)
 UNKNOWN_OPERATION: Final = "unknown"  # as `operation_name` calls it
 _EXPECTED_DAGS: Final = 200  # those beyond are shown from their first request on
+_MOST_KNOWN: Final = 4096  # names as requests said them
 _BROKEN: Final = Ending.BROKEN
 _BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -140,15 +141,17 @@ class _Times:
 class _Row:
     """What requests of one label set added: how many there were, how many of them first attempts."""
 
-    __slots__ = ("_children", "_told", "calls", "gateway", "requests", "upstream")
+    __slots__ = ("_children", "_told", "calls", "dag", "gateway", "requests", "table", "upstream")
 
-    def __init__(self, request: Any, attempt: Any, call: Any, gateway: _Times, upstream: _Times) -> None:
-        """`attempt` and `call` are None where no operation was read: whether an SDK sent it is not known."""
+    def __init__(self, dag: str, table: str, children: tuple[Any, Any, Any], gateway: _Times, upstream: _Times) -> None:
+        """`dag` and `table` are labels; `children` are those of requests, attempts and calls, or None."""
+        self.dag = dag
+        self.table = table
         self.requests = 0
         self.calls = 0
         self.gateway = gateway
         self.upstream = upstream
-        self._children = (request, attempt, call)
+        self._children = children
         self._told = (0, 0)
 
     def settle(self) -> None:
@@ -176,6 +179,8 @@ class Metrics:
         self._metrics = {metric.name: _make(metric, self._registry) for metric in METRICS}
         self._children: dict[tuple[str, ...], Any] = {}
         self._rows: dict[tuple[str, str, str, str, int], _Row] = {}
+        self._known: dict[tuple[str | None, str | None, str, str, int], _Row] = {}  # by names as they came, under `_labels`
+        self._labels: Labels | None = None
         self._times: dict[str, tuple[_Times, _Times]] = {}  # operation -> gateway's, upstream's
         self._settling = threading.Lock()
         self._room = _SERIES_BYTES // workers
@@ -185,14 +190,15 @@ class Metrics:
 
     def record(self, exchange: Exchange, labels: Labels | None) -> None:
         """Count one request at its end. `labels` is the policy that judged it; without one DAGs and tables are `other`."""
-        operation = exchange.operation
-        identity = exchange.identity
-        dag = NONE if identity is None else labels.dag_label(identity.dag_id) if labels else OTHER
-        table = NONE if operation is None else _table_label(labels, _table_of(operation))
+        if labels is not self._labels:
+            self._labels, self._known = labels, {}
+        operation, identity = exchange.operation, exchange.identity
+        dag_id = None if identity is None else identity.dag_id
+        table = None if operation is None else _table_of(operation)
         name = exchange.operation_name or (operation.name if operation else NONE)
         ending = (exchange.ending or _BROKEN)._value_  # its plain text: an enum's hash is slow
-        key = (dag, table, name, ending, exchange.status)
-        row = self._rows.get(key) or self._open_row(*key)
+        key = (dag_id, table, name, ending, exchange.status)
+        row = self._known.get(key) or self._row_of(*key)
         row.requests += 1
         if exchange.attempt <= 1:
             row.calls += 1
@@ -205,11 +211,22 @@ class Metrics:
             row.upstream.total += seconds
         reason = exchange.reason
         if reason is not None and reason is not _ALLOWED and reason is not _OBSERVED:
-            self._bounded("refusals_total", dag, reason.value).inc()
+            self._bounded("refusals_total", row.dag, reason.value).inc()
         if exchange.would_deny is not None:
-            self._bounded("observed_denials_total", dag, exchange.would_deny.value).inc()
+            self._bounded("observed_denials_total", row.dag, exchange.would_deny.value).inc()
         if exchange.summary.throttles or exchange.summary.unprocessed:
-            self._record_pressure(exchange, labels, dag, table, name)
+            self._record_pressure(exchange, labels, row.dag, row.table, name)
+
+    def _row_of(self, dag_id: str | None, table: str | None, name: str, ending: str, status: int) -> _Row:
+        """The row of these names by the labels in force, kept by the names themselves: callers choose them, so only so many."""
+        labels = self._labels
+        dag = NONE if dag_id is None else labels.dag_label(dag_id) if labels else OTHER
+        key = (dag, NONE if table is None else _table_label(labels, table), name, ending, status)
+        row = self._rows.get(key) or self._open_row(*key)
+        if len(self._known) >= _MOST_KNOWN:
+            del self._known[next(iter(self._known))]
+        self._known[dag_id, table, name, ending, status] = row
+        return row
 
     def _record_pressure(self, exchange: Exchange, labels: Labels | None, dag: str, table: str, name: str) -> None:
         """Count what DynamoDB held back, by the table that it named, else by the request's own."""
@@ -229,12 +246,12 @@ class Metrics:
                 _Times(self._child("gateway_seconds", name)),
                 _Times(self._child("upstream_seconds", name)),
             )
-        row = _Row(
+        children = (
             self._bounded("requests_total", dag, table, name, ending, code),
             self._bounded("sdk_attempts_total", dag, name) if seen else None,
             self._bounded("sdk_calls_total", dag, name) if seen else None,
-            *self._times[name],
         )
+        row = _Row(dag, table, children, *self._times[name])
         self._rows[dag, table, name, ending, status] = row
         return row
 

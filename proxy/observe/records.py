@@ -1,7 +1,8 @@
 """One audit record as one line of JSON: which members it has, and what can never be in it.
 
 Only named fields come in: never a token, a credential, a claim set, a key or an item value. What callers sent is cut where
-it makes a line long, and escaped, so that no string can end a line or break it. Every record has the same members, always.
+it makes a line long, and escaped, so that no string can end a line or break it. Every record has the same members, always:
+first those of this one request, then those that it shares with others and that are written once for all of them.
 """
 
 from __future__ import annotations
@@ -12,13 +13,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from proxy.model import Ending
+from proxy.model import Ending, Exchange, ReplySummary
 from proxy.refusal import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from proxy.model import Exchange, Operation, TableReference
+    from proxy.model import Identity, Operation, TableReference
+
+    # its kind; its own members, and the rest of the line that it shares with others: or None and the whole line
+    Record = tuple[str, dict[str, Any] | None, bytes]
+    Touched = tuple[tuple[tuple[str, TableReference, str], int], ...]  # action, table, index; how often
 
 CAP: Final = 250  # characters of a string in a long record; Airflow's longest DAG, task and run ids
 CAPS: Final = {
@@ -30,74 +35,143 @@ CAPS: Final = {
     "throttles": 400,
     "unprocessed": 400,
 }
+KINDS: Final = ("decision", "outcome", "event")
+MOST_REMEMBERED: Final = 2048
 _LONG: Final = 1200  # bytes of a record that is looked at string by string
 _TOKEN: Final = re.compile(rb"eyJ[A-Za-z0-9_-]{12,}(?:\.[A-Za-z0-9_-]*)*")  # a JWT that strayed into a field
+
+_LETTER: Final = ord("J")  # looked for first: one byte is found ten times faster than three
 
 # named here, for looking up a member of an enum is slow (Python 3.11)
 _ALLOWED: Final = Reason.ALLOWED
 _OBSERVED: Final = Reason.OBSERVED
 _BROKEN: Final = Ending.BROKEN
 _SERVED: Final = Ending.SERVED
+_NOTHING_SAID: Final = ReplySummary()
 
 
-def decision_line(exchange: Exchange, time: str, seq: int, worker: str) -> bytes:
-    """What was decided, about whom and what, on what grounds. `time` is UTC in ISO 8601."""
-    operation = exchange.operation
-    reason = exchange.reason
-    return _line(
-        {
+class Records:
+    """Makes the records of one worker. `time` is UTC in ISO 8601.
+
+    A task's requests differ in little: what an allowed one has in common with those before it is remembered as it was written,
+    and so is the course of a request that AWS served without a word.
+    """
+
+    def __init__(self, worker: str) -> None:
+        self._worker = worker
+        self._shared: dict[tuple[object, ...], tuple[Identity, bytes]] = {}  # by the identity's `id`: it is kept alive here
+        self._served_well = _rest(_course(Exchange("", 0.0, reason=_ALLOWED, status=200, sent=True, ending=_SERVED), worker))
+
+    def decision(self, exchange: Exchange, time: str, seq: int) -> Record:
+        """What was decided, about whom and what, on what grounds."""
+        own = {
             "record": "decision",
             "time": time,
             "seq": seq,
-            "worker": worker,
             "id": exchange.id,
             "peer": exchange.peer,
-            **_who(exchange),
-            "operation": exchange.operation_name or (operation.name if operation else ""),
-            "touches": _touches(operation) if operation else [],
-            "decision": "none" if reason is None else "allow" if reason is _ALLOWED or reason is _OBSERVED else "deny",
-            "reason": reason,
-            "would_deny": exchange.would_deny,
-            "rule": exchange.rule,
-            "role_arn": exchange.role_arn,
-            "policy_digest": exchange.policy_digest,
             "invocation_id": exchange.invocation_id,
             "attempt": exchange.attempt,
             "request_bytes": exchange.request_bytes,
-            "message": exchange.message,
         }
-    )
+        if exchange.reason is _ALLOWED and not exchange.message and exchange.would_deny is None:
+            rest = self._shared_grounds(exchange)
+            if rest:
+                return "decision", own, rest
+        return "decision", None, _line(own | _grounds(exchange, self._worker))
 
-
-def outcome_line(exchange: Exchange, time: str, seq: int, worker: str) -> bytes:
-    """How it ended, joined by `id`; `sent` is `unknown` where AWS did not answer, so that nobody can say whether it did it."""
-    ending = exchange.ending or _BROKEN
-    summary = exchange.summary
-    return _line(
-        {
+    def outcome(self, exchange: Exchange, time: str, seq: int) -> Record:
+        """How it ended, joined by `id`; `sent` is `unknown` where AWS did not answer: nobody can say whether it did it."""
+        own = {
             "record": "outcome",
             "time": time,
             "seq": seq,
-            "worker": worker,
             "id": exchange.id,
-            "ending": ending,
-            "status": exchange.status,
-            "reason": exchange.reason,
-            "sent": "no" if not exchange.sent else "yes" if ending is _SERVED or summary.error else "unknown",
-            "error": summary.error,
             "aws_request_id": exchange.aws_request_id,
-            "throttles": [(throttle.reason, throttle.table) for throttle in summary.throttles],
-            "unprocessed": summary.unprocessed,
-            "gateway_ms": round(exchange.gateway_seconds * 1000, 3),
-            "upstream_ms": round(exchange.upstream_seconds * 1000, 3),
+            "gateway_ms": round(exchange.gateway_seconds * 1_000_000) / 1000,
+            "upstream_ms": round(exchange.upstream_seconds * 1_000_000) / 1000,
             "reply_bytes": exchange.reply_bytes,
         }
-    )
+        is_served = exchange.ending is _SERVED and exchange.status == 200 and exchange.sent
+        if is_served and exchange.reason is _ALLOWED and exchange.summary == _NOTHING_SAID and self._served_well:
+            return "outcome", own, self._served_well
+        return "outcome", None, _line(own | _course(exchange, self._worker))
+
+    def event(self, name: str, details: Mapping[str, str], time: str, seq: int) -> Record:
+        """A change of the gateway itself."""
+        own = {"record": "event", "time": time, "seq": seq, "worker": self._worker, "event": name, "details": dict(details)}
+        return "event", None, _line(own)
+
+    def _shared_grounds(self, exchange: Exchange) -> bytes:
+        """The grounds of an allowed request as the rest of a line, or nothing where they are not to be shared.
+
+        The key is all that they are made of, and takes no more room than they do.
+        """
+        identity, operation = exchange.identity, exchange.operation
+        if identity is None or operation is None:
+            return b""
+        name = exchange.operation_name or operation.name
+        key = (id(identity), name, _touched(operation), exchange.rule, exchange.role_arn, exchange.policy_digest)
+        found = self._shared.get(key)
+        return found[1] if found is not None else self._keep(key, identity, _rest(_grounds(exchange, self._worker)))
+
+    def _keep(self, key: tuple[object, ...], identity: Identity, rest: bytes) -> bytes:
+        """Remember the rest of a line, unless it is to be tidied."""
+        if rest:
+            if len(self._shared) >= MOST_REMEMBERED:
+                del self._shared[next(iter(self._shared))]
+            self._shared[key] = (identity, rest)
+        return rest
 
 
-def event_line(name: str, details: Mapping[str, str], time: str, seq: int, worker: str) -> bytes:
-    """A change of the gateway itself."""
-    return _line({"record": "event", "time": time, "seq": seq, "worker": worker, "event": name, "details": dict(details)})
+def line_of(record: Record) -> bytes:
+    """The record as it is written: JSON and a line feed. A token ends where a member does: none hides where the parts meet."""
+    _, own, rest = record
+    if own is None:
+        return rest
+    text = _untouched(own)
+    if text and len(text) + len(rest) <= _LONG:
+        return text[:-1] + rest
+    return _line(own | orjson.loads(b"{" + rest[1:]))
+
+
+# ------------------------------------------------------------------------------------- what requests have in common
+
+
+def _grounds(exchange: Exchange, worker: str) -> dict[str, Any]:
+    """Who may do what, and why."""
+    operation = exchange.operation
+    touched = _touched(operation) if operation else ()
+    reason = exchange.reason
+    return {
+        "worker": worker,
+        **_who(exchange),
+        "operation": exchange.operation_name or (operation.name if operation else ""),
+        "touches": [(action, _table(table), index, count) for (action, table, index), count in touched],
+        "decision": "none" if reason is None else "allow" if reason is _ALLOWED or reason is _OBSERVED else "deny",
+        "reason": reason,
+        "would_deny": exchange.would_deny,
+        "rule": exchange.rule,
+        "role_arn": exchange.role_arn,
+        "policy_digest": exchange.policy_digest,
+        "message": exchange.message,
+    }
+
+
+def _course(exchange: Exchange, worker: str) -> dict[str, Any]:
+    """What came of it."""
+    ending = exchange.ending or _BROKEN
+    summary = exchange.summary
+    return {
+        "worker": worker,
+        "ending": ending,
+        "status": exchange.status,
+        "reason": exchange.reason,
+        "sent": "no" if not exchange.sent else "yes" if ending is _SERVED or summary.error else "unknown",
+        "error": summary.error,
+        "throttles": [(throttle.reason, throttle.table) for throttle in summary.throttles],
+        "unprocessed": summary.unprocessed,
+    }
 
 
 def _who(exchange: Exchange) -> dict[str, Any]:
@@ -143,6 +217,23 @@ def _who(exchange: Exchange) -> dict[str, Any]:
     return nobody
 
 
+def _touched(operation: Operation) -> Touched:
+    """What an operation touches, equal ones of a batch together."""
+    touches = operation.touches
+    if len(touches) == 1:
+        return ((touches[0][:3], 1),)
+    return tuple(Counter([touch[:3] for touch in touches]).items())
+
+
+def _table(table: TableReference) -> str:
+    """The name of the caller's own table, the ARN of one that was named by ARN."""
+    name, partition, region, account = table
+    return f"arn:{partition}:dynamodb:{region}:{account}:table/{name}" if partition or region or account else name
+
+
+# ------------------------------------------------------------------------------------------------ as one line
+
+
 def _line(fields: dict[str, Any]) -> bytes:
     """One record as JSON and a line feed. Lone surrogates are written out as text, a stray token as `(token)`.
 
@@ -155,9 +246,24 @@ def _line(fields: dict[str, Any]) -> bytes:
     if not line or len(line) > _LONG:
         tidy = {name: _tidy(value, CAPS.get(name, CAP)) for name, value in fields.items()}
         line = orjson.dumps(tidy)
-    if b"J" in line and b"eyJ" in line:  # one letter is found five times faster
+    if _LETTER in line and b"eyJ" in line:
         line = _TOKEN.sub(b"(token)", line)
     return line + b"\n"  # a copy of the right size: to keep what `dumps` returns costs three times as much
+
+
+def _rest(fields: dict[str, Any]) -> bytes:
+    """These members as the end of a line, or nothing where something of them is to be tidied."""
+    text = _untouched(fields)
+    return b",%b\n" % text[1:] if text else b""
+
+
+def _untouched(fields: dict[str, Any]) -> bytes:
+    """Members as JSON, if `_line` would change nothing in them."""
+    try:
+        text = orjson.dumps(fields)
+    except TypeError:
+        return b""
+    return b"" if len(text) > _LONG or (_LETTER in text and b"eyJ" in text) else text
 
 
 def _tidy(value: Any, cap: int) -> Any:
@@ -171,19 +277,3 @@ def _tidy(value: Any, cap: int) -> Any:
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         return "out of range"
     return value
-
-
-def _touches(operation: Operation) -> list[tuple[str, str, str, int]]:
-    """What an operation touches as (action, table, index, count), equal ones of a batch together."""
-    touches = operation.touches
-    if len(touches) == 1:
-        action, table, index = touches[0][:3]
-        return [(action, _table(table), index, 1)]
-    counted = Counter((touch.action, touch.table, touch.index) for touch in touches)
-    return [(action, _table(table), index, count) for (action, table, index), count in counted.items()]
-
-
-def _table(table: TableReference) -> str:
-    """The name of the caller's own table, the ARN of one that was named by ARN."""
-    name, partition, region, account = table
-    return f"arn:{partition}:dynamodb:{region}:{account}:table/{name}" if partition or region or account else name

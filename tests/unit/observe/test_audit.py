@@ -109,6 +109,31 @@ def test_an_allowed_read_leaves_two_records_joined_by_id(trial: Trial, build) ->
     assert trial.counts.written == {"decision": 1, "outcome": 1}
 
 
+def test_each_record_has_the_time_at_which_it_was_made(tmp_path: Path, build) -> None:
+    """Within a millisecond, within a second, and beyond, though all are written together."""
+    times = iter([0.9991, 0.9994, 1.0, 1.0509, 86_400.0])
+    log = AuditLog(LineSink(str(file := tmp_path / "audit.log")), Counts(), "w-1", clock=lambda: next(times))
+    for number in range(5):
+        log.event(str(number))
+    log.close()
+    assert [json.loads(line)["time"] for line in file.read_bytes().splitlines()] == [
+        "1970-01-01T00:00:00.999Z", "1970-01-01T00:00:00.999Z", "1970-01-01T00:00:01.000Z", "1970-01-01T00:00:01.050Z",
+        "1970-01-02T00:00:00.000Z",
+    ]  # fmt: skip
+
+
+async def test_a_record_tells_what_was_known_when_it_was_made(trial: Trial, build) -> None:
+    """A request that fails after its decision changes nothing in the record of the decision that still waits."""
+    exchange = build()
+    trial.log.decision(exchange)
+    exchange.reason, exchange.message, exchange.ending = Reason.CREDENTIALS_REFUSED, "AWS did not accept it", Ending.BROKEN
+    trial.log.outcome(exchange)
+    trial.log.close()
+    decision, outcome = trial.records()
+    assert (decision["decision"], decision["reason"], decision["message"]) == ("allow", "allowed", "")
+    assert (outcome["reason"], outcome["sent"]) == ("credentials_refused", "unknown")
+
+
 ENDINGS = [
     (Ending.SERVED, True, "yes"),
     (Ending.REFUSED, False, "no"),
