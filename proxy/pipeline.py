@@ -20,12 +20,13 @@ import orjson
 from proxy.aws.inbound import read_signature
 from proxy.aws.sigv4 import Endpoint, signed_request
 from proxy.dynamodb.iterators import IteratorSeal, OpenedIterator, seal_reply
-from proxy.dynamodb.operation import operation_name, read_operation
+from proxy.dynamodb.operation import operation_name, read_in_steps, read_operation
 from proxy.dynamodb.reply import summarise
 from proxy.identity.binding import bind
 from proxy.identity.channels import SESSION_PREFIX, claimed_in, token_in
 from proxy.model import Ending, Exchange, Reply
 from proxy.refusal import ANSWERS, Abandoned, Broken, Forbidden, Reason, Refusal, Unavailable
+from proxy.runs import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("proxy.pipeline")
 
+# A larger body is read, judged and signed in several turns of the loop: together they would hold it for up to 90 ms.
+LARGE = 256 * 1024
 # The only headers of the caller's that travel on. They tie AWS's own logs to the worker's, and are never signed.
 _FORWARDED = (b"amz-sdk-invocation-id", b"amz-sdk-request")
 _FORWARDABLE = re.compile(rb"[0-9A-Za-z=; ._:+-]{1,128}")
@@ -195,6 +198,7 @@ class Pipeline:
         self._max_json_members = max_json_members
         self._clock = clock
         self._ids = _Ids()
+        self._turns = Turns()
 
     async def serve(self, head: RequestHead, incoming: Incoming) -> Reply | None:
         """Answer one request; None if the caller went away first. Never raises."""
@@ -232,8 +236,10 @@ class Pipeline:
                 policies, denials = latest
                 identity = _bound(exchange, subject, head, policies, denials)
             iterators = _Iterators(self._seal, identity.dag_id)
-            target = head.headers.get(b"x-amz-target", b"")
-            operation = exchange.operation = read_operation(target, body, self._max_json_members, iterators.open)
+            asked = (head.headers.get(b"x-amz-target", b""), body, self._max_json_members, iterators.open)
+            is_large = len(body) > LARGE
+            operation = await self._turns.take(read_in_steps(*asked)) if is_large else read_operation(*asked)
+            exchange.operation = operation
 
             # May they?
             decision = policies.decide(identity, operation, self._clock())
@@ -246,6 +252,8 @@ class Pipeline:
 
             # As whom?
             credentials = self._roles.ready(principal) or await self._roles.credentials_for(principal)
+            if is_large:
+                await self._turns.next()  # to be hashed and copied
             if incoming.gone:
                 raise Abandoned
 
