@@ -168,8 +168,7 @@ class Touch(NamedTuple):
     facts: Facts | None = None  # None: the operation has no items (control plane, streams)
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(NamedTuple):
     """One DynamoDB request, understood. `body` is what was judged, written again: the only bytes that may be forwarded."""
 
     name: str

@@ -75,12 +75,11 @@ def read_mentions(request: Mapping[str, Any]) -> Mentions:
 
     Raises `Unreadable` UNREADABLE_BODY.
     """
-    present = _SPEAKING.intersection(request)
-    if not present:
+    if _SPEAKING.isdisjoint(request):
         return _SILENT
-    if present.isdisjoint(_LEGACY) and not present >= {"KeyConditions", "KeyConditionExpression"}:
+    if _LEGACY.isdisjoint(request) and not ("KeyConditions" in request and "KeyConditionExpression" in request):
         return _of_expressions(request)
-    if not present.isdisjoint(_WRITTEN):
+    if not _WRITTEN.isdisjoint(request):
         refuse("the request mixes expressions and legacy parameters; DynamoDB takes one or the other")
     return _of_legacy(request)
 
@@ -116,8 +115,8 @@ def _of_legacy(request: Mapping[str, Any]) -> Mentions:
 
 def _of_expressions(request: Mapping[str, Any]) -> Mentions:
     names, values = request.get(_NAMES, _NOTHING), request.get(_VALUES, _NOTHING)
-    texts = tuple([request.get(member) for member in _EXPRESSIONS])
-    weight = sum([len(text) for text in texts if text]) + sum(map(len, names.values()))
+    texts = tuple(map(request.get, _EXPRESSIONS))
+    weight = sum(map(len, filter(None, texts))) + sum(map(len, names.values()))
     settle = _settled if weight <= _CACHED_WEIGHT else _settle
     said, tests = settle(texts, tuple(names.items()), tuple(values))
     if not tests and "KeyConditions" not in request:
