@@ -185,6 +185,11 @@ class Operation(NamedTuple):
         first = self.touches[0].table.name
         return first if all(touch.table.name == first for touch in self.touches) else "several"
 
+    def without_contents(self) -> Operation:
+        """What is on record of it: neither its body nor the facts, which hold all that was parsed."""
+        touches = tuple([Touch(action, table, index, position) for action, table, index, position, _ in self.touches])
+        return self._replace(touches=touches, body=b"")
+
 
 # -------------------------------------------------------------------------------------- may they, as whom
 

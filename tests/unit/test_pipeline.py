@@ -222,6 +222,17 @@ async def test_a_large_body_leaves_the_loop_to_others() -> None:
     assert request.endswith(b"\r\n\r\n" + body)
 
 
+@pytest.mark.parametrize(("size", "is_kept"), [(100, True), (20_000, False)])
+async def test_nothing_of_a_heavy_request_is_kept_while_its_answer_is_waited_for(size: int, *, is_kept: bool) -> None:
+    """Not its body, nor what was parsed; what it did is on record all the same."""
+    trial = Trial()
+    await trial.ask(body=json.dumps({"TableName": "orders", "Item": {"pk": {"S": "x" * size}}}).encode())
+    operation = trial.outcome.operation
+    assert operation is not None
+    assert (bool(operation.body), operation.touches[0].facts is not None) == (is_kept, is_kept)
+    assert (operation.table, operation.is_write, trial.outcome.ending) == ("orders", True, Ending.SERVED)
+
+
 async def test_a_large_body_that_is_refused_is_answered() -> None:
     """Whichever step finds what is wrong with it."""
     trial = Trial()
