@@ -8,7 +8,7 @@ alone may stand beside expressions.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -121,11 +121,19 @@ def _of_expressions(request: Mapping[str, Any]) -> Mentions:
     said, tests = settle(texts, tuple(names.items()), tuple(values))
     if not tests and "KeyConditions" not in request:
         return said
-    legacy_tests = key_tests(request.get("KeyConditions", _NOTHING))
-    given_tests = [test._replace(values=tuple([values[placeholder] for placeholder in test.values])) for test in tests]
+    given_tests = [KeyTest(attribute, kind, tuple(map(values.__getitem__, used))) for attribute, kind, used in tests]
+    legacy_tests = key_tests(request["KeyConditions"]) if "KeyConditions" in request else ()
     equalities, ranges = _proven((*given_tests, *legacy_tests))
-    tested = (*[(test.attribute,) for test in legacy_tests], *said.tested)
-    return replace(said, tested=tested, equalities=equalities, ranges=ranges)
+    return Mentions(  # `replace` would take longer than all else here
+        projected=said.projected,
+        tested=(*[(test.attribute,) for test in legacy_tests], *said.tested),
+        sources=said.sources,
+        targets=said.targets,
+        has_condition=said.has_condition,
+        equalities=equalities,
+        ranges=ranges,
+        length=said.length,
+    )
 
 
 def _settle(
