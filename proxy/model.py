@@ -168,8 +168,7 @@ class Touch(NamedTuple):
     facts: Facts | None = None  # None: the operation has no items (control plane, streams)
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(NamedTuple):
     """One DynamoDB request, understood. `body` is what was judged, written again: the only bytes that may be forwarded."""
 
     name: str
@@ -185,6 +184,11 @@ class Operation:
         """The one table that the operation touches, or `several` (used as a label, bounded by the policy's names)."""
         first = self.touches[0].table.name
         return first if all(touch.table.name == first for touch in self.touches) else "several"
+
+    def without_contents(self) -> Operation:
+        """What is on record of it: neither its body nor the facts, which hold all that was parsed."""
+        touches = tuple([Touch(action, table, index, position) for action, table, index, position, _ in self.touches])
+        return self._replace(touches=touches, body=b"")
 
 
 # -------------------------------------------------------------------------------------- may they, as whom

@@ -3,16 +3,17 @@
 asyncio's Task wakes its coroutine by the loop's queue, a turn later, and each request would take three such turns. A `Run` drives
 its coroutine by hand: it begins at once, and whoever settles the `Prompt` that it waits for goes on with it, there and then. Any
 other future wakes it as it wakes a task. Within a run `asyncio.current_task()` is None: what needs one (`asyncio.timeout`, most
-client libraries) belongs into a task of its own, which the run awaits.
+client libraries) belongs into a task of its own, which the run awaits. Work that would hold the loop is cut into steps: `Turns`.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Generator
 
 T = TypeVar("T")
 
@@ -72,3 +73,36 @@ class Run(Generic[T]):
         waits_for = self._waits_for
         if waits_for is not None and waits_for.cancel() and type(waits_for) is Prompt:
             self.step()
+
+
+class Turns:
+    """A line for pieces of long work: one of them a turn of the loop, whoever's it is; in between all others are served."""
+
+    def __init__(self) -> None:
+        self._line: deque[Prompt[None]] = deque()
+
+    async def next(self) -> None:
+        """Come back in a turn of the loop in which nobody else who asked here works."""
+        loop = asyncio.get_running_loop()
+        turn: Prompt[None] = Prompt(loop=loop)
+        self._line.append(turn)
+        if len(self._line) == 1:
+            loop.call_soon(self._give)
+        await turn
+
+    async def take(self, steps: Generator[None, None, T]) -> T:
+        """What `steps` returns, each of its steps in a turn of its own; the first begins at once. Raises what they raise."""
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            await self.next()
+
+    def _give(self) -> None:
+        """The first in line stays there until its turn comes, so that whoever joins meanwhile knows of the call that is due."""
+        turn = self._line.popleft()
+        if self._line:
+            asyncio.get_running_loop().call_soon(self._give)
+        turn.settle(None)

@@ -97,7 +97,10 @@ class UpstreamPool:
             self.exchange_ended(connection, self._loop.time())
             raise
         try:
-            return await connection.start(request, deadline)
+            answer = connection.start(request, deadline)
+            if is_write:
+                request = b""  # it is never sent again, and need not be kept until the answer is there
+            return await answer
         except Cut as cut:
             if is_write or not was_kept or cut.answered or cut.cause == _TIMED_OUT:
                 raise self._broken(cut.cause, is_write=is_write) from None

@@ -6,6 +6,8 @@ index in a table's place, an ARN of another service) is refused where it stands.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from proxy.dynamodb.shapes import Matching
 from proxy.model import TableReference
 
@@ -50,6 +52,7 @@ ROLE_ARN = Matching(
 )
 
 
+@lru_cache(maxsize=1024)
 def table_in(text: str) -> TableReference:
     """The table that a judged name or ARN speaks of; a stream, backup or export speaks of its table."""
     if not text.startswith("arn:"):

@@ -22,11 +22,12 @@ from proxy.model import Operation, Touch
 from proxy.refusal import Reason, Unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     from proxy.dynamodb.iterators import OpenedIterator
 
 MAX_MEMBERS = 60_000  # about 30 ms of parsing and judging; a body within the size limit could otherwise hold the loop for seconds
+MAX_BACKSLASHES = 2_000_000  # likewise: 16 MiB of `\\n` would be read for 25 ms and written for 50
 _SHOWABLE = re.compile(rb"[A-Za-z0-9_.]{1,80}")
 
 
@@ -47,45 +48,51 @@ def read_operation(
     `open_iterator` opens a sealed shard iterator for the DAG that is asking (`iterators`); GetRecords is forwarded with what
     was in it. Raises `Unreadable`: UNKNOWN_OPERATION, UNSUPPORTED_OPERATION, or UNREADABLE_BODY; and what `open_iterator` raises.
     """
+    served = _served(target)
+    _check_count(body, max_members)
+    request = _parsed(body)
+    _judge(served, request)
+    return _understood(served, request, open_iterator)
+
+
+def read_in_steps(
+    target: bytes, body: bytes, max_members: int, open_iterator: Callable[[str], OpenedIterator]
+) -> Generator[None, None, Operation]:
+    """As `read_operation`, with a pause before each piece of work that takes long where the body is large."""
+    served = _served(target)
+    yield
+    _check_count(body, max_members)
+    yield
+    request = _parsed(body)
+    yield
+    _judge(served, request)
+    yield
+    return _understood(served, request, open_iterator)
+
+
+def _served(target: bytes) -> _Served:
     served = _SERVED.get(target)
     if served is None:
         shown = f"`{target.decode()}`" if _SHOWABLE.fullmatch(target) else "the value of `X-Amz-Target`"
         raise Unreadable(
             Reason.UNKNOWN_OPERATION, f"{shown} names no known operation; write `DynamoDB_20120810.` and its name, in exact case"
         )
-    request = _parsed(body, max_members)
-    stream = ""
-    try:
-        served.judge(request)
-        if served.name == "GetRecords":
-            stream = _open(request, open_iterator)
-            touches: tuple[Touch, ...] = (Touch("GetRecords", table_in(stream)),)
-        else:
-            touches = served.touches_of(request)
-    except Misfit as misfit:
-        subject = f"`{misfit.path}` of {served.name}" if misfit.path else f"the body of {served.name}"
-        raise Unreadable(Reason.UNREADABLE_BODY, f"{subject} {misfit.problem}") from None
-    is_write = served.is_write and not (served.is_partiql and all(touch.action == "PartiQLSelect" for touch in touches))
-    if served.name == "GetShardIterator":
-        stream = request["StreamArn"]
-    return Operation(served.name, served.target, is_write, touches, orjson.dumps(request), served.plane, stream)
+    return served
 
 
-def _open(request: Any, open_iterator: Callable[[str], OpenedIterator] | None) -> str:
-    """Put DynamoDB's own iterator in the place of the sealed one; the stream's ARN."""
-    if open_iterator is None:
-        raise Unreadable(Reason.UNSUPPORTED_OPERATION, "shard iterators cannot be opened here, so `GetRecords` is not served")
-    stream, request["ShardIterator"] = open_iterator(request["ShardIterator"])
-    return stream
-
-
-def _parsed(body: bytes, max_members: int) -> Any:
-    """The JSON value of the body. Colons and commas bound its members, those inside of strings included; each takes two bytes."""
+def _check_count(body: bytes, max_members: int) -> None:
+    """Colons and commas bound the members, those inside of strings included; each takes two bytes. So do escapes."""
     if len(body) > 2 * max_members and body.count(b":") + body.count(b",") > max_members:
-        raise Unreadable(
-            Reason.UNREADABLE_BODY,
-            f"the body has more than {max_members} colons and commas, the gateway's bound on members; send fewer items at once",
-        )
+        problem = f"{max_members} colons and commas, the gateway's bound on members"
+    elif len(body) > 2 * MAX_BACKSLASHES and body.count(b"\\") > MAX_BACKSLASHES:
+        problem = f"{MAX_BACKSLASHES} backslashes"
+    else:
+        return
+    raise Unreadable(Reason.UNREADABLE_BODY, f"the body has more than {problem}; send fewer items at once")
+
+
+def _parsed(body: bytes) -> Any:
+    """The JSON value of the body."""
     try:
         return jiter.from_json(body, catch_duplicate_keys=True, allow_inf_nan=False, cache_mode="keys")
     except ValueError as error:
@@ -98,6 +105,43 @@ def _parsed(body: bytes, max_members: int) -> Any:
 
 
 _PLACE = re.compile(r"line [0-9]+ column [0-9]+")
+
+
+def _judge(served: _Served, request: Any) -> None:
+    try:
+        served.judge(request)
+    except Misfit as misfit:
+        raise _unfit(served, misfit) from None
+
+
+def _understood(served: _Served, request: Any, open_iterator: Callable[[str], OpenedIterator] | None) -> Operation:
+    """What a judged request does, and the request written again."""
+    stream = ""
+    try:
+        if served.name == "GetRecords":
+            stream = _open(request, open_iterator)
+            touches: tuple[Touch, ...] = (Touch("GetRecords", table_in(stream)),)
+        else:
+            touches = served.touches_of(request)
+    except Misfit as misfit:
+        raise _unfit(served, misfit) from None
+    is_write = served.is_write and not (served.is_partiql and all(touch.action == "PartiQLSelect" for touch in touches))
+    if served.name == "GetShardIterator":
+        stream = request["StreamArn"]
+    return Operation(served.name, served.target, is_write, touches, orjson.dumps(request), served.plane, stream)
+
+
+def _unfit(served: _Served, misfit: Misfit) -> Unreadable:
+    subject = f"`{misfit.path}` of {served.name}" if misfit.path else f"the body of {served.name}"
+    return Unreadable(Reason.UNREADABLE_BODY, f"{subject} {misfit.problem}")
+
+
+def _open(request: Any, open_iterator: Callable[[str], OpenedIterator] | None) -> str:
+    """Put DynamoDB's own iterator in the place of the sealed one; the stream's ARN."""
+    if open_iterator is None:
+        raise Unreadable(Reason.UNSUPPORTED_OPERATION, "shard iterators cannot be opened here, so `GetRecords` is not served")
+    stream, request["ShardIterator"] = open_iterator(request["ShardIterator"])
+    return stream
 
 
 class _Served(NamedTuple):

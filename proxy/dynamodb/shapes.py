@@ -248,7 +248,7 @@ class Structure:
     def judge(self) -> Judge:
         """Refuses unknown, missing, null and unfit members, and more or fewer than one where one is meant."""
         judge_of = {name: shape.judge() for name, shape in self.members.items()}.get
-        required = frozenset(self.required)
+        required = self.required
         one_only = f"must have exactly one of {', '.join(self.members)}" if self.one_only else ""
 
         def check(value: Any) -> None:
@@ -265,8 +265,9 @@ class Structure:
                 except Misfit as misfit:
                     misfit.below(name)
                     raise
-            if not required <= value.keys():
-                raise Misfit(f"lacks {', '.join(f'`{name}`' for name in sorted(required - value.keys()))}")
+            for name in required:
+                if name not in value:
+                    raise Misfit(f"lacks {', '.join(f'`{name}`' for name in sorted(set(required) - value.keys()))}")
             if one_only and len(value) != 1:
                 raise Misfit(one_only)
 

@@ -37,7 +37,7 @@ class Boundary:
 
 
 class Verdict(NamedTuple):
-    """What the rules say of one touch, and which of them said it."""
+    """Why the rules do not allow one touch, and which of them said so."""
 
     reason: Reason
     rule: Rule | None = None
@@ -58,8 +58,8 @@ class Case(NamedTuple):
         """True if no request can change the answer, and it is yes."""
         return not self.deny and not self.require and self.is_inside and bool(self.allow) and not self.allow[0].has_conditions
 
-    def judge(self, asked: Asked) -> Verdict:
-        """The reason, and the rule that gave it. Raises Unreadable where that keeps a rule from being judged."""
+    def judge(self, asked: Asked) -> Rule | Verdict:
+        """The rule that allows it, or why none does. Raises Unreadable where that keeps a rule from being judged."""
         for rule in self.deny:
             if rule.denies(asked):
                 return Verdict(Reason.DENIED_BY_RULE, rule)
@@ -68,7 +68,7 @@ class Case(NamedTuple):
                 return Verdict(Reason.REQUIREMENT_NOT_MET, requirement=requirement)
         return self._judge_allow(asked)
 
-    def _judge_allow(self, asked: Asked) -> Verdict:
+    def _judge_allow(self, asked: Asked) -> Rule | Verdict:
         """The first rule that covers it, else the one that comes nearest. One that cannot be judged hides no other."""
         nearest: tuple[int, Rule | None] = (0, None)
         unreadable: Unreadable | None = None
@@ -79,7 +79,7 @@ class Case(NamedTuple):
                 unreadable = error
                 continue
             if gap is None:
-                return Verdict(Reason.ALLOWED if self.is_inside else Reason.OUTSIDE_BOUNDARY, rule)
+                return rule if self.is_inside else Verdict(Reason.OUTSIDE_BOUNDARY, rule)
             if gap > nearest[0]:
                 nearest = (gap, rule)
         if unreadable is not None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from proxy.actions import ESCALATIONS
 from proxy.model import Principal, TableReference
 from proxy.policy import messages, shortfalls
+from proxy.policy.cases import Case, Verdict
 from proxy.policy.coverage import Asked
 from proxy.policy.patterns import session_name
 from proxy.refusal import Forbidden, Reason
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from proxy.globs import Globs
     from proxy.model import Identity, Operation, Touch, Workload
-    from proxy.policy.cases import Case, DagRules, Home, Unmapped, Verdict
+    from proxy.policy.cases import DagRules, Home, Unmapped
     from proxy.policy.coverage import Rule
     from proxy.policy.declared import TableDeclaration
 
@@ -277,13 +278,12 @@ def _judge_all(ready: _Ready, identity: Identity, operation: Operation, now: flo
     if not operation.touches:
         return _refused(Reason.UNSUPPORTED_OPERATION, messages.touches_nothing(identity.dag_id, operation))
     rules: dict[str, Decision] = {}
-    for touch in operation.touches:
-        decision = _judge(ready, identity, operation, touch, now, environment)
+    for _, decision in _judged(ready, identity, operation, now, environment):
         if decision.reason is not Reason.ALLOWED:
             return decision
-        rules.setdefault(decision.rule, decision)
+        rules[decision.rule] = decision
     if len(rules) == 1:
-        return next(iter(rules.values()))
+        return decision
     return Decision(Reason.ALLOWED, "", ", ".join(rules), ready.principal)
 
 
@@ -299,8 +299,7 @@ def _let_through(
     """Let pass what was denied, unless a touch is denied for more than that, or is an escalation that no rule names."""
     if not operation.touches:
         return _refused(Reason.UNSUPPORTED_OPERATION, messages.touches_nothing(identity.dag_id, operation))
-    for touch in operation.touches:
-        decision = _judge(ready, identity, operation, touch, now, environment)
+    for touch, decision in _judged(ready, identity, operation, now, environment):
         if decision.reason is Reason.ALLOWED:
             continue
         if decision.reason not in passable:
@@ -310,28 +309,42 @@ def _let_through(
     return Decision(Reason.OBSERVED, denial.message, denial.rule, ready.principal, denial.reason)
 
 
-def _judge(ready: _Ready, identity: Identity, operation: Operation, touch: Touch, now: float, environment: str) -> Decision:
-    rules, table = ready.rules, touch.table
+def _judged(
+    ready: _Ready, identity: Identity, operation: Operation, now: float, environment: str
+) -> Iterator[tuple[Touch, Decision]]:
+    """Each touch with its decision. Those that name the same action, table and index in a row meet the same rules, found once."""
+    start: tuple[object, ...] = ()
+    for touch in operation.touches:
+        if touch[:3] != start:
+            start = touch[:3]
+            met = _rules_met(ready, identity, operation, touch)
+        if not isinstance(met, Case):
+            yield touch, met
+            continue
+        asked = Asked(identity, touch, met.keys, now)
+        found = met.judge(asked)
+        if isinstance(found, Verdict):
+            yield touch, _explained(ready.rules, operation, asked, found, environment)
+        else:
+            yield touch, ready.grant(found)
+
+
+def _rules_met(ready: _Ready, identity: Identity, operation: Operation, touch: Touch) -> Decision | Case:
+    """What names alone decide of a touch, or the rules that its request is held against."""
+    rules, (action, table, index) = ready.rules, touch[:3]
     if table[1:] != _OWN:
         if not table.is_at(rules.home):
             return _refused(Reason.FOREIGN_TABLE, messages.foreign_table(identity.dag_id, rules, operation, touch), rules.place)
         table = TableReference(table.name)
-    key = (touch.action, table, touch.index)
-    decision = ready.decisions.get(key)
-    if decision is not None:
-        return decision
-    case = ready.cases.get(key)
-    if case is None:
-        case = rules.case(identity.dag_id, touch.action, table.name, touch.index)
+    key = (action, table, index)
+    met = ready.decisions.get(key) or ready.cases.get(key)
+    if met is None:
+        met = case = rules.case(identity.dag_id, action, table.name, index)
         if case.allow and len(ready.decisions) + len(ready.cases) < _MAX_CASES:
             if case.is_settled:
                 return ready.decisions.setdefault(key, ready.grant(case.allow[0]))
             ready.cases[key] = case
-    asked = Asked(identity, touch, case.keys, now)
-    verdict = case.judge(asked)
-    if verdict.reason is Reason.ALLOWED and verdict.rule is not None:
-        return ready.grant(verdict.rule)
-    return _explained(rules, operation, asked, verdict, environment)
+    return met
 
 
 def _explained(rules: DagRules, operation: Operation, asked: Asked, verdict: Verdict, environment: str) -> Decision:

@@ -1,8 +1,9 @@
 """The bodies that hold the loop longest: `python -m tests.bench.bench_bodies` prints them, and fails where one takes 50 ms.
 
-Each family is grown until the gate would turn it away (16 MiB, 60,000 colons and commas); then it is read, judged by rules on
-keys and attributes, and written again. Told is the time of the CPU, the garbage collector set as the gateway sets it; a busy
-machine doubles the numbers.
+Each family is grown until the gate would turn it away (16 MiB, 60,000 colons and commas, 2,000,000 backslashes); then it is
+read, judged by rules on keys and attributes, written again and signed, a large one in the steps that each have a turn of the
+loop. Told is the CPU time of the longest step and of all, the garbage collector set as the gateway sets it; a busy machine
+doubles the numbers.
 """
 
 from __future__ import annotations
@@ -12,18 +13,24 @@ import json
 import sys
 import time
 from functools import reduce
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from proxy.app import COLLECTOR_PACE
+from proxy.aws.sigv4 import Endpoint, signed_request
 from proxy.dynamodb.catalogue import OPERATIONS
-from proxy.dynamodb.operation import MAX_MEMBERS, read_operation
+from proxy.dynamodb.operation import MAX_BACKSLASHES, MAX_MEMBERS, read_in_steps
 from proxy.edge.limits import EdgeLimits
+from proxy.model import Credentials
+from proxy.pipeline import LARGE
 from proxy.policy.described import Description, identity_in
 from proxy.policy.store import policies_of
 from proxy.refusal import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from proxy.model import Identity
+    from proxy.policy.rules import Policies
 
 LIMIT_SECONDS = 0.05
 _ROUNDS = 5
@@ -48,6 +55,8 @@ dags:
       - {{actions: [{_ALL}, Scan, UpdateTable], tables: [tab]}}
 """,
 }
+_ENDPOINT = Endpoint("https", "dynamodb.eu-west-1.amazonaws.com", 443, "eu-west-1")
+_CREDENTIALS = Credentials("AKIDEXAMPLE", "hidden", "token", 3600.0)
 _KEY = {"pk": {"S": "d"}, "sk": {"S": "x"}}
 _VALUE = {":v": {"S": ""}}
 
@@ -56,7 +65,8 @@ class Measured(NamedTuple):
     """One family at its largest."""
 
     family: str
-    seconds: float
+    longest: float  # seconds, of one step
+    all_steps: float
     size: int
     answer: str
 
@@ -114,6 +124,10 @@ _FAMILIES: dict[str, Callable[[int], tuple[str, Any]]] = {
     "a set of binary values": lambda n: _put(a={"BS": ["YWFh" * 60] * n}),
     "one binary value": lambda n: _put(a={"B": "YWFh" * n}),
     "one string of escapes": lambda n: _put(a={"S": "\x80" * n}),
+    "one string of line breaks": lambda n: _put(a={"S": "\n" * n}),
+    "one string of accents and line breaks": lambda n: _put(a={"S": "\x80\n" * n}),
+    "one string of ideographs": lambda n: _put(a={"S": "\u4e16" * n}),
+    "one string of letters and ideographs": lambda n: _put(a={"S": "xxx\u4e16" * n}),
     "one number": lambda n: _put(a={"N": "1" * n}),
     "names": lambda n: _scan(ProjectionExpression="a", ExpressionAttributeNames={f"#{at}": f"a{at}" for at in range(n)}),
     "values": lambda n: _scan(FilterExpression="a=:v", ExpressionAttributeValues={f":{at}": {"S": ""} for at in range(n)}),
@@ -180,8 +194,9 @@ _FAMILIES: dict[str, Callable[[int], tuple[str, Any]]] = {
 def _fitting(made: tuple[str, Any]) -> bytes | None:
     """The body, if the gate lets it in."""
     body = json.dumps(made[1], separators=(",", ":")).encode()
-    is_small = len(body) <= EdgeLimits().body_bytes and body.count(b":") + body.count(b",") <= MAX_MEMBERS
-    return body if is_small else None
+    if len(body) > EdgeLimits().body_bytes or body.count(b"\\") > MAX_BACKSLASHES:
+        return None
+    return body if body.count(b":") + body.count(b",") <= MAX_MEMBERS else None
 
 
 def _largest(make: Callable[[int], tuple[str, Any]]) -> tuple[str, bytes]:
@@ -197,6 +212,34 @@ def _largest(make: Callable[[int], tuple[str, Any]]) -> tuple[str, bytes]:
     return name, json.dumps(body, separators=(",", ":")).encode()
 
 
+def _steps(policies: Policies, identity: Identity, name: str, body: bytes) -> Iterator[str]:
+    """What a request asks of the loop's thread, with a pause where a large one lets others have a turn; last, what came of it."""
+    steps = read_in_steps(_TARGETS[name], body, MAX_MEMBERS, _no_iterator)
+    operation = None
+    while operation is None:
+        try:
+            next(steps)
+        except StopIteration as end:
+            operation = end.value
+        except Refusal as refusal:
+            yield refusal.reason
+            return
+        else:
+            if len(body) > LARGE:
+                yield ""
+    try:
+        answer = policies.decide(identity, operation, 0.0).reason
+    except Refusal as refusal:
+        answer = refusal.reason
+    yield answer
+    signed_request(_ENDPOINT, _TARGETS[name], operation.body, _CREDENTIALS, 0.0)
+    yield answer
+
+
+def _no_iterator(sealed: str) -> NoReturn:
+    raise AssertionError(sealed)
+
+
 def measure() -> Iterator[Measured]:
     """Each family at its largest: the least CPU seconds of some rounds, and what came of it."""
     gc.set_threshold(*COLLECTOR_PACE)
@@ -204,23 +247,25 @@ def measure() -> Iterator[Measured]:
     gc.freeze()
     for family, make in _FAMILIES.items():
         name, body = _largest(make)
-        least, answer = float("inf"), ""
+        longest = total = float("inf")
+        answer = ""
         for _ in range(_ROUNDS):
+            taken = []
             started = time.process_time()
-            try:
-                answer = policies.decide(identity, read_operation(_TARGETS[name], body), 0.0).reason
-            except Refusal as refusal:
-                answer = refusal.reason
-            least = min(least, time.process_time() - started)
-        yield Measured(family, least, len(body), answer)
+            for told in _steps(policies, identity, name, body):
+                taken.append(time.process_time() - started)
+                answer = told
+                started = time.process_time()
+            longest, total = min(longest, max(taken)), min(total, sum(taken))
+        yield Measured(family, longest, total, len(body), answer)
 
 
 def main() -> int:
     """Print them, the slowest first; 1 if one is over the bar."""
-    found = sorted(measure(), key=lambda row: -row.seconds)
+    found = sorted(measure(), key=lambda row: -row.longest)
     for row in found:
-        print(f"{row.seconds * 1000:8.2f} ms  {row.size:9} bytes  {row.family} ({row.answer})")
-    return 1 if found[0].seconds > LIMIT_SECONDS else 0
+        print(f"{row.longest * 1000:8.2f} of {row.all_steps * 1000:6.2f} ms  {row.size:9} bytes  {row.family} ({row.answer})")
+    return 1 if found[0].longest > LIMIT_SECONDS else 0
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 
 from proxy import model
+from proxy.dynamodb.facts import SearchFacts
 from proxy.model import Credentials, Exchange, Operation, ReplySummary, TableReference, Touch
 
 
@@ -24,6 +25,17 @@ def test_an_operation_on_one_table_is_named_by_it() -> None:
 def test_an_operation_on_two_tables_is_labelled_several() -> None:
     """One bounded label, not a list of names."""
     assert touching("orders", "orders", "billing").table == "several"
+
+
+def test_an_operation_without_contents_is_on_record_as_it_was() -> None:
+    """Its name and what it touches stay; body and facts, which hold megabytes, do not."""
+    whole = touching("orders", "billing")
+    whole = whole._replace(touches=tuple(touch._replace(facts=SearchFacts()) for touch in whole.touches))
+    rest = whole.without_contents()
+    assert rest.body == b""
+    assert [touch.facts for touch in rest.touches] == [None, None]
+    assert [touch[:4] for touch in rest.touches] == [touch[:4] for touch in whole.touches]
+    assert rest._replace(touches=whole.touches, body=whole.body) == whole
 
 
 def test_credentials_never_show_their_secrets() -> None:

@@ -23,7 +23,7 @@ from proxy.identity.denials import Denial, DenyList
 from proxy.identity.minting import SessionMint
 from proxy.identity.token import Issuer, KeySource
 from proxy.model import Ending, Reply, RequestHead, Subject
-from proxy.pipeline import Pipeline, answer
+from proxy.pipeline import LARGE, Pipeline, answer
 from proxy.policy.document import read_policies
 from proxy.refusal import (
     ANSWERS,
@@ -200,6 +200,55 @@ async def test_a_token_that_proves_something_else_after_the_body_is_bound_anew()
     body.held.set()
     assert told(await asking)[0] == Reason.UNKNOWN_DAG
     assert trial.outcome.subject is trial.tokens.subject
+
+
+async def test_a_large_body_leaves_the_loop_to_others() -> None:
+    """It is read, judged and signed in as many turns; what comes of it is what comes of a small one."""
+    trial, small = Trial(), Trial()
+    body = json.dumps({"TableName": "orders", "Item": {"pk": {"S": "x" * LARGE}}}, separators=(",", ":")).encode()
+    asking = asyncio.create_task(trial.ask(body=body))
+    turns = 0
+    while not asking.done():
+        turns += 1
+        await asyncio.sleep(0)
+    assert turns > 5
+    assert await asking is trial.upstream.reply
+    await small.ask()
+    assert trial.events == small.events
+    (request,) = trial.upstream.requests
+    assert request.endswith(b"\r\n\r\n" + body)
+
+
+@pytest.mark.parametrize(("size", "is_kept"), [(100, True), (20_000, False)])
+async def test_nothing_of_a_heavy_request_is_kept_while_its_answer_is_waited_for(size: int, *, is_kept: bool) -> None:
+    """Not its body, nor what was parsed; what it did is on record all the same."""
+    trial = Trial()
+    await trial.ask(body=json.dumps({"TableName": "orders", "Item": {"pk": {"S": "x" * size}}}).encode())
+    operation = trial.outcome.operation
+    assert operation is not None
+    assert (bool(operation.body), operation.touches[0].facts is not None) == (is_kept, is_kept)
+    assert (operation.table, operation.is_write, trial.outcome.ending) == ("orders", True, Ending.SERVED)
+
+
+async def test_a_large_body_that_is_refused_is_answered() -> None:
+    """Whichever step finds what is wrong with it."""
+    trial = Trial()
+    reply = await trial.ask(body=b'{"TableName":"orders","Item":{"pk":{"S":"%s"}}' % (b"x" * LARGE))
+    assert told(reply)[0] == Reason.UNREADABLE_BODY
+    assert trial.upstream.requests == []
+
+
+async def test_a_caller_of_a_large_body_who_leaves_meanwhile_is_not_served() -> None:
+    """Whether it is still there is asked after the last of the turns."""
+    trial = Trial()
+    body = FakeBody(trial.events, json.dumps({"TableName": "orders", "Item": {"pk": {"S": "x" * LARGE}}}).encode())
+    headers = {b"x-amz-target": b"DynamoDB_20120810.PutItem", b"authorization": b"Bearer " + TOKEN}
+    asking = asyncio.create_task(trial.pipeline.serve(head_of(headers), body))
+    while "credentials" not in trial.events:  # noqa: ASYNC110 - a list, not an event
+        await asyncio.sleep(0)
+    body.gone = True
+    assert await asking is None
+    assert (trial.outcome.ending, trial.upstream.requests) == (Ending.ABANDONED, [])
 
 
 # ------------------------------------------------------------------------------------------------- sessions

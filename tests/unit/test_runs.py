@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from proxy.runs import Prompt, Run
+from proxy.runs import Prompt, Run, Turns
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 
 class Ends:
@@ -131,3 +134,59 @@ async def test_a_cancelled_run_ends_cancelled_once(kind: type[asyncio.Future[int
         waits_for.fail(ValueError())
     assert heard == ["cancelled"]
     assert [type(end) for end in ends.results] == [asyncio.CancelledError]
+
+
+async def _all(ends: Ends, count: int) -> None:
+    async with asyncio.timeout(5):
+        while len(ends.results) < count:  # noqa: ASYNC110 - a list, not an event
+            await asyncio.sleep(0)
+
+
+async def test_long_work_has_one_step_a_turn_whoever_does_it() -> None:
+    """Two who work at once take turns, and between two steps the loop goes round."""
+    turns, ends, done = Turns(), Ends(), []
+    loop = asyncio.get_running_loop()
+
+    def steps(name: str) -> Generator[None, None, str]:
+        for number in range(3):
+            done.append(f"{name}{number}")
+            yield
+        return name
+
+    def tick() -> None:
+        done.append("|")
+        if len(ends.results) < 2:
+            loop.call_soon(tick)
+
+    loop.call_soon(tick)
+    Run(turns.take(steps("a")), ends).step()
+    Run(turns.take(steps("b")), ends).step()
+    await _all(ends, 2)
+    assert ends.results == ["a", "b"]
+    assert "".join(done).strip("|") == "a0b0|a1|b1|a2|b2"
+
+
+async def test_what_a_step_raises_ends_the_work() -> None:
+    """And the next in line has its turn."""
+    turns, ends = Turns(), Ends()
+
+    def failing() -> Generator[None, None, None]:
+        yield
+        raise ValueError("unfit")
+
+    Run(turns.take(failing()), ends).step()
+    Run(turns.next(), ends).step()
+    await _all(ends, 2)
+    assert [str(end) for end in ends.results] == ["unfit", "None"]
+
+
+async def test_who_is_cancelled_in_line_holds_up_nobody() -> None:
+    """Its turn passes; those behind come to theirs."""
+    turns, ends = Turns(), Ends()
+    first, second = Run(turns.next(), ends), Run(turns.next(), ends)
+    first.step()
+    second.step()
+    first.cancel()
+    assert [type(end) for end in ends.results] == [asyncio.CancelledError]
+    await _all(ends, 2)
+    assert ends.results[1] is None

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from proxy.dynamodb import names as shapes
 from proxy.dynamodb.catalogue import OPERATIONS
+from proxy.dynamodb.iterators import OpenedIterator
 from proxy.dynamodb.members import INPUTS
-from proxy.dynamodb.operation import operation_name, read_operation
+from proxy.dynamodb.operation import MAX_BACKSLASHES, operation_name, read_in_steps, read_operation
 from proxy.dynamodb.shapes import (
     Attributes,
     ByTable,
@@ -37,6 +38,7 @@ from proxy.model import Operation, TableReference, Touch
 from proxy.refusal import Reason, Unreadable
 
 V1 = b"DynamoDB_20120810."
+OPENED = OpenedIterator("arn:aws:dynamodb:us-east-1:111122223333:table/orders/stream/2026-01-01T00:00:00.000", "AAAAAAAAAAGQ")
 TARGETS = {row.name: row.target.encode() for row in OPERATIONS}
 ORDERS = TableReference("orders")
 KEY = {"pk": {"S": "a"}}
@@ -173,6 +175,43 @@ def test_a_body_of_too_many_members_is_refused_before_it_is_parsed() -> None:
     assert len(read_operation(V1 + b"PutItem", body, max_members=count).touches) == 1
     assert "more than 60000 colons and commas" in refused("PutItem", b"[" + b"1,  " * 60_001 + b"1]")
     assert "must be an object" in refused("PutItem", b"[" + b"1,  " * 60_000 + b"1]")
+
+
+def test_a_body_of_too_many_escapes_is_refused_before_it_is_parsed() -> None:
+    """Each takes ten times as long as a letter, to be read and to be written."""
+    escapes = b"\\n" * MAX_BACKSLASHES
+    assert "must be an object" in refused("PutItem", b'"%s"' % escapes)
+    assert "more than 2000000 backslashes" in refused("PutItem", b'"%s\\n"' % escapes)
+
+
+def test_what_is_read_in_steps_is_the_same() -> None:
+    """The operation of the whole, after pauses; and its refusals, whichever step finds them."""
+
+    def in_steps(name: str, body: bytes) -> Any:
+        steps = read_in_steps(TARGETS.get(name, b"unknown"), body, 60_000, lambda _: OPENED)
+        pauses = 0
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                return pauses, end.value
+            except Unreadable as refusal:
+                return pauses, refusal.message
+            pauses += 1
+
+    put = orjson.dumps({"TableName": "orders", "Item": {"pk": {"S": "a"}}})
+    pauses, operation = in_steps("PutItem", put)
+    whole = read("PutItem", put)
+    assert pauses == 4
+    assert (operation.name, operation.target, operation.is_write) == (whole.name, whole.target, whole.is_write)
+    assert (operation.body, operation.plane, operation.stream) == (whole.body, whole.plane, whole.stream)
+    assert [touch[:4] for touch in operation.touches] == [touch[:4] for touch in whole.touches]
+    assert in_steps("PutItem", b"[" + b"1,  " * 60_001 + b"1]") == (1, refused("PutItem", b"[" + b"1,  " * 60_001 + b"1]"))
+    assert in_steps("PutItem", b"{")[0] == 2
+    assert in_steps("PutItem", b"[]") == (3, "the body of PutItem must be an object")
+    records = orjson.dumps({"ShardIterator": "sealed"})
+    assert in_steps("GetRecords", records)[1].stream == OPENED.stream
+    assert in_steps("GetRecord", records)[0] == 0
 
 
 @pytest.mark.parametrize(
