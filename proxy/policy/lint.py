@@ -147,11 +147,10 @@ def _covers_indexes(wide: Rule, narrow: Rule, *, is_deny: bool) -> bool:
 def _holds(wide: Globs, narrow: Globs) -> bool:
     """True if `wide` surely has every name of `narrow`: pattern by pattern, and nothing that is taken back reaches it."""
     taken = [pattern[1:] for pattern in wide.patterns if pattern.startswith("!")]
-    given = [pattern for pattern in wide.patterns if not pattern.startswith("!")]
     for pattern in narrow.patterns:
         if pattern.startswith("!"):
             continue
-        if pattern not in given and "*" not in given and (is_glob(pattern) or not Globs(tuple(given)).match(pattern)):
+        if pattern not in wide.patterns and "*" not in wide.patterns and (is_glob(pattern) or not wide.match(pattern)):
             return False
         if any(can_meet(pattern, other) for other in taken):
             return False

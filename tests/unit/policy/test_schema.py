@@ -95,6 +95,7 @@ NEED_MORE = {
     "a team's role with a mistake is told once",
     "the environment's setting must be set",
     "the environment's setting must be one of those there",
+    "an environment is served only where it is declared",
     "without environments the Region comes from the settings",
     "one table has one key",
     "a year that no calendar has",
