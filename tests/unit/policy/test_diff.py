@@ -228,6 +228,7 @@ def test_lines_that_are_no_records_are_passed_over() -> None:
         "",
         '["decision"]',
         '{"record":"outcome","id":"decision"}',
+        record(snapshot, record="outcome", rule="decision"),
         record(snapshot, reason="token_expired"),
         record(snapshot, reason="never heard"),
         record(snapshot, touches=[]),
@@ -429,6 +430,17 @@ KEYED_MORE = with_rule("{actions: [GetItem, Query], tables: [events], keys: {pre
 KEYED_AND_SCAN = with_rule(
     "{actions: [GetItem], tables: [events], keys: {prefix: 'a#'}}\n      - {actions: [Scan], tables: [events]}"
 )
+KEYED_OR_TASK = with_rule(
+    "{actions: [GetItem], tables: [events], tasks: [load]}\n      - {actions: [GetItem], tables: [events], keys: {prefix: 'a#'}}"
+)
+ASLEEP = KEYED | {"growth.yaml": KEYED["growth.yaml"].replace("growth_a:", "growth_a:\n    environments: [dev]", 1)}
+DENYING_TWICE = ONE | {"platform.yaml": DENYING["platform.yaml"] + "  - {actions: ['*'], tables: ['*'], attributes: [card]}\n"}
+REQUIRING_TWICE = LIMITED | {
+    "platform.yaml": REQUIRING["platform.yaml"] + REQUIRE.replace("require:\n", "").replace("SHAPE", "max_segments: 2")
+}
+REQUIRING_LISTED = (
+    REQUIRING | with_rule("{actions: [Scan], tables: [events], attributes: [a]}") | {"platform.yaml": REQUIRING["platform.yaml"]}
+)
 BY_ARN = "arn:aws:dynamodb:eu-west-1:333333333333:table/prod-growth-events"
 DENIED = {"reason": "denied_by_rule", "rule": "platform.yaml:7"}
 UNSHAPED = {**SCAN, "reason": "requirement_not_met", "rule": "platform.yaml:7"}
@@ -475,9 +487,28 @@ TWO = [("GetItem", "prod-growth-events", "", 2), ("GetItem", "prod-growth-state"
         # who asked is in the record
         (ONE, with_rule("{actions: [GetItem], tables: [events], tasks: [load]}"), {}, ""),
         (ONE, with_rule("{actions: [GetItem], tables: [events], tasks: [store]}"), {}, "allow to deny"),
+        (ONE, with_rule("{actions: [GetItem], tables: [events], tasks: ['*']}"), {"task_id": None}, "allow to deny"),
         # decided by others
         (ONE, KEYED, {"policy_digest": "other"}, "allow to undetermined"),
         (KEYED, LISTED, {"policy_digest": "other"}, "undetermined to undetermined"),
+        (KEYED, KEYED_AND_SCAN, {"policy_digest": "other"}, "undetermined to undetermined"),
+        (KEYED, KEYED, {"policy_digest": "other"}, ""),
+        # the rule that decided is known, not those that stand beside it
+        (KEYED, KEYED_AND_SCAN, {}, ""),
+        (KEYED, KEYED_AND_SCAN, {"rule": "growth.yaml:1"}, "allow to undetermined"),
+        (KEYED_OR_TASK, KEYED, {"rule": "growth.yaml:8"}, "allow to undetermined"),
+        (DENYING_TWICE, DENYING, {**DENIED, "rule": "platform.yaml:8"}, "deny to undetermined"),
+        (REQUIRING_TWICE, REQUIRING, {**UNSHAPED, "rule": "platform.yaml:8"}, "deny to undetermined"),
+        (REQUIRING_LISTED, REQUIRING, {**SCAN, "reason": "outside_attributes", "rule": "growth.yaml:8"}, "deny to allow"),
+        (ASLEEP, KEYED, {"reason": "no_rule", "rule": "growth.yaml:6"}, "deny to undetermined"),
+        # members of a batch: what was allowed is known of each, what was refused of none
+        (KEYED, KEYED_AND_SCAN, {"touches": [("GetItem", "prod-growth-events", "", 2)]}, ""),
+        (DENYING, READING, {"touches": [("GetItem", "prod-growth-events", "", 2)], **DENIED}, "deny to undetermined"),
+        # what names alone decide needs no key or attribute
+        (ONE, DENYING, {"touch": ("GetItem", BY_ARN.replace("3333:", "4444:"), "", 1)}, "allow to deny"),
+        (ONE, DENYING, {"touch": ("GetItem", BY_ARN.replace("arn:aws:", "arn:aws-cn:"), "", 1)}, "allow to deny"),
+        (ONE, DENYING | {"growth.yaml": ASLEEP["growth.yaml"]}, {}, "allow to deny"),
+        (ONE, DENYING | {"growth.yaml": GROWTH.replace(GET, "{actions: [Scan], tables: [events]}", 1)}, {}, "allow to deny"),
     ],
 )
 def test_recorded_decisions_change_as_far_as_is_known(old, new, fields: dict[str, Any], change_: str) -> None:
