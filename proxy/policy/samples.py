@@ -31,7 +31,7 @@ _LOSING = frozenset({"PutItem", "DeleteItem", "PartiQLDelete"})
 
 
 class Choice(NamedTuple):
-    """One value of one choice, with what it is called in a report."""
+    """One value of one choice, with what it is called in a report; nobody reads of the only one."""
 
     label: str
     value: object = None
@@ -78,8 +78,8 @@ def _tasks(rules: Iterable[Rule]) -> Iterator[Choice]:
     patterns = dict.fromkeys(pattern for rule in rules if rule.tasks for pattern in rule.tasks.patterns)
     for pattern in patterns:
         bare = pattern.removeprefix("!")
-        yield Choice(bare, bare.replace("*", "x").replace("?", "x"))
-    yield Choice("any other" if patterns else "", _STRANGER if patterns else "")
+        yield Choice(bare, bare)  # `*` and `?` are signs as well, and a glob fits itself
+    yield Choice("any other", _STRANGER)
     if patterns:
         yield Choice("unknown", "")
 
@@ -90,7 +90,7 @@ def _keys(rules: Iterable[Rule]) -> Iterator[Choice]:
         yield Choice(f"{pattern.written()}{'...' if pattern.is_prefix else ''}", pattern)
     if patterns:
         yield Choice("any other", _STRANGER)
-    yield Choice("not proven" if patterns else "", None)
+    yield Choice("not proven", None)
 
 
 def _attributes(rules: Iterable[Rule]) -> Iterator[Choice]:
@@ -102,13 +102,13 @@ def _attributes(rules: Iterable[Rule]) -> Iterator[Choice]:
     if lists:
         yield Choice("no attributes", frozenset())
         yield Choice("other attributes", frozenset({_STRANGER}))
-    yield Choice("whole items" if lists else "", None)
+    yield Choice("whole items", None)
 
 
 def _shapes(requirements: Iterable[Requirement]) -> Iterator[Choice]:
     """All that is asked for, then without one thing after the other."""
     every = list(requirements)
-    yield Choice("the required shape" if every else "", _Shape())
+    yield Choice("the required shape", _Shape())
     most = max((requirement.max_limit for requirement in every), default=0)
     if most:
         yield Choice("no Limit", _Shape(limit=None))

@@ -202,6 +202,51 @@ def test_very_many_choices_are_asked_in_pairs() -> None:
     assert line.startswith("  - growth_a: GetItem on prod-growth-events, with key k77, with attributes a0, ")
 
 
+def test_very_many_tasks_and_keys_are_asked_in_pairs() -> None:
+    """Dozens of both: a task that goes and a key that goes are seen, wherever in their lists they stand."""
+    tasks, keys = ", ".join(f"t{number}" for number in range(50)), ", ".join(f"'k{number}'" for number in range(50))
+    rule = "{{actions: [GetItem], tables: [events], tasks: [{}], keys: {{exact: [{}]}}}}"
+    old = with_rule(rule.format(tasks, keys))
+    (line,) = told(old, with_rule(rule.format(tasks, keys.replace("'k25', ", ""))))
+    assert line.startswith("  - growth_a: GetItem on prod-growth-events, for task t0 or t1 or t2")
+    assert " or t48 or t49, with key k25 (allow to deny" in line
+    (line,) = told(old, with_rule(rule.format(tasks.replace("t25, ", ""), keys)))
+    assert line.startswith("  - growth_a: GetItem on prod-growth-events, for task t25, with key k0 or k1 or k2")
+    assert " or k48 or k49 (allow to deny" in line
+
+
+def test_a_task_that_is_taken_back_is_told_by_its_name() -> None:
+    """As it is written, without its sign."""
+    old = with_rule("{actions: [GetItem], tables: [events], tasks: ['*']}")
+    assert told(old, with_rule("{actions: [GetItem], tables: [events], tasks: ['*', '!load']}")) == [
+        "  - growth_a: GetItem on prod-growth-events, for task load (allow to deny; no_rule, was growth.yaml:8)"
+    ]
+
+
+def test_one_list_of_attributes_is_told_whole() -> None:
+    """Where there is no second list, its names are not asked one by one."""
+    assert told(
+        with_rule("{actions: [Scan], tables: [state]}"), with_rule("{actions: [Scan], tables: [events], attributes: [a, b]}")
+    )[-1:] == [
+        "  + growth_a: Scan on prod-growth-events, with attributes a, b or no attributes (deny to allow; allowed growth.yaml:8)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("was", "comes", "when"),
+    [
+        ("max_limit: 5", "max_limit: 10", "with Limit 10"),
+        ("max_segments: 2", "max_segments: 4", "with more than 2 segments or 4 segments"),
+        ("max_segments: 2", "max_segments: 3", "with more than 2 segments or 3 segments"),
+    ],
+)
+def test_a_wider_shape_gives_what_is_between(was: str, comes: str, when: str) -> None:
+    """What both refuse or both take is no change."""
+    scanning = with_rule("{actions: [Scan], tables: [events]}")
+    old, new = (scanning | {"platform.yaml": PLATFORM + REQUIRE.replace("SHAPE", shape)} for shape in (was, comes))
+    assert told(old, new) == [f"  + growth_a: Scan on prod-growth-events, {when} (deny to allow; allowed growth.yaml:8)"]
+
+
 def test_a_shape_that_is_asked_by_tasks_keeps_them() -> None:
     """A requirement for some tasks takes away from these alone."""
     old = with_rule("{actions: [Scan], tables: [events]}")
