@@ -61,7 +61,7 @@ def _idle_rules(snapshots: Sequence[Policies]) -> Iterator[Finding]:
             if found.is_active and rule.is_active:
                 lives.add(rule.place)
         for rule in found.allow:
-            stop = _stop_of(rule, found.deny) if found.is_active and rule.is_active else ""
+            stop = _stop_of(rule, found.deny)
             if stop:
                 stopped.setdefault(rule.place, stop)
             elif found.is_active and rule.is_active:
@@ -114,9 +114,7 @@ def _shadowed(rules: Sequence[Rule], *, is_deny: bool) -> Iterator[tuple[Rule, s
             (
                 other.place
                 for other_at, other in near
-                if other_at != at
-                and _covers(other, rule, is_deny=is_deny)
-                and (other_at < at or not _covers(rule, other, is_deny=is_deny))
+                if _covers(other, rule, is_deny=is_deny) and (other_at < at or not _covers(rule, other, is_deny=is_deny))
             ),
             "",
         )
@@ -184,8 +182,7 @@ def _speechless_dags(document: Document, snapshots: Sequence[Policies]) -> Itera
         return
     speaking = [Globs(workload.dags) for workload in workloads]
     for found in _dags(snapshots):
-        name = found.pattern.replace("*", "x").replace("?", "x")
-        if not any(globs.match(name) for globs in speaking):
+        if not any(globs.match(found.pattern) for globs in speaking):  # `*` and `?` are signs as well
             yield Finding(
                 found.place,
                 f"no workload may speak for DAG `{found.pattern}`, so it is refused always; see workloads: in platform.yaml",
@@ -211,7 +208,7 @@ def _against_tables(snapshots: Sequence[Policies], real: frozenset[str]) -> Iter
                 yield Finding(place, f"{what}{where} matches no table that exists; correct the pattern if one is meant")
         for found in policies.dag_rules():
             for name, logical in found.names.items():
-                if name and name not in real:
+                if name not in real:
                     file = found.place.rpartition(":")[0]
                     yield Finding(file, f"table `{logical}`{where} is `{name}`, and no such table exists")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from proxy.policy.check import check_policies
@@ -257,6 +258,28 @@ dags: {growth_sync: {allow: [{actions: [GetItem], tables: [events], attributes: 
         "growth.yaml:3: warning: requests and their next pages name the key of table `events`; add `pk` to `attributes`"
     ]
     assert warned.is_good
+
+
+def test_what_ends_now_has_ended() -> None:
+    """As for a request at that moment; a grant whose end is no moment is told as that alone."""
+    grant = 'grants: [{dag: growth_a, allow: [{actions: [GetItem], tables: [events]}], until: "2027-01-31T18:00Z", reason: x}]\n'
+    unmapped = 'unmapped: {role: legacy, mode: observe, until: "2027-01-31T18:00Z"}\n'
+    growth = 'team: growth\ntables: {events: {name: "<env>-growth-events"}}\ndags: {growth_a: {}}\n'
+    end = datetime(2027, 1, 31, 18, tzinfo=UTC).timestamp()
+    files = {"platform.yaml": PLATFORM + grant + unmapped, "growth.yaml": growth}
+    assert check_policies(files, now=end - 1).lines() == []
+    assert [line.partition(" ")[0] for line in check_policies(files, now=end).lines()] == ["platform.yaml:6:", "platform.yaml:7:"]
+    never = files | {"platform.yaml": PLATFORM + grant.replace("2027-01-31T18:00Z", "never")}
+    assert [line.partition(": ")[2][:7] for line in check_policies(never, now=end).lines()] == ["`until`"]
+
+
+def test_a_warning_of_all_environments_is_told_once() -> None:
+    """A grant is read in the light of each."""
+    grant = "grants: [{dag: growth_a, allow: [{actions: [GetItem], tables: [events], attributes: [x]}], until: '2030-01-01', reason: x}]\n"
+    growth = 'team: growth\ntables: {events: {name: "<env>-growth-events", key: "pk (S)"}}\ndags: {growth_a: {}}\n'
+    assert check_policies({"platform.yaml": PLATFORM + grant, "growth.yaml": growth}).lines() == [
+        "platform.yaml:6: warning: requests and their next pages name the key of table `events`; add `pk` to `attributes`"
+    ]
 
 
 def test_a_test_names_the_key_that_its_request_must_name() -> None:

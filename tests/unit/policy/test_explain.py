@@ -213,6 +213,38 @@ def test_unfilled_placeholders_are_told() -> None:
     )
 
 
+def test_stopping_rules_for_some_tasks_are_for_an_unknown_one_too() -> None:
+    """Nobody can say that it is another."""
+    growth = GROWTH.replace(
+        "{actions: [Query], tables: [events], keys: {exact", "{actions: [Scan], tables: [events], tasks: [load], keys: {exact"
+    )
+    found = asked(policies(growth=growth.replace(', keys: {exact: ["growth_sync#no"]}', "")), operation="Scan", limit=5)
+    assert [answer for answer in answers(found) if answer[0] == "17"][:1] == [("17", True, "covers it")]
+
+
+def test_a_boundary_is_told_by_its_first_globs() -> None:
+    """Three of them: a team may have dozens."""
+    platform = PLATFORM.replace('["<env>-growth-*"]', '["<env>-growth-*", a-*, b-*, c-*]')
+    assert asked(policies(platform)).touches[0].rules[-1].rule == "team growth: prod-growth-*, a-*, b-*"
+
+
+def test_a_requirement_about_tables_is_not_about_what_has_none() -> None:
+    """Like a deny rule."""
+    platform = PLATFORM.replace(
+        '{actions: [Scan], tables: ["*"], max_limit: 10}', '{actions: ["*"], tables: ["x-*"], evidence: verified}'
+    )
+    assert ("15", False, "is about tables, and none is named") in answers(
+        asked(policies(platform), operation="ListTables", table="")
+    )
+
+
+def test_where_no_environments_are_none_is_told() -> None:
+    """A single file has none."""
+    (snapshot,) = check_policies({"a.yaml": 'dags: {d: {role: "arn:aws:iam::111122223333:role/r"}}\n'}).snapshots
+    line = next(line for line in asked(snapshot, "d", "ListTables", "").lines() if "policies" in line)
+    assert line == f"  policies {snapshot.digest[:12]}, dag 'd' (verified: claim)"
+
+
 # --------------------------------------------------------------------------------------------------- changes
 
 
