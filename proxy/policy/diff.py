@@ -41,8 +41,7 @@ class Change(NamedTuple):
     @property
     def is_gain(self) -> bool:
         """True if more is let through than before."""
-        order = (DENY, OBSERVE, ALLOW)
-        return order.index(self.after) > order.index(self.before)
+        return self.before != ALLOW and self.after != DENY
 
 
 @dataclass(frozen=True, slots=True)

@@ -275,7 +275,8 @@ def test_what_ends_now_has_ended() -> None:
 
 def test_a_warning_of_all_environments_is_told_once() -> None:
     """A grant is read in the light of each."""
-    grant = "grants: [{dag: growth_a, allow: [{actions: [GetItem], tables: [events], attributes: [x]}], until: '2030-01-01', reason: x}]\n"
+    rule = "{actions: [GetItem], tables: [events], attributes: [x]}"
+    grant = f'grants: [{{dag: growth_a, allow: [{rule}], until: "2030-01-01", reason: x}}]\n'
     growth = 'team: growth\ntables: {events: {name: "<env>-growth-events", key: "pk (S)"}}\ndags: {growth_a: {}}\n'
     assert check_policies({"platform.yaml": PLATFORM + grant, "growth.yaml": growth}).lines() == [
         "platform.yaml:6: warning: requests and their next pages name the key of table `events`; add `pk` to `attributes`"

@@ -381,6 +381,19 @@ def test_many_dags_and_rows_are_cut() -> None:
     assert text.endswith("- a \\`note\\`\n")
 
 
+def test_a_table_that_just_fits_is_not_cut() -> None:
+    """200 rows, as many as are shown."""
+    full = Difference(tuple(change(table=f"t{number}") for number in range(200)), ())
+    assert " more |" not in render_diff(full, [], "markdown")
+
+
+def test_traffic_or_notes_alone_are_told_in_markdown() -> None:
+    """As to a person."""
+    traffic = TrafficChange("d", "GetItem", ("t",), "allow", "deny", 3, ("i1",))
+    assert render_diff(Difference((), ()), [("", traffic)], "markdown").startswith("#### Recorded requests: 1 lost, 0 gained\n")
+    assert render_diff(Difference((), ("n",)), [], "markdown") == "- n\n"
+
+
 def test_names_are_no_markup() -> None:
     """What stands in a policy file stays text in a comment: no link, image, mention or cell."""
     text = render_diff(Difference((change(dags=("a|b", "@all", "<img>", "[x](y)", "two\nlines")),), ()), [], "markdown")
