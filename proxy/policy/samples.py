@@ -1,7 +1,7 @@
 """Requests that two versions of a DAG's rules could tell apart: one of each kind that the rules name, and one stranger.
 
-Choices are task, key, attributes and shape. Asked are all combinations of tasks, keys and attributes in full shape (of very
-many, all pairs), and each single lack of shape for each task.
+Choices are task, key, attributes and shape. Asked are all combinations of tasks, keys and attributes (of very many, all
+pairs), in full shape and with each single lack of it.
 """
 
 from __future__ import annotations
@@ -59,9 +59,8 @@ def samples_for(before: DagRules | None, after: DagRules | None, action: str, ta
             requirements += [r for r in found.require if r.rule.may_deny(action, table, index)]
     rules += [requirement.rule for requirement in requirements]
     tasks, keys, attributes = list(_tasks(rules)), list(_keys(rules)), list(_attributes(rules))
-    shapes = list(_shapes(requirements))
-    samples = [(task, key, named, shapes[0]) for task, key, named in _combined(tasks, keys, attributes)]
-    return samples + [(task, keys[0], attributes[0], shape) for task in tasks for shape in shapes[1:]]
+    combined = list(_combined(tasks, keys, attributes))
+    return [(task, key, named, shape) for shape in _shapes(requirements) for task, key, named in combined]
 
 
 def _combined(tasks: list[Choice], keys: list[Choice], attributes: list[Choice]) -> Iterable[tuple[Choice, Choice, Choice]]:

@@ -301,14 +301,21 @@ dags:
     role: arn:aws:iam::111122223333:role/r
     allow:
       - {actions: [PartiQLDelete], tables: [orders], attributes: [pk, sk]}
+      - {actions: [PartiQLSelect], tables: [orders], attributes: [pk, v]}
+      - {actions: [PutItem], tables: [orders]}
 tests:
   - {dag: d, call: Scan, table: orders, attributes: [v], expect: allow}
   - {dag: d, call: Query, table: orders, attributes: [v], expect: allow}
   - {dag: d, call: GetItem, table: orders, attributes: [v], expect: deny}
   - {dag: e, call: Query, table: orders, attributes: [v], expect: deny}
   - {dag: f, call: PartiQLDelete, table: orders, expect: deny}
+  - {dag: f, call: PartiQLSelect, table: orders, attributes: [v], expect: allow}
+  - {dag: f, call: PutItem, table: orders, expect: deny}
+  - {dag: f, call: PutItem, table: orders, new_item: true, expect: allow}
 """
-    require = "require: [{actions: [Scan], tables: ['*'], max_segments: 1}]\n"
+    require = (
+        "require: [{actions: [Scan], tables: ['*'], max_segments: 1}, {actions: [PutItem], tables: ['*'], condition: true}]\n"
+    )
     report = check_policies({"a.yaml": text, "platform.yaml": require})
     assert [outcome.line() for outcome in report.outcomes if not outcome.is_passed] == []
     assert [outcome.decision.message.partition(": ")[2].partition(",")[0] for outcome in report.outcomes] == [
@@ -317,6 +324,9 @@ tests:
         "it names 'sk'",
         "it names 'pk'",
         "it takes away what the item has beside",
+        "",
+        "platform.yaml:1 requires a condition; write ConditionExpression; BatchWriteItem has none",
+        "",
     ]
 
 
@@ -346,4 +356,10 @@ tests:
     assert misspelt == ["a.yaml:8: a test has no `keys`; did you mean `key`?"]
     assert check_policies({"a.yaml": text}).lines() == [
         'a.yaml:8: `key` of a test: table `orders` declares no key; write key: "pk (S)" there'
+    ]
+    live = check_policies({"a.yaml": text.replace("key: a", "environment: live")}).lines()
+    assert live == ["a.yaml:8: there is no environment `live`; known: none; add environments: to platform.yaml"]
+    nobody = text.replace("dag: d\n    call: GetItem\n    table: orders", "call: ListTables").replace("    key: a\n", "")
+    assert check_policies({"a.yaml": nobody}).lines() == [
+        "a.yaml:4: the test has no `dag`; it must say dag, call, table and expect"
     ]

@@ -255,6 +255,23 @@ def test_a_shape_that_is_asked_by_tasks_keeps_them() -> None:
     assert "for task load or unknown, with no Limit or Limit over 5" in line
 
 
+def test_a_shape_that_is_asked_no_more_is_seen_beside_a_new_deny() -> None:
+    """Of the keys that the deny rule leaves alone the requirement is gone, though it covers the first that is asked."""
+    old = with_rule("{actions: [PutItem], tables: [events]}")
+    denying = "\n    deny:\n      - {actions: [PutItem], tables: [events], keys: {prefix: 'b'}}"
+    required = old | {"platform.yaml": PLATFORM + REQUIRE.replace("SHAPE", "condition: true")}
+    assert told(required, with_rule("{actions: [PutItem], tables: [events]}" + denying)) == [
+        (
+            "  - growth_a: PutItem on prod-growth-events, with key b... or not proven, with the required shape "
+            "(allow to deny; denied_by_rule growth.yaml:10)"
+        ),
+        (
+            "  + growth_a: PutItem on prod-growth-events, with key any other, with no condition "
+            "(deny to allow; allowed growth.yaml:8)"
+        ),
+    ]
+
+
 def test_another_key_takes_away_what_was_proven_by_the_old() -> None:
     """A key schema bears on every limit of its table."""
     old = with_rule("{actions: [GetItem], tables: [state], keys: {prefix: 'a'}}")

@@ -83,6 +83,8 @@ NEED_MORE = {
     "placeholders need what fills them",
     "a name for each environment needs environments",
     "a DAG has a role",
+    "a DAG of a team without a role has one",
+    "a file of tables needs no team, and what it names no team's role",
     "a role's name needs an account",
     "a DAG is defined once over all files",
     "two globs that can name one DAG are refused",
