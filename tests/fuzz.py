@@ -102,7 +102,7 @@ def _denials(data: bytes) -> None:
 
 
 def _policy(data: bytes) -> None:
-    read_policies({"p.yaml": data.decode("utf-8")}, "test", "us-east-1", Mistakes())
+    read_policies({"p.yaml": data.decode("utf-8")}, "", "us-east-1", Mistakes())
 
 
 _HEAD = (

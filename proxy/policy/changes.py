@@ -6,12 +6,10 @@ within them; else the key or attributes that the request proves; only else none.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
-from proxy.actions import ITEM, PARTIQL
-from proxy.globs import Globs
-from proxy.policy.coverage import Rule
 from proxy.policy.keys import KeyLimit, KeyPattern
 from proxy.policy.patterns import LOGICAL_NAME
 from proxy.policy.written import flow_list, quoted, rule, scalar
@@ -20,7 +18,7 @@ from proxy.refusal import Unreadable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from proxy.model import Identity, Operation
+    from proxy.model import Facts, Identity, Operation
     from proxy.policy.cases import DagRules
     from proxy.policy.considered import Considered
     from proxy.policy.coverage import Asked
@@ -103,15 +101,15 @@ _Limits = tuple[tuple[KeyPattern, ...], "frozenset[str] | None"]
 
 def _limits(rules: DagRules, asked: Asked) -> Iterator[_Limits]:
     """Limits to try, the nearest to what the files say already first."""
-    touch, facts = asked.touch, asked.touch.facts
-    if facts is None or touch.action not in ITEM | PARTIQL:
+    facts = asked.touch.facts
+    if facts is None or _is_unknown(facts):
         return
-    near = [found for found in rules.allow if found.tables.match(touch.table.name) and (found.keys or found.attributes)]
-    if not near or _is_unknown(asked):
+    near = [found for found in rules.allow if found.tables.match(asked.touch.table.name) and (found.keys or found.attributes)]
+    if not near:
         return
-    wanted = [found.keys.patterns for found in near if found.keys] + [_proven(asked)]
+    wanted = [found.keys.patterns for found in near if found.keys] + [_proven(asked, facts)]
     for found in near:
-        for keys in (found.keys.patterns if found.keys else (), _proven(asked)):
+        for keys in (found.keys.patterns if found.keys else (), _proven(asked, facts)):
             yield keys, found.attributes
             if found.attributes is not None:
                 yield keys, found.attributes | facts.named
@@ -119,43 +117,30 @@ def _limits(rules: DagRules, asked: Asked) -> Iterator[_Limits]:
         yield keys, None
 
 
-def _is_unknown(asked: Asked) -> bool:
+def _is_unknown(facts: Facts) -> bool:
     """True if the request, or what is left of it, does not say which keys and attributes it is about."""
     try:
-        return asked.touch.facts is None or not (asked.touch.facts.pins or asked.touch.facts.named)
+        return not facts.named
     except Unreadable:
         return True
 
 
-def _proven(asked: Asked) -> tuple[KeyPattern, ...]:
+def _proven(asked: Asked, facts: Facts) -> tuple[KeyPattern, ...]:
     """The keys that the request proves, as `exact`, or as a `prefix` where it proves that."""
-    facts = asked.touch.facts
     for attribute in asked.keys.both:
-        pin = facts.pins.get(attribute.name) if facts else None
-        if pin is not None and attribute.kind != "B":
+        pin = facts.pins.get(attribute.name)
+        if pin is not None:
             texts = (value.get(attribute.kind) for value in pin.values)
             return tuple(KeyPattern(pin.is_prefix, (text,)) for text in texts if isinstance(text, str) and "<" not in text)
     return ()
 
 
 def _covers(rules: DagRules, asked: Asked, keys: tuple[KeyPattern, ...], attributes: frozenset[str] | None) -> bool:
+    """Whether a rule with these limits, and no other, would cover the request."""
     if not keys and attributes is None:
         return False
-    tried = Rule(
-        place="",
-        has="",
-        actions=frozenset({asked.touch.action}),
-        tables=Globs((asked.touch.table.name,)),
-        indexes=None,
-        tasks=None,
-        environments=(),
-        is_active=True,
-        owner=rules.owner,
-        keys=KeyLimit(keys) if keys else None,
-        attributes=attributes,
-        until=inf,
-    )
-    return tried.gap(asked) is None
+    limit = KeyLimit(keys) if keys else None
+    return replace(rules.allow[0], tasks=None, keys=limit, attributes=attributes, until=inf).gap(asked) is None
 
 
 def changes_for_dag(policies: Policies, rules: DagRules | None, identity: Identity, operation: Operation) -> Iterator[Change]:

@@ -106,9 +106,9 @@ def _check_ends(document: Document, now: float, mistakes: Mistakes) -> None:
     """What has ended gives nothing any more, and only keeps readers guessing."""
     platform = document.platform
     for grant in platform.grants:
-        if 0 < grant.until <= now:
+        if grant.until and grant.until <= now:
             mistakes.warn(grant.place, f"the grant for `{grant.dag.text}` ({grant.reason}) has ended; take it out")
-    if platform.unmapped is not None and 0 < platform.unmapped.until <= now:
+    if platform.unmapped is not None and platform.unmapped.until and platform.unmapped.until <= now:
         mistakes.warn(platform.unmapped.place, "`unmapped` has ended; take it out")
 
 

@@ -69,14 +69,8 @@ def draft_from_cloudtrail(events: Iterable[Mapping[str, Any]]) -> Draft:
     for event in events:
         if event.get("eventSource") != "dynamodb.amazonaws.com":
             continue
-        reason = _refusal(event)
-        name = str(event.get("eventName", ""))
-        if not reason:
-            dag_id, role, note = _caller(event.get("userIdentity") or {})
-            found = list(_touches(name, event)) if dag_id else []
-            reason = "was not done with a role's session" if not dag_id else "names no table" if not found else ""
-            if found:
-                _add(draft, dag_id, role, note, found)
+        name = str(event.get("eventName", "an event without a name"))
+        reason = _refusal(event) or _take(draft, name, event)
         if reason:
             text = f"{shown_in_comment(name)} {reason}"
             unused[text] = unused.get(text, 0) + 1
@@ -92,11 +86,23 @@ def _refusal(event: Mapping[str, Any]) -> str:
 _REFUSED = frozenset({"AccessDenied", "AccessDeniedException", "UnrecognizedClientException", "ResourceNotFoundException"})
 
 
-def _caller(who: Mapping[str, Any]) -> tuple[str, str, str]:
-    """DAG, ARN of the role, and what is to be said of them. The DAG is empty where no role was assumed."""
-    match = _SESSION.fullmatch(str(who.get("arn", "")))
+def _take(draft: Draft, name: str, event: Mapping[str, Any]) -> str:
+    """Add what one event did. Why it grants nothing, or an empty string."""
+    caller = _caller(event.get("userIdentity") or {})
+    if caller is None:
+        return "was not done with a role's session"
+    found = list(_touches(name, event))
+    if not found:
+        return "names no table"
+    _add(draft, *caller, found)
+    return ""
+
+
+def _caller(who: Mapping[str, Any]) -> tuple[str, str, str] | None:
+    """DAG, ARN of the role, and what is to be said of them. None where no role was assumed."""
+    match = _SESSION.fullmatch(str(who.get("arn")))
     if not match:
-        return "", "", ""
+        return None
     partition, account, role_name, session = match.groups()
     issuer = (who.get("sessionContext") or {}).get("sessionIssuer") or {}
     role = str(issuer.get("arn") or f"arn:{partition}:iam::{account}:role/{role_name}")
@@ -140,7 +146,7 @@ def _touches(name: str, event: Mapping[str, Any]) -> Iterator[_Found]:
     elif name in _BATCHES:
         found = _members(name, parameters)
     else:
-        found = iter([(name, _name_in(parameters.get("tableName", "")), str(parameters.get("indexName") or ""))])
+        found = iter([(name, _name_in(parameters.get("tableName")), str(parameters.get("indexName") or ""))])
     known = [touch for touch in found if touch[1]]
     if not known:
         action = _BATCHES.get(name, name) or "BatchWriteItem"
@@ -152,7 +158,7 @@ def _touches(name: str, event: Mapping[str, Any]) -> Iterator[_Found]:
 
 def _members(name: str, parameters: Mapping[str, Any]) -> Iterator[_Found]:
     """Members of a batch or transaction: a mapping of tables, or a list of members that name theirs."""
-    items = parameters.get("requestItems") or parameters.get("transactItems") or ()
+    items = parameters.get("requestItems") or parameters.get("transactItems")
     if isinstance(items, dict):
         for table, members in items.items():
             for action in _actions_of(name, members):
@@ -166,12 +172,12 @@ def _member(name: str, member: Any) -> Iterator[_Found]:
     if not isinstance(member, dict):
         return
     if "tableName" in member:
-        action = _VERBS.get(str(member.get("operation", "")).lower(), _BATCHES[name] or name)
+        action = _VERBS.get(str(member.get("operation")).lower(), _BATCHES[name] or name)
         yield action, _name_in(member["tableName"]), ""
         return
     for verb, inner in member.items():
         if isinstance(inner, dict) and verb.lower() in _VERBS:
-            yield _VERBS[verb.lower()], _name_in(inner.get("tableName", "")), ""
+            yield _VERBS[verb.lower()], _name_in(inner.get("tableName")), ""
 
 
 def _actions_of(name: str, members: Any) -> list[str]:
@@ -186,7 +192,7 @@ def _actions_of(name: str, members: Any) -> list[str]:
 def _statements(parameters: Mapping[str, Any]) -> Iterator[_Found]:
     listed = parameters.get("statements") or parameters.get("transactStatements") or [parameters]
     for entry in listed if isinstance(listed, list) else ():
-        match = _STATEMENT.match(str(entry.get("statement", ""))) if isinstance(entry, dict) else None
+        match = _STATEMENT.match(str(entry.get("statement"))) if isinstance(entry, dict) else None
         if match:
             verb = next(match[group] for group in ("verb", "insert", "update", "delete") if match[group])
             action = f"PartiQL{verb.capitalize()}"
@@ -196,13 +202,15 @@ def _statements(parameters: Mapping[str, Any]) -> Iterator[_Found]:
 
 def _resources(event: Mapping[str, Any]) -> Iterator[str]:
     for resource in event.get("resources") or ():
-        name = _name_in(resource.get("ARN", "")) if isinstance(resource, dict) else ""
+        name = _name_in(resource.get("ARN")) if isinstance(resource, dict) else ""
         if name:
             yield name
 
 
 def _name_in(text: Any) -> str:
     """The table's name, from a name or an ARN; empty for anything else."""
-    match = _ARN.fullmatch(str(text))
-    name = match[1] if match else str(text)
+    if not isinstance(text, str):
+        return ""
+    match = _ARN.fullmatch(text)
+    name = match[1] if match else text
     return name if is_table_name(name) else ""

@@ -48,7 +48,7 @@ class Considered(NamedTuple):
 def asked_of(rules: DagRules, identity: Identity, touch: Touch, now: float) -> Asked:
     """The touch as it is judged: the DAG's own table by its bare name."""
     table = touch.table
-    if any(table[1:]) and table.is_at(rules.home):
+    if table.is_at(rules.home):
         touch = touch._replace(table=TableReference(table.name))
     return Asked(identity, touch, rules.keys.get(table.name, NO_KEYS).leading(touch.index), now)
 

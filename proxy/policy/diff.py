@@ -41,8 +41,7 @@ class Change(NamedTuple):
     @property
     def is_gain(self) -> bool:
         """True if more is let through than before."""
-        order = (DENY, OBSERVE, ALLOW)
-        return order.index(self.after) > order.index(self.before)
+        return self.before != ALLOW and self.after != DENY
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +148,10 @@ def _places(before: DagRules | None, after: DagRules | None) -> Iterator[tuple[s
     """Action, table and index of everything that is allowed by one of the two, or let through, and may have changed."""
     rules = [rule for found in (before, after) if found for rule in found.allow]
     changed = _changed_rules(before, after)
+    indexes = sorted({index for rule in rules if rule.indexes for index in rule.indexes.patterns})
     for action in sorted({action for rule in rules for action in rule.actions or ALL}):
         for table in dict.fromkeys(("", *(table for rule in rules for table in rule.tables.patterns))):
-            indexes = {
-                index for rule in rules if rule.tables.match(table) for index in (rule.indexes.patterns if rule.indexes else ())
-            }
-            for index in ("", *sorted(indexes)):
+            for index in ("", *indexes):
                 is_allowed = any(rule.may_allow(action, table, index) for rule in rules)
                 if is_allowed and (changed is None or any(_may_matter(rule, action, table) for rule in changed)):
                     yield action, table, index
@@ -168,9 +165,8 @@ def _changed_rules(before: DagRules | None, after: DagRules | None) -> list[Rule
     """Rules that stand in one of the two only; None where all of the DAG may have changed."""
     if before is None or after is None or _frame(before) != _frame(after):
         return None
-    both = [{fingerprint(rule, effect): rule for effect, rule in _rules(found)} for found in (before, after)]
-    first, second = both
-    return [rule for key, rule in first.items() if key not in second] + [rule for key, rule in second.items() if key not in first]
+    first, second = ({fingerprint(rule, effect): rule for effect, rule in _rules(found)} for found in (before, after))
+    return [rule for key, rule in (first | second).items() if (key in first) != (key in second)]
 
 
 def _rules(rules: DagRules) -> Iterator[tuple[object, Rule]]:
@@ -182,7 +178,6 @@ def _rules(rules: DagRules) -> Iterator[tuple[object, Rule]]:
 def shape_of(requirement: Requirement) -> tuple[object, ...]:
     """What a requirement asks for."""
     return (
-        "require",
         requirement.max_limit,
         requirement.max_segments,
         requirement.condition,

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.actions import ESCALATIONS
+from proxy.policy.diff import ALLOW, DENY
 from proxy.policy.recorded import UNDETERMINED
 
 if TYPE_CHECKING:
@@ -57,11 +58,10 @@ def _row(change: Change) -> Row:
 
 
 def _traffic_row(environment: str, change: TrafficChange) -> Row:
-    order = ("deny", "observe", "allow")
     is_known = UNDETERMINED not in (change.before, change.after)
     kind = UNDETERMINED
     if is_known:
-        kind = "gained" if order.index(change.after) > order.index(change.before) else "lost"
+        kind = "gained" if change.before != ALLOW and change.after != DENY else "lost"
     what = f"{change.operation} on {', '.join(change.tables)}: {change.requests} request(s)"
     example = f"decision {change.examples[0]}"
     return Row(environment, kind, change.dag, what, f"{change.before} to {change.after}", example)

@@ -7,6 +7,7 @@ REPLACE. The text passes `check` as it stands, and it grants nothing that was no
 from __future__ import annotations
 
 import re
+import textwrap
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -97,15 +98,9 @@ def shown_in_comment(text: str) -> str:
     return "".join(sign if sign.isprintable() else "?" for sign in text)[:200]
 
 
-def _wrapped(note: str) -> Iterable[str]:
+def _wrapped(note: str) -> list[str]:
     """A note in lines of a comment, broken at spaces."""
-    line = ""
-    for word in note.split():
-        if line and len(line) + len(word) > _LINE - 10:
-            yield line
-            line = " "
-        line = f"{line} {word}".strip() if line.strip() else f"{line}{word}"
-    yield line
+    return textwrap.wrap(note, _LINE - 10, break_long_words=False, break_on_hyphens=False)
 
 
 def _tables(dags: Mapping[str, DraftDag], keys: Mapping[str, str]) -> list[str]:
@@ -159,8 +154,6 @@ def _any(dag: DraftDag) -> list[str]:
 def _grouped(actions: set[str]) -> tuple[str, ...]:
     """`read` and `write` where all of a group is there; nothing is added."""
     words = set(actions)
-    if words == {"*"}:
-        return ("*",)
     for word, group in (("read", READ), ("write", WRITE)):
         if group <= words:
             words = (words - group) | {word}

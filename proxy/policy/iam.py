@@ -120,10 +120,9 @@ def _take_over(statement: Mapping[str, Any], name: str, dag_id: str, draft: Draf
     if limits.problem:
         dag.notes.append(f"{name} is not taken over: {limits.problem}")
         return
-    for table, index, problem in _targets(statement, known, is_allowed=is_allowed):
-        if problem:
-            dag.notes.append(f"{name}: {problem}")
-            continue
+    targets, lost = _targets(statement, known, is_allowed=is_allowed)
+    dag.notes += [f"{name}: {shown_in_comment(resource)} is not taken over: {why}" for resource, why in lost]
+    for table, index in targets:
         if limits.keys and limits.attributes:
             draft.keys.setdefault(table, f"{limits.attributes[0]} (S)")
         right = Right(is_allowed, table, index, limits.keys, limits.attributes)
@@ -171,29 +170,28 @@ def _limitable(limits: _Limits) -> frozenset[str]:
 # --------------------------------------------------------------------------------------------- tables
 
 
-def _targets(statement: Mapping[str, Any], known: list[str], *, is_allowed: bool) -> Iterator[tuple[str, str, str]]:
-    """Table, index, and why one cannot be taken over."""
+def _targets(
+    statement: Mapping[str, Any], known: list[str], *, is_allowed: bool
+) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Tables, each with an index or without; and resources that cannot be taken over, with the reason."""
+    found, lost = [], []
     for resource in dict.fromkeys(str(text) for text in _listed(statement.get("Resource"))):
         if _OTHER.fullmatch(resource):
             continue
         match = _RESOURCE.fullmatch(resource) or re.fullmatch(r"()()(\*)()", resource)
         if not match or not _are_names(match[3], match[4]):
-            yield "", "", f"{shown_in_comment(resource)} is not taken over: neither a table nor an index with a name"
+            lost.append((resource, "neither a table nor an index with a name"))
             continue
         table, index = match[3], match[4] or ""
         if not is_glob(table):
-            yield table, index, ""
+            found.append((table, index))
             continue
         fitting = [name for name in known if Globs((table,)).match(name)]
-        for name in fitting:
-            yield name, index, ""
+        found += [(name, index) for name in fitting]
         if not fitting:
-            how = (
-                "in platform.yaml, under deny:, globs of real names may stand"
-                if not is_allowed
-                else "name them, or give --tables"
-            )
-            yield "", "", f"{shown_in_comment(resource)} is not taken over: rules name their tables one by one; {how}"
+            how = "name them, or give --tables" if is_allowed else "in platform.yaml, under deny:, globs of real names may stand"
+            lost.append((resource, f"rules name their tables one by one; {how}"))
+    return found, lost
 
 
 def _are_names(table: str, index: str | None) -> bool:
@@ -237,8 +235,10 @@ def _is_implied(operator: str, name: str, values: list[str], *, has_attributes: 
         return False
     if operator == "Null":
         return name in {*_KEY_CONDITIONS, _ATTRIBUTES} and values == ["false"]
-    needed, known = _WITH_ATTRIBUTES.get(name, (frozenset({""}), frozenset()))
-    return has_attributes and operator in _EQUALITIES and needed <= set(values) <= needed | known
+    if not has_attributes or operator not in _EQUALITIES or name not in _WITH_ATTRIBUTES:
+        return False
+    needed, known = _WITH_ATTRIBUTES[name]
+    return needed <= set(values) <= needed | known
 
 
 def _problem(operator: str, name: str, values: list[str], *, is_allowed: bool) -> str:
@@ -251,7 +251,7 @@ def _problem(operator: str, name: str, values: list[str], *, is_allowed: bool) -
     if every != ("ForAllValues" if is_allowed else "ForAnyValue") or comparison not in ("StringEquals", "StringLike"):
         return f"{shown} cannot be said; keys and attributes are compared with StringEquals or StringLike, for all values"
     for text in values:
-        bare = text.removesuffix("*") if comparison == "StringLike" and name in _KEY_CONDITIONS else text
+        bare = text.removesuffix("*") if name in _KEY_CONDITIONS else text
         if "${" in text:
             return f"{shown} holds a policy variable; write <dag_id>, <task_id>, <run_id> or <claim.NAME> with a sign after it"
         if comparison == "StringLike" and (is_glob(bare) or not bare):

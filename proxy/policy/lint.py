@@ -61,7 +61,7 @@ def _idle_rules(snapshots: Sequence[Policies]) -> Iterator[Finding]:
             if found.is_active and rule.is_active:
                 lives.add(rule.place)
         for rule in found.allow:
-            stop = _stop_of(rule, found.deny) if found.is_active and rule.is_active else ""
+            stop = _stop_of(rule, found.deny)
             if stop:
                 stopped.setdefault(rule.place, stop)
             elif found.is_active and rule.is_active:
@@ -114,9 +114,7 @@ def _shadowed(rules: Sequence[Rule], *, is_deny: bool) -> Iterator[tuple[Rule, s
             (
                 other.place
                 for other_at, other in near
-                if other_at != at
-                and _covers(other, rule, is_deny=is_deny)
-                and (other_at < at or not _covers(rule, other, is_deny=is_deny))
+                if _covers(other, rule, is_deny=is_deny) and (other_at < at or not _covers(rule, other, is_deny=is_deny))
             ),
             "",
         )
@@ -147,11 +145,10 @@ def _covers_indexes(wide: Rule, narrow: Rule, *, is_deny: bool) -> bool:
 def _holds(wide: Globs, narrow: Globs) -> bool:
     """True if `wide` surely has every name of `narrow`: pattern by pattern, and nothing that is taken back reaches it."""
     taken = [pattern[1:] for pattern in wide.patterns if pattern.startswith("!")]
-    given = [pattern for pattern in wide.patterns if not pattern.startswith("!")]
     for pattern in narrow.patterns:
         if pattern.startswith("!"):
             continue
-        if pattern not in given and "*" not in given and (is_glob(pattern) or not Globs(tuple(given)).match(pattern)):
+        if pattern not in wide.patterns and "*" not in wide.patterns and (is_glob(pattern) or not wide.match(pattern)):
             return False
         if any(can_meet(pattern, other) for other in taken):
             return False
@@ -185,8 +182,7 @@ def _speechless_dags(document: Document, snapshots: Sequence[Policies]) -> Itera
         return
     speaking = [Globs(workload.dags) for workload in workloads]
     for found in _dags(snapshots):
-        name = found.pattern.replace("*", "x").replace("?", "x")
-        if not any(globs.match(name) for globs in speaking):
+        if not any(globs.match(found.pattern) for globs in speaking):  # `*` and `?` are signs as well
             yield Finding(
                 found.place,
                 f"no workload may speak for DAG `{found.pattern}`, so it is refused always; see workloads: in platform.yaml",
@@ -212,7 +208,7 @@ def _against_tables(snapshots: Sequence[Policies], real: frozenset[str]) -> Iter
                 yield Finding(place, f"{what}{where} matches no table that exists; correct the pattern if one is meant")
         for found in policies.dag_rules():
             for name, logical in found.names.items():
-                if name and name not in real:
+                if name not in real:
                     file = found.place.rpartition(":")[0]
                     yield Finding(file, f"table `{logical}`{where} is `{name}`, and no such table exists")
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from proxy.yaml_source import Mistakes, Place
 
 
+_NONE = ("", "", "")  # in the place of a role's partition, account and ARN, where a mistake is recorded
+
+
 class Names:
     """The names of one environment."""
 
@@ -48,14 +51,14 @@ class Names:
         role = own or (team.role if team else None)
         if role is None:
             if team is None and (file.team or self.platform.teams):  # the team's mistake is recorded, its role unknown
-                return "", "", ""
+                return _NONE
             self.mistakes.add(
                 dag.place,
                 f"DAG `{dag.pattern}` has no role; write role: under it, under defaults:, or for its team in platform.yaml",
             )
-            return "", "", ""
+            return _NONE
         partition, account, arn = self.role(role, team.name if team else "")
-        if own and ROLE_ARN.fullmatch(self.text(role, "`role`", team.name if team else "")):
+        if own and account:
             self._check_account(account, role.place)
         return partition, account, arn
 
@@ -65,11 +68,11 @@ class Names:
         match = ROLE_ARN.fullmatch(text)
         if match:
             return match[1], match[2], text
-        return self._named_role(text, role.place) if text else ("", "", "")
+        return self._named_role(text, role.place) if text else _NONE
 
     def _named_role(self, name: str, place: Place) -> tuple[str, str, str]:
         environment = self.environment
-        if name.startswith("arn:") or not ROLE_NAME.fullmatch(name):
+        if not ROLE_NAME.fullmatch(name):
             self.mistakes.add(place, f"`{name}` is neither a role's ARN (arn:aws:iam::111122223333:role/NAME) nor a role's name")
         elif not environment.account:
             self.mistakes.add(
@@ -78,7 +81,7 @@ class Names:
         else:
             arn = f"arn:{environment.partition}:iam::{environment.account}:role/{name}"
             return environment.partition, environment.account, arn
-        return "", "", ""
+        return _NONE
 
     def _check_account(self, account: str, place: Place) -> None:
         """A role in another account moves what `own table` means; with teams only the platform team may do that."""

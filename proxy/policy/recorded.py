@@ -13,11 +13,10 @@ from datetime import datetime
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from proxy.actions import ITEM, PARTIQL, WRITE
+from proxy.actions import ITEM, PARTIQL
 from proxy.model import Evidence, Identity, Operation, Subject, TableReference, Touch
 from proxy.policy.considered import Unrecorded, asked_of
 from proxy.policy.diff import ALLOW, DENY, OBSERVE, content_of, fingerprint, letting_of, shape_of, state_of
-from proxy.policy.vocabulary import PARTIQL_WRITES
 from proxy.refusal import Reason, Unreadable
 
 if TYPE_CHECKING:
@@ -101,7 +100,7 @@ def record_of(fields: Mapping[str, Any]) -> Record | None:
         touches = tuple(_touch(*touch[:3]) for touch in fields["touches"])
         time = datetime.fromisoformat(fields["time"]).timestamp()
         identity = _identity(fields)
-        operation = Operation(fields["operation"], "", _is_write(touches), touches, b"")
+        operation = Operation(fields["operation"], "", False, touches, b"")  # a write or not matters to batches in words only
         digest, rules, decision_id = str(fields["policy_digest"]), str(fields["rule"]), str(fields["id"])
     except (KeyError, TypeError, ValueError):
         return None
@@ -125,14 +124,10 @@ def _touch(action: str, table: str, index: str) -> Touch:
 
 
 def _identity(fields: Mapping[str, Any]) -> Identity:
-    subject = Subject(str(fields["issuer"]), str(fields["subject"]), {}, ("*",), 0.0, "")
-    texts = {name: str(fields.get(name) or "") for name in ("source", "workload", "task_id", "run_id", "try_number", "map_index")}
-    claimed = tuple(map(str, fields.get("claimed") or ()))
-    return Identity(subject, str(fields["dag"]), Evidence(fields["evidence"]), **texts, claimed=claimed)
-
-
-def _is_write(touches: Iterable[Touch]) -> bool:
-    return any(touch.action in WRITE | PARTIQL_WRITES for touch in touches)
+    """Who asked, as far as a rule asks for it or `explain` tells it."""
+    subject = Subject(str(fields["issuer"]), str(fields["subject"]), {}, (), 0.0, "")
+    dag_id, evidence, source = str(fields["dag"]), Evidence(fields["evidence"]), fields.get("source", "")
+    return Identity(subject, dag_id, evidence, source, "", task_id=fields.get("task_id") or "")
 
 
 # ------------------------------------------------------------------------------------------------- judging
@@ -201,7 +196,7 @@ def _is_allowed(rules: DagRules, record: Record, touch: Touch, known: _Known) ->
             return None
 
     stops = [asks(rule, "deny", lambda rule=rule: rule.denies(asked)) for rule in case.deny]  # type: ignore[misc]
-    stops += [asks(r.rule, shape_of(r), lambda r=r: bool(r.lacks(asked)[0])) for r in case.require]  # type: ignore[misc]
+    stops += [asks(r.rule, shape_of(r), lambda r=r: any(r.lacks(asked))) for r in case.require]  # type: ignore[misc]
     gives = [asks(rule, "allow", lambda rule=rule: rule.gap(asked) is None) for rule in case.allow]  # type: ignore[misc]
     if (
         any(asked.touch.table[1:])

@@ -49,7 +49,7 @@ def _decided_by(outcome: Outcome) -> Iterable[str]:
 
 def _order(place: str) -> tuple[str, int]:
     file, _, line = place.rpartition(":")
-    return file, int(line) if line.isdigit() else 0
+    return file, int(line)
 
 
 def render_check(report: Report, findings: Sequence[Finding], files: int, form: str) -> str:

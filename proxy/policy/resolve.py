@@ -44,6 +44,9 @@ def resolve(document: Document, environment: str, region: str, mistakes: Mistake
 def _environment(platform: PlatformFile, name: str, region: str, mistakes: Mistakes) -> EnvironmentDeclaration:
     """The environment's declaration; where there is none to be had, one in whose place the other mistakes still show."""
     if not platform.environments:
+        if name:  # perhaps the file that declares them, with all limits of the platform team, is not there
+            wrong = f"the setting `environment` is `{name}`, and no environments: stand in {platform.file}"
+            mistakes.add(platform.place, f"{wrong}; add them there, or take the setting out")
         if not region:
             mistakes.add(platform.place, "no Region is known; set `region` in the settings")
         return EnvironmentDeclaration(name, "", region, "aws")

@@ -54,7 +54,7 @@ def operation_of(test: TestDeclaration, table: TableDeclaration | None, real: st
 
 def _facts(test: TestDeclaration, table: TableDeclaration | None) -> StatedFacts:
     schema = table.key if table else None
-    of_index = table.indexes.get(test.index) if table and test.index else None
+    of_index = table.indexes.get(test.index) if table else None
     key_names = [name for found in (schema, of_index) if found and test.call != "Scan" for name, _ in _own(found, test)]
     is_whole_read = test.call in _READS and test.attributes is None
     returns = f"ReturnValues {test.returns}" if test.returns.startswith("ALL_") else ""

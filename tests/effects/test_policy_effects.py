@@ -85,7 +85,7 @@ def policies_of(case: Case) -> Any:
     dag = {"role": "arn:aws:iam::000000000000:role/r", "allow": allow, "deny": deny}
     tables = {PAIR[0]: {"key": "pk (S), sk (S)", "indexes": {INDEX: "gk (S), sk (S)"}}}
     mistakes = Mistakes()
-    policies = read_policies({"p.yaml": json.dumps({"tables": tables, "dags": {"dag": dag}})}, "test", "us-east-1", mistakes)
+    policies = read_policies({"p.yaml": json.dumps({"tables": tables, "dags": {"dag": dag}})}, "", "us-east-1", mistakes)
     assert policies is not None, mistakes.lines()
     return policies
 

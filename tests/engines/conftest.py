@@ -68,7 +68,7 @@ def settings_for(account: Account, provider: IdentityProvider, dynamodb_url: str
     """The gateway's settings before the engine at `dynamodb_url`; sessions come from the account's STS."""
     issuer = {"name": "idp", "issuer": provider.issuer, "audience": provider.audience, "may_assert": ["*"]}
     aws = {"region": account.engine.region, "endpoint_url": dynamodb_url, "sts_endpoint_url": account.engine.url}
-    return {"environment": "test", "issuers": [issuer], "aws": aws, "timeouts": {"idle_seconds": 300}, **changes}
+    return {"issuers": [issuer], "aws": aws, "timeouts": {"idle_seconds": 300}, **changes}
 
 
 @pytest.fixture(scope="session")

@@ -81,7 +81,7 @@ def mutants_of(path: Path, module: str) -> list[Mutant]:
     found, counts = [], dict[str, int]()
     for node, owner in _tested(tree, ""):
         for number, change in enumerate(_changes(node)):
-            line: int = getattr(node, "lineno", 0)
+            line: int = getattr(node.target if isinstance(node, ast.comprehension) else node, "lineno", 0)
             name = f"{module}:{owner or '-'}: {change.what}: {' '.join(lines[line - 1].split())}"
             counts[name] = counts.get(name, 0) + 1
             name += f" #{counts[name]}" if counts[name] > 1 else ""

@@ -229,6 +229,7 @@ def test_config_maps_hold_the_settings_and_policies_and_nothing_more(major: str)
         assert {key for each in of_kind("ConfigMap", rendering) for key in each["data"]} <= {
             "proxy.yaml",
             "orders.yaml",
+            "platform.yaml",
             "aws-config",
         }
     tls = {"name": "tls", "secret": {"secretName": "gateway-tls", "defaultMode": 0o440}}

@@ -71,7 +71,7 @@ def policies_of(allow: tuple[Limit, ...], deny: tuple[Limit, ...]) -> Policies:
     rules = {"allow": [rule.written() for rule in allow], "deny": [rule.written() for rule in deny]}
     dag = {"role": "arn:aws:iam::000000000000:role/r", **rules}
     mistakes = Mistakes()
-    policies = read_policies({"p.yaml": json.dumps({"tables": tables, "dags": {"dag": dag}})}, "test", "us-east-1", mistakes)
+    policies = read_policies({"p.yaml": json.dumps({"tables": tables, "dags": {"dag": dag}})}, "", "us-east-1", mistakes)
     assert policies is not None, mistakes.lines()
     return policies
 

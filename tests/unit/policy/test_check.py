@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from proxy.policy.check import check_policies
@@ -259,6 +260,29 @@ dags: {growth_sync: {allow: [{actions: [GetItem], tables: [events], attributes: 
     assert warned.is_good
 
 
+def test_what_ends_now_has_ended() -> None:
+    """As for a request at that moment; a grant whose end is no moment is told as that alone."""
+    grant = 'grants: [{dag: growth_a, allow: [{actions: [GetItem], tables: [events]}], until: "2027-01-31T18:00Z", reason: x}]\n'
+    unmapped = 'unmapped: {role: legacy, mode: observe, until: "2027-01-31T18:00Z"}\n'
+    growth = 'team: growth\ntables: {events: {name: "<env>-growth-events"}}\ndags: {growth_a: {}}\n'
+    end = datetime(2027, 1, 31, 18, tzinfo=UTC).timestamp()
+    files = {"platform.yaml": PLATFORM + grant + unmapped, "growth.yaml": growth}
+    assert check_policies(files, now=end - 1).lines() == []
+    assert [line.partition(" ")[0] for line in check_policies(files, now=end).lines()] == ["platform.yaml:6:", "platform.yaml:7:"]
+    never = files | {"platform.yaml": PLATFORM + grant.replace("2027-01-31T18:00Z", "never")}
+    assert [line.partition(": ")[2][:7] for line in check_policies(never, now=end).lines()] == ["`until`"]
+
+
+def test_a_warning_of_all_environments_is_told_once() -> None:
+    """A grant is read in the light of each."""
+    rule = "{actions: [GetItem], tables: [events], attributes: [x]}"
+    grant = f'grants: [{{dag: growth_a, allow: [{rule}], until: "2030-01-01", reason: x}}]\n'
+    growth = 'team: growth\ntables: {events: {name: "<env>-growth-events", key: "pk (S)"}}\ndags: {growth_a: {}}\n'
+    assert check_policies({"platform.yaml": PLATFORM + grant, "growth.yaml": growth}).lines() == [
+        "platform.yaml:6: warning: requests and their next pages name the key of table `events`; add `pk` to `attributes`"
+    ]
+
+
 def test_a_test_names_the_key_that_its_request_must_name() -> None:
     """All of an item's key, the partition key of a Query, none of a Scan; without `segments` a Scan has one."""
     text = """\
@@ -277,14 +301,21 @@ dags:
     role: arn:aws:iam::111122223333:role/r
     allow:
       - {actions: [PartiQLDelete], tables: [orders], attributes: [pk, sk]}
+      - {actions: [PartiQLSelect], tables: [orders], attributes: [pk, v]}
+      - {actions: [PutItem], tables: [orders]}
 tests:
   - {dag: d, call: Scan, table: orders, attributes: [v], expect: allow}
   - {dag: d, call: Query, table: orders, attributes: [v], expect: allow}
   - {dag: d, call: GetItem, table: orders, attributes: [v], expect: deny}
   - {dag: e, call: Query, table: orders, attributes: [v], expect: deny}
   - {dag: f, call: PartiQLDelete, table: orders, expect: deny}
+  - {dag: f, call: PartiQLSelect, table: orders, attributes: [v], expect: allow}
+  - {dag: f, call: PutItem, table: orders, expect: deny}
+  - {dag: f, call: PutItem, table: orders, new_item: true, expect: allow}
 """
-    require = "require: [{actions: [Scan], tables: ['*'], max_segments: 1}]\n"
+    require = (
+        "require: [{actions: [Scan], tables: ['*'], max_segments: 1}, {actions: [PutItem], tables: ['*'], condition: true}]\n"
+    )
     report = check_policies({"a.yaml": text, "platform.yaml": require})
     assert [outcome.line() for outcome in report.outcomes if not outcome.is_passed] == []
     assert [outcome.decision.message.partition(": ")[2].partition(",")[0] for outcome in report.outcomes] == [
@@ -293,6 +324,9 @@ tests:
         "it names 'sk'",
         "it names 'pk'",
         "it takes away what the item has beside",
+        "",
+        "platform.yaml:1 requires a condition; write ConditionExpression; BatchWriteItem has none",
+        "",
     ]
 
 
@@ -322,4 +356,10 @@ tests:
     assert misspelt == ["a.yaml:8: a test has no `keys`; did you mean `key`?"]
     assert check_policies({"a.yaml": text}).lines() == [
         'a.yaml:8: `key` of a test: table `orders` declares no key; write key: "pk (S)" there'
+    ]
+    live = check_policies({"a.yaml": text.replace("key: a", "environment: live")}).lines()
+    assert live == ["a.yaml:8: there is no environment `live`; known: none; add environments: to platform.yaml"]
+    nobody = text.replace("dag: d\n    call: GetItem\n    table: orders", "call: ListTables").replace("    key: a\n", "")
+    assert check_policies({"a.yaml": nobody}).lines() == [
+        "a.yaml:4: the test has no `dag`; it must say dag, call, table and expect"
     ]

@@ -211,12 +211,74 @@ def test_a_shape_no_longer_asked_for_is_told_for_the_keys_that_are_left() -> Non
     assert {(row.before, row.after) for row in found.changes} == {("allow", "deny"), ("deny", "allow")}
 
 
+def test_very_many_tasks_and_keys_are_asked_in_pairs() -> None:
+    """Dozens of both: a task that goes and a key that goes are seen, wherever in their lists they stand."""
+    tasks, keys = ", ".join(f"t{number}" for number in range(50)), ", ".join(f"'k{number}'" for number in range(50))
+    rule = "{{actions: [GetItem], tables: [events], tasks: [{}], keys: {{exact: [{}]}}}}"
+    old = with_rule(rule.format(tasks, keys))
+    (line,) = told(old, with_rule(rule.format(tasks, keys.replace("'k25', ", ""))))
+    assert line.startswith("  - growth_a: GetItem on prod-growth-events, for task t0 or t1 or t2")
+    assert " or t48 or t49, with key k25 (allow to deny" in line
+    (line,) = told(old, with_rule(rule.format(tasks.replace("t25, ", ""), keys)))
+    assert line.startswith("  - growth_a: GetItem on prod-growth-events, for task t25, with key k0 or k1 or k2")
+    assert " or k48 or k49 (allow to deny" in line
+
+
+def test_a_task_that_is_taken_back_is_told_by_its_name() -> None:
+    """As it is written, without its sign."""
+    old = with_rule("{actions: [GetItem], tables: [events], tasks: ['*']}")
+    assert told(old, with_rule("{actions: [GetItem], tables: [events], tasks: ['*', '!load']}")) == [
+        "  - growth_a: GetItem on prod-growth-events, for task load (allow to deny; no_rule, was growth.yaml:8)"
+    ]
+
+
+def test_one_list_of_attributes_is_told_whole() -> None:
+    """Where there is no second list, its names are not asked one by one."""
+    assert told(
+        with_rule("{actions: [Scan], tables: [state]}"), with_rule("{actions: [Scan], tables: [events], attributes: [a, b]}")
+    )[-1:] == [
+        "  + growth_a: Scan on prod-growth-events, with attributes a, b or no attributes (deny to allow; allowed growth.yaml:8)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("was", "comes", "when"),
+    [
+        ("max_limit: 5", "max_limit: 10", "with Limit 10"),
+        ("max_segments: 2", "max_segments: 4", "with more than 2 segments or 4 segments"),
+        ("max_segments: 2", "max_segments: 3", "with more than 2 segments or 3 segments"),
+    ],
+)
+def test_a_wider_shape_gives_what_is_between(was: str, comes: str, when: str) -> None:
+    """What both refuse or both take is no change."""
+    scanning = with_rule("{actions: [Scan], tables: [events]}")
+    old, new = (scanning | {"platform.yaml": PLATFORM + REQUIRE.replace("SHAPE", shape)} for shape in (was, comes))
+    assert told(old, new) == [f"  + growth_a: Scan on prod-growth-events, {when} (deny to allow; allowed growth.yaml:8)"]
+
+
 def test_a_shape_that_is_asked_by_tasks_keeps_them() -> None:
     """A requirement for some tasks takes away from these alone."""
     old = with_rule("{actions: [Scan], tables: [events]}")
     new = old | {"platform.yaml": PLATFORM + REQUIRE.replace("SHAPE", "max_limit: 5, tasks: [load]")}
     (line,) = told(old, new)
     assert "for task load or unknown, with no Limit or Limit over 5" in line
+
+
+def test_a_shape_that_is_asked_no_more_is_seen_beside_a_new_deny() -> None:
+    """Of the keys that the deny rule leaves alone the requirement is gone, though it covers the first that is asked."""
+    old = with_rule("{actions: [PutItem], tables: [events]}")
+    denying = "\n    deny:\n      - {actions: [PutItem], tables: [events], keys: {prefix: 'b'}}"
+    required = old | {"platform.yaml": PLATFORM + REQUIRE.replace("SHAPE", "condition: true")}
+    assert told(required, with_rule("{actions: [PutItem], tables: [events]}" + denying)) == [
+        (
+            "  - growth_a: PutItem on prod-growth-events, with key b... or not proven, with the required shape "
+            "(allow to deny; denied_by_rule growth.yaml:10)"
+        ),
+        (
+            "  + growth_a: PutItem on prod-growth-events, with key any other, with no condition "
+            "(deny to allow; allowed growth.yaml:8)"
+        ),
+    ]
 
 
 def test_another_key_takes_away_what_was_proven_by_the_old() -> None:
@@ -237,6 +299,7 @@ def test_lines_that_are_no_records_are_passed_over() -> None:
         "",
         '["decision"]',
         '{"record":"outcome","id":"decision"}',
+        record(snapshot, record="outcome", rule="decision"),
         record(snapshot, reason="token_expired"),
         record(snapshot, reason="never heard"),
         record(snapshot, touches=[]),
@@ -344,6 +407,19 @@ def test_many_dags_and_rows_are_cut() -> None:
     assert text.endswith("- a \\`note\\`\n")
 
 
+def test_a_table_that_just_fits_is_not_cut() -> None:
+    """200 rows, as many as are shown."""
+    full = Difference(tuple(change(table=f"t{number}") for number in range(200)), ())
+    assert " more |" not in render_diff(full, [], "markdown")
+
+
+def test_traffic_or_notes_alone_are_told_in_markdown() -> None:
+    """As to a person."""
+    traffic = TrafficChange("d", "GetItem", ("t",), "allow", "deny", 3, ("i1",))
+    assert render_diff(Difference((), ()), [("", traffic)], "markdown").startswith("#### Recorded requests: 1 lost, 0 gained\n")
+    assert render_diff(Difference((), ("n",)), [], "markdown") == "- n\n"
+
+
 def test_names_are_no_markup() -> None:
     """What stands in a policy file stays text in a comment: no link, image, mention or cell."""
     text = render_diff(Difference((change(dags=("a|b", "@all", "<img>", "[x](y)", "two\nlines")),), ()), [], "markdown")
@@ -438,6 +514,17 @@ KEYED_MORE = with_rule("{actions: [GetItem, Query], tables: [events], keys: {pre
 KEYED_AND_SCAN = with_rule(
     "{actions: [GetItem], tables: [events], keys: {prefix: 'a#'}}\n      - {actions: [Scan], tables: [events]}"
 )
+KEYED_OR_TASK = with_rule(
+    "{actions: [GetItem], tables: [events], tasks: [load]}\n      - {actions: [GetItem], tables: [events], keys: {prefix: 'a#'}}"
+)
+ASLEEP = KEYED | {"growth.yaml": KEYED["growth.yaml"].replace("growth_a:", "growth_a:\n    environments: [dev]", 1)}
+DENYING_TWICE = ONE | {"platform.yaml": DENYING["platform.yaml"] + "  - {actions: ['*'], tables: ['*'], attributes: [card]}\n"}
+REQUIRING_TWICE = LIMITED | {
+    "platform.yaml": REQUIRING["platform.yaml"] + REQUIRE.replace("require:\n", "").replace("SHAPE", "max_segments: 2")
+}
+REQUIRING_LISTED = (
+    REQUIRING | with_rule("{actions: [Scan], tables: [events], attributes: [a]}") | {"platform.yaml": REQUIRING["platform.yaml"]}
+)
 BY_ARN = "arn:aws:dynamodb:eu-west-1:333333333333:table/prod-growth-events"
 DENIED = {"reason": "denied_by_rule", "rule": "platform.yaml:7"}
 UNSHAPED = {**SCAN, "reason": "requirement_not_met", "rule": "platform.yaml:7"}
@@ -484,9 +571,28 @@ TWO = [("GetItem", "prod-growth-events", "", 2), ("GetItem", "prod-growth-state"
         # who asked is in the record
         (ONE, with_rule("{actions: [GetItem], tables: [events], tasks: [load]}"), {}, ""),
         (ONE, with_rule("{actions: [GetItem], tables: [events], tasks: [store]}"), {}, "allow to deny"),
+        (ONE, with_rule("{actions: [GetItem], tables: [events], tasks: ['*']}"), {"task_id": None}, "allow to deny"),
         # decided by others
         (ONE, KEYED, {"policy_digest": "other"}, "allow to undetermined"),
         (KEYED, LISTED, {"policy_digest": "other"}, "undetermined to undetermined"),
+        (KEYED, KEYED_AND_SCAN, {"policy_digest": "other"}, "undetermined to undetermined"),
+        (KEYED, KEYED, {"policy_digest": "other"}, ""),
+        # the rule that decided is known, not those that stand beside it
+        (KEYED, KEYED_AND_SCAN, {}, ""),
+        (KEYED, KEYED_AND_SCAN, {"rule": "growth.yaml:1"}, "allow to undetermined"),
+        (KEYED_OR_TASK, KEYED, {"rule": "growth.yaml:8"}, "allow to undetermined"),
+        (DENYING_TWICE, DENYING, {**DENIED, "rule": "platform.yaml:8"}, "deny to undetermined"),
+        (REQUIRING_TWICE, REQUIRING, {**UNSHAPED, "rule": "platform.yaml:8"}, "deny to undetermined"),
+        (REQUIRING_LISTED, REQUIRING, {**SCAN, "reason": "outside_attributes", "rule": "growth.yaml:8"}, "deny to allow"),
+        (ASLEEP, KEYED, {"reason": "no_rule", "rule": "growth.yaml:6"}, "deny to undetermined"),
+        # members of a batch: what was allowed is known of each, what was refused of none
+        (KEYED, KEYED_AND_SCAN, {"touches": [("GetItem", "prod-growth-events", "", 2)]}, ""),
+        (DENYING, READING, {"touches": [("GetItem", "prod-growth-events", "", 2)], **DENIED}, "deny to undetermined"),
+        # what names alone decide needs no key or attribute
+        (ONE, DENYING, {"touch": ("GetItem", BY_ARN.replace("3333:", "4444:"), "", 1)}, "allow to deny"),
+        (ONE, DENYING, {"touch": ("GetItem", BY_ARN.replace("arn:aws:", "arn:aws-cn:"), "", 1)}, "allow to deny"),
+        (ONE, DENYING | {"growth.yaml": ASLEEP["growth.yaml"]}, {}, "allow to deny"),
+        (ONE, DENYING | {"growth.yaml": GROWTH.replace(GET, "{actions: [Scan], tables: [events]}", 1)}, {}, "allow to deny"),
     ],
 )
 def test_recorded_decisions_change_as_far_as_is_known(old, new, fields: dict[str, Any], change_: str) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from proxy.model import Operation, Subject, TableReference, Touch
+from proxy.model import Operation, Pin, Subject, TableReference, Touch
 from proxy.policy.check import check_policies
 from proxy.policy.considered import Unrecorded
 from proxy.policy.described import Description, Misdescribed, identity_in, request_of
@@ -213,6 +213,38 @@ def test_unfilled_placeholders_are_told() -> None:
     )
 
 
+def test_stopping_rules_for_some_tasks_are_for_an_unknown_one_too() -> None:
+    """Nobody can say that it is another."""
+    growth = GROWTH.replace(
+        "{actions: [Query], tables: [events], keys: {exact", "{actions: [Scan], tables: [events], tasks: [load], keys: {exact"
+    )
+    found = asked(policies(growth=growth.replace(', keys: {exact: ["growth_sync#no"]}', "")), operation="Scan", limit=5)
+    assert [answer for answer in answers(found) if answer[0] == "17"][:1] == [("17", True, "covers it")]
+
+
+def test_a_boundary_is_told_by_its_first_globs() -> None:
+    """Three of them: a team may have dozens."""
+    platform = PLATFORM.replace('["<env>-growth-*"]', '["<env>-growth-*", a-*, b-*, c-*]')
+    assert asked(policies(platform)).touches[0].rules[-1].rule == "team growth: prod-growth-*, a-*, b-*"
+
+
+def test_a_requirement_about_tables_is_not_about_what_has_none() -> None:
+    """Like a deny rule."""
+    platform = PLATFORM.replace(
+        '{actions: [Scan], tables: ["*"], max_limit: 10}', '{actions: ["*"], tables: ["x-*"], evidence: verified}'
+    )
+    assert ("15", False, "is about tables, and none is named") in answers(
+        asked(policies(platform), operation="ListTables", table="")
+    )
+
+
+def test_where_no_environments_are_none_is_told() -> None:
+    """A single file has none."""
+    (snapshot,) = check_policies({"a.yaml": 'dags: {d: {role: "arn:aws:iam::111122223333:role/r"}}\n'}).snapshots
+    line = next(line for line in asked(snapshot, "d", "ListTables", "").lines() if "policies" in line)
+    assert line == f"  policies {snapshot.digest[:12]}, dag 'd' (verified: claim)"
+
+
 # --------------------------------------------------------------------------------------------------- changes
 
 
@@ -283,6 +315,8 @@ def test_what_no_line_allows_is_told() -> None:
     assert changes(found) == [
         "to allow it, growth.yaml:8 (the table is of another account or Region, and a DAG's own are those of its role)"
     ]
+    china = foreign._replace(table=TableReference("prod-growth-events", "aws-cn"))
+    assert changes(explain(snapshot, identity, Operation("GetItem", "", False, (china,), b""), NOW)) == changes(found)
     own = foreign._replace(table=TableReference("prod-growth-events", "aws", "eu-west-1", "333333333333"))
     assert (
         explain(snapshot, identity, Operation("Scan", "", False, (own._replace(action="Scan"),), b""), NOW)
@@ -323,6 +357,64 @@ def test_a_line_to_paste_is_in_the_words_of_its_file() -> None:
     assert changes(new)[1] == "    growth_new: {allow: [{actions: [GetItem], tables: [events]}]}"
     placeholder = asked(policies(), key="<env>", attributes=("pk", "sk"))
     assert changes(placeholder)[1] == "    - {actions: [GetItem], tables: [events], attributes: [pk, sk, v]}"
+
+
+def test_a_line_to_paste_gives_no_more_than_it_must() -> None:
+    """Limits where the table has some already, the narrowest that the request keeps to; none where it has none."""
+    text = """\
+tables: {open: {key: "pk (S)"}, listed: {key: "pk (S)"}, keyed: {key: "pk (S)"}}
+dags:
+  d:
+    role: arn:aws:iam::111122223333:role/r
+    allow:
+      - {actions: [GetItem], tables: [open]}
+      - {actions: [GetItem], tables: [listed], attributes: [pk, a]}
+      - {actions: [GetItem], tables: [keyed], keys: {prefix: "a#"}}
+"""
+    (snapshot,) = check_policies({"a.yaml": text}).snapshots
+    for operation, table, more, rule in (
+        ("PutItem", "open", {"key": "a#1", "attributes": ("pk",)}, "{actions: [PutItem], tables: [open]}"),
+        ("GetItem", "listed", {"key": "a#1"}, '{actions: [GetItem], tables: [listed], keys: {exact: ["a#1"]}}'),
+        ("UpdateItem", "listed", {"attributes": ("a",)}, "{actions: [UpdateItem], tables: [listed], attributes: [a, pk]}"),
+        ("UpdateItem", "listed", {"attributes": ("b",)}, "{actions: [UpdateItem], tables: [listed], attributes: [a, b, pk]}"),
+        ("UpdateItem", "keyed", {"key": "b#1"}, '{actions: [UpdateItem], tables: [keyed], keys: {exact: ["b#1"]}}'),
+        ("DescribeTable", "keyed", {}, "{actions: [DescribeTable], tables: [keyed]}"),
+        ("Scan", "keyed", {}, "{actions: [Scan], tables: [keyed]}"),
+    ):
+        assert changes(asked(snapshot, "d", operation, table, **more)) == [
+            "to allow it, a.yaml:3, under `allow` of d",
+            f"    - {rule}",
+        ]
+
+
+def test_a_key_of_another_type_is_not_pasted() -> None:
+    """It is no key of that table, and so it proves nothing."""
+    snapshot = policies()
+    identity, what = request_of(Description("growth_sync", "PutItem", "events", key="growth_sync#1"), snapshot)
+    (touch,) = what.touches
+    facts = dataclasses.replace(touch.facts, pins={"pk": Pin(({"N": "1"},))})
+    found = explain(snapshot, identity, dataclasses.replace(what, touches=(touch._replace(facts=facts),)), NOW)
+    assert changes(found) == [
+        "to allow it, growth.yaml:8, under `allow` of growth_sync",
+        "    - {actions: [PutItem], tables: [events]}",
+    ]
+
+
+def test_a_boundary_tells_whose_it_is() -> None:
+    """Who may widen it is the platform's team."""
+    assert changes(asked(policies(), table="outside"))[0] == (
+        "to allow it, platform.yaml:6, into `tables` of the team (owner #platform)"
+    )
+
+
+def test_a_dag_that_nobody_has_named_is_written_in_the_words_of_its_own_file() -> None:
+    """The tables of another file are called otherwise."""
+    growth = GROWTH.replace("other_team", "growth_more")
+    platform = PLATFORM.replace("deny:", '  orders: {dags: ["orders_*"], tables: ["<env>-*"], role: "ddb-<env>"}\ndeny:', 1)
+    orders = 'team: orders\ntables: {happened: {name: "<env>-growth-events"}}\ndags: {orders_a: {}}\n'
+    snapshot = check_policies({"platform.yaml": platform, "growth.yaml": growth, "orders.yaml": orders}).snapshots[-1]
+    line = changes(asked(snapshot, "orders_new", table="prod-growth-events"))[-1]
+    assert line == "    orders_new: {allow: [{actions: [GetItem], tables: [happened]}]}"
 
 
 def test_members_of_a_batch_that_are_alike_are_told_once() -> None:

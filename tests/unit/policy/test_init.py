@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
+from proxy.actions import READ
 from proxy.policy.check import check_policies
 from proxy.policy.cloudtrail import draft_from_cloudtrail, read_events
+from proxy.policy.draft import Draft, dag_id_of
 from proxy.policy.iam import draft_from_iam, read_sources
 from proxy.policy.lint import lint
 from tests.unit.policy.whole import whole
@@ -126,6 +128,50 @@ def test_what_grants_nothing_is_a_comment() -> None:
         "# Nothing was found that a rule could be made of.",
         "dags: {}",
     ]
+
+
+def test_what_an_event_does_not_hold_is_not_made_up() -> None:
+    """No name, no table, no caller, no text of a statement: it is counted as left out."""
+    nameless = {
+        key: value for key, value in event("GetItem", requestParameters={"tableName": "orders"}).items() if key != "eventName"
+    }
+    found = lines_of(
+        nameless,
+        event("GetItem", requestParameters={"key": {}}),
+        event("ExecuteStatement", requestParameters={"statements": [{}, 1]}),
+        event("TransactWriteItems", requestParameters={"transactItems": [{"put": {}}]}),
+        event("Scan", resources=[{}], requestParameters={}),
+        event("Scan", requestParameters={"tableName": "orders"}) | {"userIdentity": {"type": "AWSService"}},
+    )
+    assert found == [
+        "# left out 1 time(s): ExecuteStatement names no table",
+        "# left out 1 time(s): GetItem names no table",
+        "# left out 1 time(s): Scan names no table",
+        "# left out 1 time(s): Scan was not done with a role's session",
+        "# left out 1 time(s): TransactWriteItems names no table",
+        "# left out 1 time(s): an event without a name names no table",
+        "# Nothing was found that a rule could be made of.",
+        "dags: {}",
+    ]
+
+
+def test_a_whole_group_is_told_by_its_name() -> None:
+    """`read` where all of it was seen, and nothing more."""
+    found = [event(name, requestParameters={"tableName": "orders"}) for name in sorted(READ)]
+    assert rules_of(*found) == ["{actions: [read], tables: [orders]}"]
+    assert rules_of(*found[1:]) == [f"{{actions: [{', '.join(sorted(READ)[1:])}], tables: [orders]}}"]
+
+
+def test_a_name_of_nothing_is_marked() -> None:
+    """A DAG has an id, also where none could be read."""
+    assert (dag_id_of(""), dag_id_of("a b")) == ("REPLACE", "a_b")
+
+
+def test_a_long_word_of_a_note_has_its_own_line() -> None:
+    """It is not broken: it may be an ARN."""
+    draft = Draft("CloudTrail")
+    draft.notes = ["x" * 150 + " and more"]
+    assert draft.render().splitlines()[1:3] == ["# " + "x" * 150, "# and more"]
 
 
 def test_an_index_without_a_good_name_is_not_taken_for_the_table() -> None:
@@ -317,12 +363,46 @@ def test_documents_are_read_in_each_of_their_forms() -> None:
     ):
         (source,) = read_sources(json.dumps(text))
         assert (source.document, source.role_arn) == (document, role)
-    assert [source.role_arn for source in read_sources(json.dumps(account))] == [role_arn, role_arn]
+    assert read_sources(json.dumps(account)) == [(document, role_arn), (document, role_arn)]
     del account["RoleDetailList"][0]["Arn"]
     assert [source.role_arn for source in read_sources(json.dumps(account))] == ["", ""]
     for text in ("[]", "{}", '{"PolicyDocument": {}}'):
         with pytest.raises(ValueError, match="holds no policy document"):
             read_sources(text)
+
+
+def test_the_account_is_that_of_the_first_table_that_has_one() -> None:
+    """An ARN may leave it open."""
+    lines = from_iam(statement(Resource=[f"{TABLE}orders".replace(ACCOUNT, "*"), f"{TABLE}totals"]))
+    assert f'    role: "arn:aws:iam::{ACCOUNT}:role/REPLACE"  # REPLACE' in lines
+
+
+def test_what_is_of_other_services_is_passed_over() -> None:
+    """Their resources and actions are no rules and no comments; an action without its service is none."""
+    plain, notes = from_iam(statement()), "is not taken over"
+    assert from_iam(statement(Resource=[f"{TABLE}orders", "arn:aws:s3:::bucket"])) == plain
+    assert from_iam(statement(Action=["dynamodb:GetItem", "PutItem"])) == plain
+    lines = from_iam(statement(Resource=[f"{TABLE}orders", f"{TABLE}a*", f"{TABLE}b/stream/x"]))
+    assert found_rules(lines) == found_rules(plain)
+    assert (lines[:1], found_notes(lines).count(notes)) == (["tables:"], 2)
+
+
+def test_a_deny_of_everything_holds_for_an_index_too() -> None:
+    """An allow of what no index has is not for the index."""
+    index = f"{TABLE}orders/index/by_day"
+    assert found_rules(from_iam(statement(Effect="Deny", Action="dynamodb:*", Resource=index), statement())) == [
+        "{actions: [GetItem], tables: [orders]}",
+        '{actions: ["*"], tables: [orders], indexes: [by_day]}',
+    ]
+
+
+def test_deletes_cannot_be_held_to_attributes() -> None:
+    """Whatever else is limited, they take the whole item."""
+    limited = {"ForAllValues:StringEquals": {"dynamodb:Attributes": ["id"]}}
+    actions = ["dynamodb:PartiQLDelete", "dynamodb:DeleteItem", "dynamodb:UpdateItem"]
+    lines = from_iam(statement(Action=actions, Condition=limited))
+    assert found_rules(lines) == ["{actions: [UpdateItem], tables: [orders], attributes: [id]}"]
+    assert "DeleteItem, PartiQLDelete cannot be held to the keys or attributes" in found_notes(lines)
 
 
 def test_a_document_without_a_table_has_no_account() -> None:

@@ -51,12 +51,19 @@ ADDS_NOTHING = [
     ("actions: [Scan], tables: [events], attributes: [a]", "actions: [Scan, Query], tables: [events], attributes: [a]"),
     ("actions: [Query], tables: [events], indexes: [by_a]", "actions: [Query, Scan], tables: [events], indexes: [by_a]"),
     ("actions: [read], tables: [events]", "actions: [read], tables: [state, events]"),
+    ("actions: [read], tables: [events], tasks: [b]", "actions: [read], tables: [events], tasks: [ab, b]"),
+    ("actions: [read], tables: [events], tasks: ['a*']", "actions: [read], tables: [events], tasks: [x, '*']"),
+    (
+        "actions: [read], tables: [events], environments: [dev]",
+        "actions: [read, Scan], tables: [events], environments: [dev]",
+    ),
     ("actions: [read], tables: [events], tasks: ['a_*', '!a_x']", "actions: [read], tables: [events], tasks: ['a_*']"),
 ]
 SAYS_MORE = [
     ("actions: [GetItem, Scan], tables: [events]", "actions: [read], tables: [events]"),
     ("actions: [read], tables: [events, state]", "actions: [read], tables: [events]"),
     ("actions: [read], tables: [events]", "actions: [read], tables: [events], tasks: [a]"),
+    ("actions: [read], tables: [events], tasks: ['a*']", "actions: [read], tables: [events], tasks: ['a?']"),
     ("actions: [read], tables: [events], tasks: [a, b]", "actions: [read], tables: [events], tasks: [a]"),
     ("actions: [read], tables: [events], tasks: ['a*']", "actions: [read], tables: [events], tasks: ['*', '!ab']"),
     ("actions: [read], tables: [events], tasks: ['a*', '!ab']", "actions: [read], tables: [events], tasks: ['b*']"),
@@ -84,11 +91,20 @@ def test_a_rule_that_another_covers_adds_nothing(narrow: str, wide: str) -> None
 def test_a_rule_that_says_more_is_left_alone(narrow: str, wide: str) -> None:
     """What is not surely covered may be meant."""
     assert told(rules(narrow, wide)) in ([], [f"growth.yaml:7: warning: {covered()}"])
+    assert told(rules(wide, narrow)) in ([], [f"growth.yaml:6: warning: {covered().replace('6', '7')}"])
 
 
 def covered() -> str:
     """The sentence for the second of two rules."""
     return "the rule adds nothing: growth.yaml:6 covers all of it; take it out"
+
+
+READING = "{actions: [read], tables: [events, state]}"
+
+
+def test_equal_rules_on_one_line_are_left_alone() -> None:
+    """A place names both of them."""
+    assert told(f"dags: {{growth_a: {{allow: [{READING}, {READING}]}}}}\n") == []
 
 
 def test_deny_rules_shadow_each_other_too() -> None:
@@ -130,6 +146,16 @@ def test_a_rule_that_is_denied_whole_allows_nothing() -> None:
     assert told(rules("actions: [PutItem], tables: [state]"), PLATFORM + deny.replace("ENV", "environments: [dev]")) == []
     own = rules("actions: [Query], tables: [events], indexes: [by_a]", deny=("actions: ['*'], tables: [events]",))
     assert "growth.yaml:8 denies all of it" in told(own)[0]
+    same = own.replace("['*'], tables: [events]", "[Query], tables: [events], indexes: [by_a]")
+    assert "growth.yaml:8 denies all of it" in told(same)[0]
+    other = TABLES.replace('by_a: "a (S)"', 'by_a: "a (S)", by_b: "b (S)"'), same.replace("by_a", "by_b", 1)
+    report = check_policies({"platform.yaml": PLATFORM, "growth.yaml": "".join(other)})
+    assert lint(report.document, report.snapshots) == []
+    dev = "dags:\n  growth_a:\n    environments: [dev]\n    allow: [{actions: [PutItem], tables: [events, state]}]\n"
+    denied = PLATFORM + "deny:\n  - {actions: [PutItem], tables: ['*'], environments: [dev]}\n"
+    assert told(dev, denied) == [
+        "growth.yaml:6: warning: the rule never allows anything: platform.yaml:7 denies all of it; take it out"
+    ]
 
 
 def test_a_rule_for_an_environment_without_its_dag_never_matches() -> None:
@@ -145,6 +171,17 @@ dags:
     assert told(growth) == [
         "growth.yaml:7: warning: the rule never matches: it is for prod only, and its dag is not; take one of the two out"
     ]
+
+
+def test_a_dag_without_a_rule_where_it_lives_is_told() -> None:
+    """It may do nothing there."""
+    growth = """\
+dags:
+  growth_a:
+    environments: [dev]
+    allow: [{actions: [read], tables: [events, state], environments: [prod]}]
+"""
+    assert "growth.yaml:4: warning: DAG `growth_a` has no allow rule in any environment, so it may do nothing" in told(growth)
 
 
 def test_a_dag_without_rules_is_told() -> None:
@@ -198,6 +235,24 @@ def test_real_tables_show_what_globs_reach() -> None:
     ]
 
 
+def test_requirements_reach_tables_by_globs_too() -> None:
+    """Names written out are meant; a pattern that matches what no file declares may not be."""
+    platform = (
+        PLATFORM
+        + "require:\n  - {actions: [Scan], tables: ['x-*'], max_limit: 1}\n  - {actions: [Scan], tables: [x-pii], max_limit: 2}\n"
+    )
+    assert told(
+        rules("actions: [read], tables: [events, state]"), platform, ("dev-growth-events", "dev-growth-state", "x-pii")
+    ) == ["platform.yaml:7: note: the requirement in dev matches tables that no file declares: x-pii"]
+
+
+def test_five_tables_are_all_named() -> None:
+    """Only of more the rest is counted."""
+    real = ("dev-growth-events", "dev-growth-state", *(f"t{number}-pii" for number in range(5)))
+    found = told(rules("actions: [read], tables: [events]"), PLATFORM + DENY.replace(", '*-gone'", ""), real)
+    assert found[0].endswith(": t0-pii, t1-pii, t2-pii, t3-pii, t4-pii")
+
+
 def test_many_tables_are_cut() -> None:
     """A glob that reaches a hundred tables is told in one line."""
     real = ("dev-growth-events", "dev-growth-state", *(f"t{number}-pii" for number in range(9)))
@@ -214,6 +269,10 @@ dags: {d: {role: "arn:aws:iam::111122223333:role/r", allow: [{actions: [read], t
     report = check_policies({"a.yaml": text})
     assert lint(report.document, report.snapshots) == []
     assert lint(report.document, report.snapshots, ["orders", "more"]) == []
+    denying = check_policies({"a.yaml": text, "platform.yaml": "deny: [{actions: [Scan], tables: ['m*']}]\n"})
+    assert [found.message for found in lint(denying.document, denying.snapshots, ["orders", "more"])] == [
+        "the deny rule matches tables that no file declares: more"
+    ]
 
 
 def test_a_rule_that_is_denied_in_its_own_environment_allows_nothing() -> None:

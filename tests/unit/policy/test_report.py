@@ -49,6 +49,13 @@ def test_a_person_reads_lines() -> None:
         "3 of 4 rules decide a test; by none: a.yaml:8",
     ]
     assert warnings_in(report, findings) == 1
+    tested = TEXT.replace("[orders]}\n    deny", "[orders], tasks: [x]}\n    deny").replace(
+        "task: x, expect: allow", "task: x, expect: deny"
+    )
+    every = check_policies(
+        {"a.yaml": tested.replace("      - {actions: [Scan], tables: [orders], tasks: [x]}\n    deny", "    deny")}
+    )
+    assert render_check(every, [], 1, "text").splitlines()[-1] == "3 of 3 rules decide a test"
 
 
 def test_a_program_reads_json() -> None:
@@ -59,7 +66,9 @@ def test_a_program_reads_json() -> None:
     assert document["warnings"][0]["place"] == "a.yaml:1"
     assert [test["passed"] for test in document["tests"]] == [True, True, True, False]
     broken = json.loads(render_check(check_policies({"a.yaml": "dags: x"}), [], 1, "json"))
-    assert broken["mistakes"][0]["place"] == "a.yaml:1"
+    assert broken["mistakes"] == [
+        {"place": "a.yaml:1", "message": "`dags` must be a mapping of keys to values; `{}` where there is nothing to say"}
+    ]
 
 
 def test_the_whole_of_it_as_json() -> None:
@@ -76,7 +85,9 @@ def test_github_reads_annotations() -> None:
     warned = TEXT.replace("[Scan], tables: [orders], tasks", "[read], tables: [orders], tasks").partition("tests:")[0]
     report = check_policies({"a.yaml": warned})
     findings = [*lint(report.document, report.snapshots), Finding("a.yaml", "by the way", "note")]
-    lines = render_check(report, findings, 1, "github").splitlines()
+    text = render_check(report, findings, 1, "github")
+    lines = text.split("\n")[:-1]
+    assert "::notice file=a.yaml,line=1::by the way" in lines
     assert [line.partition("::")[2].partition("::")[0] for line in lines] == [
         "warning file=a.yaml,line=10",
         "warning file=a.yaml,line=1",
