@@ -21,6 +21,7 @@ from proxy.model import Reply
 from proxy.runs import Prompt
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterable
 
     from proxy.aws.whole_reply import Lines
@@ -99,6 +100,11 @@ class Connection(asyncio.Protocol):
     def is_busy(self) -> bool:
         """An exchange is running."""
         return self._answer is not None
+
+    @property
+    def tls(self) -> ssl.SSLObject:
+        """The TLS of a connection that has it."""
+        return cast("ssl.SSLObject", self._transport.get_extra_info("ssl_object"))
 
     @property
     def has_something_to_read(self) -> bool:

@@ -6,11 +6,11 @@ stands for all planes that have none of their own, as emulators and VPC endpoint
 
 from __future__ import annotations
 
-import ssl
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from proxy.aws.sigv4 import Endpoint
+from proxy.aws.tls_sessions import ResumingContext
 from proxy.aws.upstream import UpstreamPool
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Upstreams:
         is_tls = url.scheme == "https"
         host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname or ""
         endpoint = Endpoint("https" if is_tls else "http", host, url.port or (443 if is_tls else 80), region)
-        trust = ssl.create_default_context(cafile=self._ca_file or None) if is_tls else None
+        trust = ResumingContext(self._ca_file) if is_tls else None
         return UpstreamPool(endpoint, trust, self._limits)
 
     async def close(self) -> None:

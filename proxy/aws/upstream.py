@@ -2,8 +2,7 @@
 
 Before the first byte a failure is Unavailable (nothing was sent); after it, Broken (nobody can say whether it was done).
 A write is never sent twice. A slot is the right to run one exchange; it comes back when the exchange ends, whoever still waits.
-Proxy settings of the environment are never read, and TLS is never given up. asyncio has no way to resume TLS sessions, so
-connections are kept (idle ones taken last in, first out) instead of made cheap.
+Proxy settings of the environment are never read, and TLS is never given up. Idle connections are taken last in, first out.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.aws.sigv4 import Endpoint
+    from proxy.aws.tls_sessions import ResumingContext
     from proxy.model import Reply
 
 _PAUSES = (0.05, 0.2)  # seconds before the second and third try to connect
@@ -47,7 +47,7 @@ class PoolLimits:
 class UpstreamPool:
     """Connections to one endpoint. `tls` is the trust for an https endpoint, made once by the caller."""
 
-    def __init__(self, endpoint: Endpoint, tls: ssl.SSLContext | None = None, limits: PoolLimits | None = None) -> None:
+    def __init__(self, endpoint: Endpoint, tls: ResumingContext | None = None, limits: PoolLimits | None = None) -> None:
         if (endpoint.scheme == "https") != (tls is not None):
             raise ValueError("an https endpoint needs a TLS context, and an http one must have none")
         self.endpoint = endpoint
@@ -58,6 +58,7 @@ class UpstreamPool:
         self._slots = self._limits.connections
         self._idle: deque[Connection] = deque()  # the most recently used one is at the right
         self._connections: set[Connection] = set()
+        self._ticketless: set[Connection] = set()  # TLS connections whose session is not kept yet
         self._line: deque[tuple[asyncio.Future[None], float]] = deque()  # (turn, deadline), first come first served
         self._loop: asyncio.AbstractEventLoop  # from the first `_wake` on
         self._sweeper: asyncio.TimerHandle | None = None
@@ -144,6 +145,7 @@ class UpstreamPool:
     def connection_ended(self, connection: Connection) -> None:
         """Forget it. While idle it is in both collections."""
         self._connections.discard(connection)
+        self._ticketless.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
         if self._is_closed and not self._connections:
@@ -274,6 +276,8 @@ class UpstreamPool:
             connection.discard("")
             raise ConnectionAbortedError
         self._connections.add(connection)
+        if self._tls is not None:
+            self._ticketless.add(connection)
         if len(self._connections) > self._limits.connections and self._idle:
             self._idle.popleft().discard("")
         return connection
@@ -305,6 +309,8 @@ class UpstreamPool:
                     connection.discard(_TIMED_OUT)
             elif connection.idle_since + self._limits.idle <= now:  # not busy is idle
                 connection.discard("")
+        if self._tls is not None:
+            self._ticketless = {one for one in self._ticketless if not self._tls.keep_session(one.tls)}
         if self._connections or self._line or self.busy:
             self._sweeper = self._loop.call_later(self._limits.sweep, self._sweep)
 

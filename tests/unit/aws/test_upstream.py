@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from proxy.aws.sigv4 import Endpoint, signed_request
+from proxy.aws.tls_sessions import ResumingContext
 from proxy.aws.upstream import PoolLimits, UpstreamPool
 from proxy.model import Credentials
 from proxy.refusal import Broken, Reason, Unavailable
@@ -466,7 +467,7 @@ async def test_a_silent_handshake_ends_within_the_connect_budget(tmp_path: Path)
     with quiet:
         pool = UpstreamPool(
             Endpoint("https", "127.0.0.1", quiet.getsockname()[1], "us-east-1"),
-            ssl.create_default_context(),
+            ResumingContext(),
             PoolLimits(connect=0.2),
         )
         async with asyncio.timeout(2):
@@ -479,7 +480,7 @@ async def test_a_silent_handshake_ends_within_the_connect_budget(tmp_path: Path)
 # ------------------------------------------------------------------------------------------------------- TLS
 
 
-def certificate(folder: Path, name: str, ends: timedelta) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+def certificate(folder: Path, name: str, ends: timedelta) -> tuple[ssl.SSLContext, ResumingContext]:
     """Contexts of a server with a self-signed certificate for `name`, and of a client that trusts it."""
     key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -501,7 +502,7 @@ def certificate(folder: Path, name: str, ends: timedelta) -> tuple[ssl.SSLContex
     chain.write_bytes(pem + secret)
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(chain)
-    return server, ssl.create_default_context(cadata=pem.decode())
+    return server, ResumingContext(str(chain))
 
 
 async def test_requests_over_tls_are_kept_alive_too(tmp_path: Path) -> None:
@@ -515,6 +516,23 @@ async def test_requests_over_tls_are_kept_alive_too(tmp_path: Path) -> None:
         server.scripts.append(reset)
         with pytest.raises(Broken):
             await send(pool, is_write=True)
+        await pool.close()
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_new_connection_goes_on_with_the_last_session(version: ssl.TLSVersion, tmp_path: Path) -> None:
+    """Once its ticket has come: the next handshake needs no certificate, and the pool is as strict as before."""
+    server_side, client_side = certificate(tmp_path, "localhost", timedelta(days=1))
+    server_side.maximum_version = version
+    async with Server().listening(server_side) as server:
+        pool = UpstreamPool(Endpoint("https", "localhost", server.port, "us-east-1"), client_side, PoolLimits(sweep=0.01))
+        await send(pool)
+        await until(lambda: "localhost" in client_side.hosts)
+        for resumed in (1, 2):
+            server.streams[-1].reset()
+            await until(lambda: not pool.open)
+            await send(pool)
+            assert server_side.session_stats()["hits"] == resumed
         await pool.close()
 
 
@@ -544,7 +562,7 @@ async def test_a_plaintext_server_behind_https_is_unavailable() -> None:
     listener = await asyncio.start_server(speak_plainly, "127.0.0.1", 0)
     async with listener:
         port = listener.sockets[0].getsockname()[1]
-        pool = UpstreamPool(Endpoint("https", "localhost", port, "us-east-1"), ssl.create_default_context())
+        pool = UpstreamPool(Endpoint("https", "localhost", port, "us-east-1"), ResumingContext())
         with pytest.raises(Unavailable, match="TLS failed"):
             await send(pool)
         await pool.close()
@@ -553,7 +571,7 @@ async def test_a_plaintext_server_behind_https_is_unavailable() -> None:
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_scheme_and_trust_must_agree(scheme: str) -> None:
     """An https endpoint without trust, or http with it, is a mistake of the caller."""
-    tls = ssl.create_default_context() if scheme == "http" else None
+    tls = ResumingContext() if scheme == "http" else None
     with pytest.raises(ValueError, match="TLS context"):
         UpstreamPool(Endpoint(scheme, "h", 1, "r"), tls)  # type: ignore[arg-type]
 
