@@ -202,6 +202,15 @@ def test_very_many_choices_are_asked_in_pairs() -> None:
     assert line.startswith("  - growth_a: GetItem on prod-growth-events, with key k77, with attributes a0, ")
 
 
+def test_a_shape_no_longer_asked_for_is_told_for_the_keys_that_are_left() -> None:
+    """What was held back by a required condition may be let through for other keys only; that is a gain too."""
+    put = "{actions: [PutItem], tables: [events]}"
+    strict = with_rule(put) | {"platform.yaml": PLATFORM + REQUIRE.replace("SHAPE", "condition: true")}
+    narrow = put + "\n    deny:\n      - {actions: [PutItem], tables: [events], keys: {prefix: 'b'}}"
+    found = compared(strict, with_rule(narrow))
+    assert {(row.before, row.after) for row in found.changes} == {("allow", "deny"), ("deny", "allow")}
+
+
 def test_a_shape_that_is_asked_by_tasks_keeps_them() -> None:
     """A requirement for some tasks takes away from these alone."""
     old = with_rule("{actions: [Scan], tables: [events]}")
