@@ -36,7 +36,7 @@ CAPS: Final = {
     "unprocessed": 400,
 }
 KINDS: Final = ("decision", "outcome", "event")
-MOST_REMEMBERED: Final = 2048
+MOST_REMEMBERED: Final = 1024
 _LONG: Final = 1200  # bytes of a record that is looked at string by string
 _TOKEN: Final = re.compile(rb"eyJ[A-Za-z0-9_-]{12,}(?:\.[A-Za-z0-9_-]*)*")  # a JWT that strayed into a field
 
