@@ -209,11 +209,8 @@ class Metrics:
             seconds = exchange.upstream_seconds
             row.upstream.counts[bisect_left(_BUCKETS, seconds)] += 1
             row.upstream.total += seconds
-        reason = exchange.reason
-        if reason is not None and reason is not _ALLOWED and reason is not _OBSERVED:
-            self._bounded("refusals_total", row.dag, reason.value).inc()
-        if exchange.would_deny is not None:
-            self._bounded("observed_denials_total", row.dag, exchange.would_deny.value).inc()
+        if exchange.reason is not _ALLOWED:
+            self._record_reason(exchange, row.dag)
         if exchange.summary.throttles or exchange.summary.unprocessed:
             self._record_pressure(exchange, labels, row.dag, row.table, name)
 
@@ -227,6 +224,14 @@ class Metrics:
             del self._known[next(iter(self._known))]
         self._known[dag_id, table, name, ending, status] = row
         return row
+
+    def _record_reason(self, exchange: Exchange, dag: str) -> None:
+        """Count what the gateway refused, or would have."""
+        reason = exchange.reason
+        if reason is not None and reason is not _OBSERVED:
+            self._bounded("refusals_total", dag, reason.value).inc()
+        if exchange.would_deny is not None:
+            self._bounded("observed_denials_total", dag, exchange.would_deny.value).inc()
 
     def _record_pressure(self, exchange: Exchange, labels: Labels | None, dag: str, table: str, name: str) -> None:
         """Count what DynamoDB held back, by the table that it named, else by the request's own."""

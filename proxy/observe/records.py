@@ -36,7 +36,7 @@ CAPS: Final = {
     "unprocessed": 400,
 }
 KINDS: Final = ("decision", "outcome", "event")
-MOST_REMEMBERED: Final = 2048
+MOST_REMEMBERED: Final = 1024
 _LONG: Final = 1200  # bytes of a record that is looked at string by string
 _TOKEN: Final = re.compile(rb"eyJ[A-Za-z0-9_-]{12,}(?:\.[A-Za-z0-9_-]*)*")  # a JWT that strayed into a field
 
@@ -129,10 +129,8 @@ def line_of(record: Record) -> bytes:
     _, own, rest = record
     if own is None:
         return rest
-    text = _untouched(own)
-    if text and len(text) + len(rest) <= _LONG:
-        return text[:-1] + rest
-    return _line(own | orjson.loads(b"{" + rest[1:]))
+    text = _untouched(own, _LONG - len(rest))
+    return text[:-1] + rest if text else _line(own | orjson.loads(b"{" + rest[1:]))
 
 
 # ------------------------------------------------------------------------------------- what requests have in common
@@ -253,17 +251,17 @@ def _line(fields: dict[str, Any]) -> bytes:
 
 def _rest(fields: dict[str, Any]) -> bytes:
     """These members as the end of a line, or nothing where something of them is to be tidied."""
-    text = _untouched(fields)
+    text = _untouched(fields, _LONG)
     return b",%b\n" % text[1:] if text else b""
 
 
-def _untouched(fields: dict[str, Any]) -> bytes:
-    """Members as JSON, if `_line` would change nothing in them."""
+def _untouched(fields: dict[str, Any], room: int) -> bytes:
+    """Members as JSON, or nothing if there is no room for them or `_line` would change something in them."""
     try:
         text = orjson.dumps(fields)
     except TypeError:
         return b""
-    return b"" if len(text) > _LONG or (_LETTER in text and b"eyJ" in text) else text
+    return b"" if len(text) > room or (_LETTER in text and b"eyJ" in text) else text
 
 
 def _tidy(value: Any, cap: int) -> Any:

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.model import Ending, ReplySummary, TableReference, Throttle, Touch
 from proxy.observe.fleet import share_between_workers
-from proxy.observe.metrics import METRICS, Metrics
+from proxy.observe.metrics import _MOST_KNOWN, METRICS, Metrics
 from proxy.refusal import Reason
 
 ROOT = Path(__file__).parents[3]
@@ -182,6 +182,27 @@ def test_invented_names_make_no_series(build) -> None:
         metrics.record(build(identity=build.identity(f"dag{number}"), operation=operation), POLICY)
     requests = [key for key in samples(metrics) if key[0] == "requests_total"]
     assert requests == [("requests_total", "other", "served", "GetItem", "200", "other")]
+
+
+def test_a_new_policy_names_anew(build) -> None:
+    """What one policy calls `other` has its name as soon as the next one names it, and the other way round."""
+    metrics = Metrics("1.0")
+    names_stock = Policy({"etl.stock"}, {"stock"})
+    for policy in (POLICY, names_stock, POLICY, None):
+        metrics.record(build(), policy)
+    seen = samples(metrics)
+    assert seen["requests_total", "etl.orders", "served", "GetItem", "200", "orders"] == 2
+    assert seen["requests_total", "other", "served", "GetItem", "200", "other"] == 2
+
+
+def test_names_that_callers_choose_are_remembered_up_to_a_number(build) -> None:
+    """A caller that invents names has them counted, and takes no more memory."""
+    metrics = Metrics("1.0")
+    identities = [build.identity(f"dag{number}") for number in range(_MOST_KNOWN + 10)]
+    for identity in identities * 2:
+        metrics.record(build(identity=identity), POLICY)
+    assert len(metrics._known) == _MOST_KNOWN
+    assert samples(metrics)["requests_total", "other", "served", "GetItem", "200", "orders"] == 2 * len(identities)
 
 
 def test_a_scrape_stays_below_a_megabyte_whatever_the_policy_names(build) -> None:
