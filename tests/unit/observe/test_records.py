@@ -116,7 +116,7 @@ VARIED = {
     "subject": st.none() | TEXTS.map(lambda text: replace(SUBJECT, subject=text, session_id=text)),
     "identity": st.none() | TEXTS.map(lambda text: replace(IDENTITY, dag_id=text, subject=replace(SUBJECT, issuer=text))),
     "operation": st.none()
-    | st.tuples(TEXTS, st.lists(TOUCHES)).map(lambda parts: replace(OPERATION, name=parts[0], touches=tuple(parts[1]))),
+    | st.tuples(TEXTS, st.lists(TOUCHES)).map(lambda parts: OPERATION._replace(name=parts[0], touches=tuple(parts[1]))),
     "operation_name": TEXTS,
     "reason": st.none() | st.sampled_from(Reason),
     "would_deny": st.just(Reason.NO_RULE),

@@ -393,7 +393,7 @@ def test_a_key_of_another_type_is_not_pasted() -> None:
     identity, what = request_of(Description("growth_sync", "PutItem", "events", key="growth_sync#1"), snapshot)
     (touch,) = what.touches
     facts = dataclasses.replace(touch.facts, pins={"pk": Pin(({"N": "1"},))})
-    found = explain(snapshot, identity, dataclasses.replace(what, touches=(touch._replace(facts=facts),)), NOW)
+    found = explain(snapshot, identity, what._replace(touches=(touch._replace(facts=facts),)), NOW)
     assert changes(found) == [
         "to allow it, growth.yaml:8, under `allow` of growth_sync",
         "    - {actions: [PutItem], tables: [events]}",
