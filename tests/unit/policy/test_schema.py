@@ -87,6 +87,7 @@ NEED_MORE = {
     "a name for each environment needs environments",
     "a DAG has a role",
     "a DAG of a team without a role has one",
+    "a team that there is not is told at its line",
     "a file of tables needs no team, and what it names no team's role",
     "a role's name needs an account",
     "a DAG is defined once over all files",
