@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 
 class EchoPipeline:
-    """Answers each body with itself; `x-do` steers: `refuse` (unread), `wait` (until `go`), `late` (to look), `none`, `crash`, `large`."""
+    """Answers each body with itself; `x-do` steers: `refuse` (unread), `wait` (until `go`), `none`, `crash`, `large`.
+
+    `late` and `refuse-late` look at the body, or do not, when `go` is there.
+    """
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
