@@ -237,15 +237,16 @@ class Pipeline:
             if signature is not None:
                 signature.check(body)  # until here nothing that the head says counts
             if was_late:  # a slow caller keeps neither a token that ended meanwhile (or whose key did) nor old policies
-                exchange.subject = subject = await self._proven(token)
-                policies, denials = self._policies.current, self._denials.current
-                identity = None
-            if identity is None:
+                subject, policies, identity = await self._bound_anew(exchange, token, head)
+            elif identity is None:
                 identity = _bound(exchange, subject, head, policies, denials)
             iterators = _Iterators(self._seal, identity.dag_id)
             target, most, is_large = head.headers.get(b"x-amz-target", b""), self._max_json_members, len(body) > LARGE
             if is_large:
                 operation = await self._turns.take(read_in_steps(target, body, most, iterators.open))
+                # nor does a caller in a long line: kill switches are thrown and policies loaded while others have their turns
+                subject, policies, identity = await self._bound_anew(exchange, token, head)
+                iterators = _Iterators(self._seal, identity.dag_id)
             else:
                 operation = read_operation(target, body, most, iterators.open)
             exchange.operation = operation
@@ -292,12 +293,16 @@ class Pipeline:
             self._journal.outcome(exchange)
         return reply
 
-    async def _proven(self, token: bytes) -> Subject:
-        """Who was known at the head of the request, if that holds still."""
+    async def _bound_anew(self, exchange: Exchange, token: bytes, head: RequestHead) -> tuple[Subject, Policies, Identity]:
+        """Who was known at the head of the request and for which DAG, if that holds still; and the policies in force."""
         now = self._clock()
         if token.startswith(SESSION_PREFIX):
-            return self._sessions.open(token, now).subject
-        return self._tokens.known(token, now) or await self._tokens.verify(token)
+            subject = self._sessions.open(token, now).subject
+        else:
+            subject = self._tokens.known(token, now) or await self._tokens.verify(token)
+        exchange.subject = subject
+        policies = self._policies.current
+        return subject, policies, _bound(exchange, subject, head, policies, self._denials.current)
 
     def turn_away(self, refusal: Refusal, peer: str) -> Reply:
         """The answer to something that did not get past the gate; recorded like everything else."""

@@ -7,6 +7,7 @@ live in memory only, one for each host, and for one process. Source: RFC 8446 se
 from __future__ import annotations
 
 import ssl
+import sys
 from typing import Any, Self
 
 
@@ -24,6 +25,8 @@ class ResumingContext(ssl.SSLContext):
 
     def __init__(self, ca_file: str = "") -> None:
         self._sessions = {}
+        if sys.version_info >= (3, 13):  # as `ssl.create_default_context` has it from there on
+            self.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
         if ca_file:
             self.load_verify_locations(ca_file)
         else:
@@ -51,3 +54,7 @@ class ResumingContext(ssl.SSLContext):
             return False
         self._sessions[host] = session
         return True
+
+    def forget_session(self, host: str) -> None:
+        """Shake hands in full next time: a server that will not go on with a session may end the handshake over it."""
+        self._sessions.pop(host, None)

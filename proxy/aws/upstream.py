@@ -233,6 +233,8 @@ class UpstreamPool:
                     return await self._try_connect(attempt, deadline, tries - attempt)
             except OSError as error:  # TimeoutError, TLS and DNS errors are among them
                 cause, failure = _connect_cause(error), error
+                if self._tls is not None:
+                    self._tls.forget_session(self._host)
                 if self._is_closed or asyncio.get_running_loop().time() >= deadline:
                     break
         if self._is_closed:

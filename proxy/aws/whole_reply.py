@@ -50,7 +50,7 @@ def whole_reply(data: bytes, judged: Lines) -> Reply | None:
             return None
         name, value = field
         if name == b"content-length":
-            if length:
+            if length or not value:
                 return None
             length = value
         elif name != b"connection":

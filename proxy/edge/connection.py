@@ -248,9 +248,11 @@ class Connection(asyncio.Protocol):
         if len(buffer) == length:
             body = bytes(buffer)
             buffer.clear()
-            return body
-        body = bytes(memoryview(buffer)[:length])
-        del buffer[:length]
+        else:
+            body = bytes(memoryview(buffer)[:length])
+            del buffer[:length]
+        if self._reading_paused:  # it came while nobody asked for it yet
+            self._pace_reading()
         return body
 
     async def _wait_for_body(self) -> None:
@@ -300,6 +302,8 @@ class Connection(asyncio.Protocol):
             self._enter(_WRITING, self._edge.limits.write_seconds)
         else:
             self._enter(_IDLE, self._edge.limits.idle_seconds)
+        if self._reading_paused:  # for a body that was dropped unread
+            self._pace_reading()
 
     def _linger(self) -> None:
         """Say that nothing more comes and let the caller finish: closing on unread bytes would reset our answer away."""

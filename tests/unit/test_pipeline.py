@@ -214,7 +214,8 @@ async def test_a_large_body_leaves_the_loop_to_others() -> None:
     assert turns > 5
     assert await asking is trial.upstream.reply
     await small.ask()
-    assert trial.events == small.events
+    at = small.events.index("credentials")
+    assert trial.events == [*small.events[:at], "token", "policies", *small.events[at:]]
     (request,) = trial.upstream.requests
     assert request.endswith(b"\r\n\r\n" + body)
 
@@ -249,6 +250,21 @@ async def test_a_caller_of_a_large_body_who_leaves_meanwhile_is_not_served() -> 
     body.gone = True
     assert await asking is None
     assert (trial.outcome.ending, trial.upstream.requests) == (Ending.ABANDONED, [])
+
+
+async def test_a_kill_switch_holds_for_a_large_body_that_waits_for_its_turn() -> None:
+    """Behind enough others that takes seconds; rights that were taken away meanwhile are gone, and so is a DAG's rule."""
+    large = json.dumps({"TableName": "orders", "Item": {"pk": {"S": "x" * LARGE}}}).encode()
+    for name, reason in (("e*", Reason.DAG_STOPPED), ("other", Reason.NO_RULE)):
+        trial = Trial()
+        asking = asyncio.create_task(trial.ask(body=large))
+        while "body" not in trial.events:  # noqa: ASYNC110 - a list, not an event
+            await asyncio.sleep(0)
+        trial.denials.current = DenyList([Denial("dag", name)])
+        trial.policies.policies = policies_of(POLICY.replace("[read, write]", "[read]"))
+        assert told(await asking)[0] == reason
+        assert trial.upstream.requests == []
+        assert trial.outcome.policy_digest == trial.policies.policies.digest
 
 
 # ------------------------------------------------------------------------------------------------- sessions

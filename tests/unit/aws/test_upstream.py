@@ -536,6 +536,21 @@ async def test_a_new_connection_goes_on_with_the_last_session(version: ssl.TLSVe
         await pool.close()
 
 
+async def test_a_session_that_a_server_will_not_go_on_with_is_not_offered_again(tmp_path: Path) -> None:
+    """Hosts behind one name differ; one that ends the handshake over a session must not keep the gateway out for good."""
+    server_side, client_side = certificate(tmp_path, "localhost", timedelta(days=1))
+    server_side.maximum_version = ssl.TLSVersion.TLSv1_2
+    async with Server().listening(server_side) as server:
+        pool = UpstreamPool(Endpoint("https", "localhost", server.port, "us-east-1"), client_side, PoolLimits(sweep=0.01))
+        await send(pool)
+        await until(lambda: "localhost" in client_side.hosts)
+        server_side.options |= 1  # SSL_OP_NO_EXTENDED_MASTER_SECRET: RFC 7627 section 5.3 has such a session end the handshake
+        server.streams[-1].reset()
+        await until(lambda: not pool.open)
+        assert (await send(pool)).body == b"{}"
+        await pool.close()
+
+
 @pytest.mark.parametrize(
     ("name", "days", "cause"),
     [("localhost", -1, "certificate has expired"), ("elsewhere.test", 1, "mismatch")],

@@ -69,6 +69,7 @@ OTHERS: dict[str, bytes] = {
     "a signed length": USUAL.replace(b"Length: 2", b"Length: +2"),
     "a padded length": USUAL.replace(b"Length: 2", b"Length: 02"),
     "an empty length": USUAL.replace(b"Length: 2", b"Length:"),
+    "an empty length before a length": USUAL.replace(b"Server: Server", b"content-length:"),
     "a coding": USUAL.replace(b"Server: Server", b"Transfer-Encoding: chunked"),
     "a closing connection": USUAL.replace(b"keep-alive", b"close"),
     "a connection that names fields": USUAL.replace(b"keep-alive", b"keep-alive, server"),
@@ -113,7 +114,8 @@ def test_what_is_remembered_of_a_connection_is_bounded() -> None:
 
 
 _LINE = st.sampled_from(
-    [b"Server: x", b"Date: y", b"content-length: 2", b"Content-Length: 0", b"Content-Length : 2", b"Connection: keep-alive",
+    [b"Server: x", b"Date: y", b"content-length: 2", b"Content-Length: 0", b"Content-Length : 2", b"content-length:",
+     b"Connection: keep-alive",
      b"connection: close", b"transfer-encoding: chunked", b"x-a:  b  ", b"x-\xff: b", b"x_y: z", b" folded", b"", b"a:b:c",
      b"x-amz-crc32:1", b"x-amz-crc32: 12", b"x-amz-crc32: 1 ", b"x-amz-crc32: \xe4", b"x-amzn-RequestId: A\n",
      b"x-amzn-RequestId: A-", b"x: \x80\xff", b"x: \x00", b"te: x", b"Upgrade: y", b"x: a\rb", b"x: a\nb"]

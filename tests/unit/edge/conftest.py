@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 
 class EchoPipeline:
-    """Answers each body with itself; `x-do` steers: `refuse` (unread), `wait` (until `go`), `none`, `crash`, `large`."""
+    """Answers each body with itself; `x-do` steers: `refuse` (unread), `wait` (until `go`), `none`, `crash`, `large`.
+
+    `late` and `refuse-late` look at the body, or do not, when `go` is there.
+    """
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
@@ -39,7 +42,9 @@ class EchoPipeline:
         """Do what `x-do` says."""
         self.heads.append(head)
         do = head.headers.get(b"x-do", b"")
-        if do == b"refuse":
+        if do.endswith(b"late"):
+            await self.go.wait()
+        if do.startswith(b"refuse"):
             return Reply(400, (), b"refused unread")
         self.started.set()
         try:

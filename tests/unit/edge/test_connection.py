@@ -155,6 +155,21 @@ async def test_a_flood_behind_a_running_request_is_not_taken_into_memory(start: 
         assert (await wire.reply())[0] == 200
 
 
+@pytest.mark.parametrize("option", [b"x-do: late", b"x-do: refuse-late"])
+async def test_a_connection_is_read_again_after_a_body_that_came_before_it_was_asked_for(
+    start: Callable[..., Any], option: bytes
+) -> None:
+    """A whole body of more than is read ahead stops reading while its token is verified; taken or dropped, the next is heard."""
+    bench = await start()
+    wire = await bench.connect()
+    wire.send(post(b"x" * 100_000, option))
+    await bench.until(lambda: [len(connection._buffer) for connection in bench.edge.connections] == [100_000])
+    bench.pipeline.go.set()
+    assert (await wire.reply())[0] == (200 if option == b"x-do: late" else 400)
+    wire.send(post(b"{}"))
+    assert (await wire.reply())[2] == b"{}"
+
+
 async def test_the_body_is_invited_when_it_is_asked_for(start: Callable[..., Any]) -> None:
     """`Expect: 100-continue` gets its interim answer from the pipeline's `read`, not before."""
     bench = await start()
