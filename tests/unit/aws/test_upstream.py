@@ -536,6 +536,14 @@ async def test_a_new_connection_goes_on_with_the_last_session(version: ssl.TLSVe
         await pool.close()
 
 
+def test_the_trust_is_that_of_a_default_context() -> None:
+    """Going on with sessions makes nothing laxer, on no version of Python."""
+    default, resuming = ssl.create_default_context(), ResumingContext()
+    for name in ("verify_mode", "check_hostname", "verify_flags", "options", "minimum_version"):
+        assert getattr(resuming, name) == getattr(default, name), name
+    assert resuming.cert_store_stats() == default.cert_store_stats()
+
+
 async def test_a_session_that_a_server_will_not_go_on_with_is_not_offered_again(tmp_path: Path) -> None:
     """Hosts behind one name differ; one that ends the handshake over a session must not keep the gateway out for good."""
     server_side, client_side = certificate(tmp_path, "localhost", timedelta(days=1))
