@@ -94,7 +94,7 @@ def compare_sessions(world: World, run: Run, rounds: int) -> None:
             return
         endpoint = Endpoint("http", "127.0.0.1", target.port, REGION)
         body = body_of(get_item())
-        signed = signed_request(endpoint, b"DynamoDB_20120810.GetItem", body, minted, time.time(), ())
+        signed = signed_request(endpoint, b"DynamoDB_20120810.GetItem", body, minted, time.time())
         requests = {
             "bearer": write_requests(world.folder / "bearer", [request_of(get_item(), world.token())]),
             "session": write_requests(world.folder / "session", [signed]),
