@@ -27,6 +27,7 @@ MAX_TOKENS = 16_384
 _CACHED_TEXT = 512
 _CACHED_TEXTS = 1024
 _READS = frozenset(("GetItem", "Query", "Scan"))
+_BRINGING_BACK = frozenset(("ReturnValues", "ReturnValuesOnConditionCheckFailure", "Select"))
 
 
 class Readings:
@@ -161,15 +162,16 @@ class ItemFacts:
     def whole(self) -> str:
         """Why attributes come back that are not named."""
         member = self._member
-        if member.get("ReturnValues", "NONE") in ("ALL_OLD", "ALL_NEW"):
-            return f"ReturnValues {member['ReturnValues']}"
-        if member.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD":
-            return "ReturnValuesOnConditionCheckFailure ALL_OLD"
-        if self._action not in _READS or member.get("Select") == "COUNT":
-            return ""
-        if member.get("Select", "").startswith("ALL_"):
-            return f"Select {member['Select']}"
-        return "no projection" if self.mentions.projected is None else ""
+        if not _BRINGING_BACK.isdisjoint(member):
+            if member.get("ReturnValues", "NONE") in ("ALL_OLD", "ALL_NEW"):
+                return f"ReturnValues {member['ReturnValues']}"
+            if member.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD":
+                return "ReturnValuesOnConditionCheckFailure ALL_OLD"
+            if member.get("Select") == "COUNT":
+                return ""
+            if self._action in _READS and member.get("Select", "").startswith("ALL_"):
+                return f"Select {member['Select']}"
+        return "no projection" if self._action in _READS and self.mentions.projected is None else ""
 
     @property
     def replaces(self) -> bool:

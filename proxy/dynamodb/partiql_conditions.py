@@ -203,7 +203,7 @@ class ConditionReader:
         elif self.is_at("[", "<<"):
             sign = self.here.text
             self.open(sign)
-            if sign == "<<" or not self.is_at("]"):
+            if not self.is_at("]"):
                 self._literal()
                 while self.has_taken(","):
                     self._literal()

@@ -8,7 +8,7 @@ Bare names are taken in exact case, as DynamoDB takes them; keywords are so in a
 from __future__ import annotations
 
 import re
-from enum import Enum
+from enum import Enum, auto
 from typing import NamedTuple, NoReturn
 
 from proxy.refusal import Reason, Unreadable
@@ -37,12 +37,12 @@ _TOKEN = re.compile(
 class Kind(Enum):
     """What a token is."""
 
-    STRING = "string"
-    NAME = "name"
-    NUMBER = "number"
-    KEYWORD = "keyword"
-    SIGN = "sign"
-    END = "end"
+    STRING = auto()
+    NAME = auto()
+    NUMBER = auto()
+    KEYWORD = auto()
+    SIGN = auto()
+    END = auto()
 
 
 class Token(NamedTuple):

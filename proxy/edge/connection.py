@@ -43,6 +43,11 @@ class Phase(Enum):
     CLOSING = "the caller to leave"
 
 
+# Named here, for looking up a member of an enum is slow (Python 3.11).
+_IDLE, _HEAD, _SERVING, _BODY, _WRITING, _CLOSING = Phase
+_DYNAMODB, _HEALTH = Route.DYNAMODB, Route.HEALTH
+
+
 class Connection(asyncio.Protocol):
     """One connection, and the `Incoming` of the request that it serves.
 
@@ -53,7 +58,7 @@ class Connection(asyncio.Protocol):
         self.deadline = inf
         self.gone = False
         self._edge = edge
-        self._phase = Phase.IDLE
+        self._phase = _IDLE
         self._transport: asyncio.Transport
         self._peer = ""
         self._buffer = bytearray()
@@ -74,7 +79,7 @@ class Connection(asyncio.Protocol):
         """Greet the connection, or turn it away at once."""
         self._transport = transport = cast("asyncio.Transport", transport)
         self._peer = _address(transport.get_extra_info("peername"))
-        self._enter(Phase.IDLE, self._edge.limits.first_byte_seconds)
+        self._enter(_IDLE, self._edge.limits.first_byte_seconds)
         self._edge.opened(self)
         tls = transport.get_extra_info("ssl_object")
         excess = len(self._edge.connections) - self._edge.limits.connections
@@ -87,13 +92,13 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes in; those behind the end of a conversation are not looked at."""
-        if self._phase is Phase.CLOSING:
+        if self._phase is _CLOSING:
             return
         self._buffer += data
-        if self._phase is Phase.IDLE or self._phase is Phase.HEAD:
+        if self._phase is _IDLE or self._phase is _HEAD:
             if not self._has_turn:
                 self._advance()
-        elif self._phase is Phase.BODY and len(self._buffer) >= self._admitted.body_length:
+        elif self._phase is _BODY and len(self._buffer) >= self._admitted.body_length:
             self._end_wait_for_body(None)
         if len(self._buffer) > _READ_AHEAD or self._reading_paused:
             self._pace_reading()
@@ -102,13 +107,13 @@ class Connection(asyncio.Protocol):
         """The caller sends no more: it has left, or (seldom) closed its half only; a running request may still answer."""
         self.gone = True
         self._end_wait_for_body(Abandoned())
-        return self._phase is Phase.SERVING and self._transport.can_write_eof()
+        return self._phase is _SERVING and self._transport.can_write_eof()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """The connection is no more; its running request goes on and learns of it by `gone`."""
         self.gone = True
         self._end_wait_for_body(Abandoned())
-        self._phase = Phase.CLOSING
+        self._phase = _CLOSING
         self.deadline = inf
         self._edge.closed(self)
 
@@ -120,43 +125,43 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The caller caught up; look at its next request."""
         self._writing_paused = False
-        if self._phase is Phase.WRITING:
-            self._enter(Phase.IDLE, self._edge.limits.idle_seconds)
+        if self._phase is _WRITING:
+            self._enter(_IDLE, self._edge.limits.idle_seconds)
             self._advance()
             if self._edge.is_draining:
                 self.close_if_idle()
-        elif self._phase is Phase.CLOSING:
-            self._enter(Phase.CLOSING, self._edge.limits.linger_seconds)
+        elif self._phase is _CLOSING:
+            self._enter(_CLOSING, self._edge.limits.linger_seconds)
 
     # -------------------------------------------------------------------------------- what the edge tells us
 
     def expire(self) -> None:
         """The deadline of the phase has passed."""
         self.deadline = inf
-        if self._phase is Phase.HEAD:
+        if self._phase is _HEAD:
             self._refuse(head_is_slow())
-        elif self._phase is Phase.BODY:
+        elif self._phase is _BODY:
             self._end_wait_for_body(
                 Malformed(Reason.TOO_SLOW, "the request's body did not arrive in time; look at the network, then retry")
             )
         elif self._writing_paused and self._is_read():
             self._enter(self._phase, self._edge.limits.write_seconds)
-        elif self._phase is Phase.WRITING or self._transport.is_closing():
+        elif self._phase is _WRITING or self._transport.is_closing():
             self._transport.abort()
         else:
             self._close()
 
     def close_if_idle(self) -> None:
         """Close unless a request has begun."""
-        if self._phase is Phase.IDLE and not self._buffer:
+        if self._phase is _IDLE and not self._buffer:
             self._close()
 
     # ------------------------------------------------------------------------------------- one request
 
     def _advance(self) -> None:
         """Take the next request from the buffer, one a turn of the loop: thousands that wait for nothing fit in a buffer."""
-        if self._buffer and (self._phase is Phase.IDLE or self._phase is Phase.HEAD) and (admitted := self._take_head()):
-            if admitted.route is Route.HEALTH:
+        if self._buffer and (self._phase is _IDLE or self._phase is _HEAD) and (admitted := self._take_head()):
+            if admitted.route is _HEALTH:
                 self._answer(_HEALTHY, closes=admitted.closes or self._edge.is_draining)
                 self._look_further()
             else:
@@ -183,8 +188,8 @@ class Connection(asyncio.Protocol):
             if end < 0:
                 check_beginning(buffer, self._checked, limits)
                 self._checked = len(buffer)
-                if self._phase is Phase.IDLE:
-                    self._enter(Phase.HEAD, limits.head_seconds)
+                if self._phase is _IDLE:
+                    self._enter(_HEAD, limits.head_seconds)
                 return None
             admitted = read_head(bytes(buffer[: end + 4]), self._peer, limits, self._judged)
             self._judged = admitted.lines
@@ -199,8 +204,8 @@ class Connection(asyncio.Protocol):
         """Begin to serve; a request that waits for nothing is answered when this returns."""
         self._admitted = admitted
         self._has_body = True
-        self._enter(Phase.SERVING, inf)
-        service = self._edge.service if admitted.route is Route.DYNAMODB else self._edge.logins
+        self._enter(_SERVING, inf)
+        service = self._edge.service if admitted.route is _DYNAMODB else self._edge.logins
         run = Run(service.serve(admitted.head, self), self._served)
         self._edge.requests.add(run)
         run.step()
@@ -254,16 +259,16 @@ class Connection(asyncio.Protocol):
         if self.gone:
             raise Abandoned
         body_whole = self._body_whole = Prompt(loop=self._edge.loop)
-        self._enter(Phase.BODY, self._edge.limits.body_seconds)
+        self._enter(_BODY, self._edge.limits.body_seconds)
         if self._admitted.awaits_continue and not self._buffer:
             self._transport.write(_CONTINUE)
         self._pace_reading()
         await body_whole
 
     def _end_wait_for_body(self, error: Exception | None) -> None:
-        if self._phase is not Phase.BODY or self._body_whole is None:
+        if self._phase is not _BODY or self._body_whole is None:
             return
-        self._enter(Phase.SERVING, inf)
+        self._enter(_SERVING, inf)
         if error is None:
             self._body_whole.settle(None)
         else:
@@ -271,7 +276,7 @@ class Connection(asyncio.Protocol):
 
     def _finish(self, reply: Reply | None) -> None:
         """Answer the running request, if there is still somebody to hear it."""
-        if self._phase is Phase.CLOSING or self._transport.is_closing():
+        if self._phase is _CLOSING or self._transport.is_closing():
             return
         if reply is None:
             self._close()
@@ -286,7 +291,7 @@ class Connection(asyncio.Protocol):
     # ------------------------------------------------------------------------------------ answers and ends
 
     def _refuse(self, refusal: Refusal) -> None:
-        self._enter(Phase.CLOSING, self._edge.limits.linger_seconds)
+        self._enter(_CLOSING, self._edge.limits.linger_seconds)
         self._answer(self._edge.service.turn_away(refusal, self._peer), closes=True)
 
     def _answer(self, reply: Reply, *, closes: bool) -> None:
@@ -294,9 +299,9 @@ class Connection(asyncio.Protocol):
         if closes:
             self._linger()
         elif self._writing_paused:
-            self._enter(Phase.WRITING, self._edge.limits.write_seconds)
+            self._enter(_WRITING, self._edge.limits.write_seconds)
         else:
-            self._enter(Phase.IDLE, self._edge.limits.idle_seconds)
+            self._enter(_IDLE, self._edge.limits.idle_seconds)
         if self._reading_paused:  # for a body that was dropped unread
             self._pace_reading()
 
@@ -306,7 +311,7 @@ class Connection(asyncio.Protocol):
             self._close()
             return
         self._buffer.clear()
-        self._enter(Phase.CLOSING, self._patience())
+        self._enter(_CLOSING, self._patience())
         if self._transport.can_write_eof():
             try:
                 self._transport.write_eof()
@@ -315,7 +320,7 @@ class Connection(asyncio.Protocol):
 
     def _close(self) -> None:
         """Close when all is flushed, and by force when that takes too long."""
-        self._enter(Phase.CLOSING, self._patience())
+        self._enter(_CLOSING, self._patience())
         self._transport.close()
 
     def _patience(self) -> float:
@@ -334,7 +339,7 @@ class Connection(asyncio.Protocol):
 
     def _pace_reading(self) -> None:
         """Stop reading when more lies here than anybody asked for; go on when it was taken."""
-        wanted = _READ_AHEAD + (self._admitted.body_length if self._phase is Phase.BODY else 0)
+        wanted = _READ_AHEAD + (self._admitted.body_length if self._phase is _BODY else 0)
         should_pause = len(self._buffer) > wanted
         if should_pause != self._reading_paused and not self._transport.is_closing():
             self._reading_paused = should_pause

@@ -151,8 +151,12 @@ class KeyLimit:
         if pin is None or not pin.values:
             return False
         wanted = self._wanted(identity) if self._open else self._literal
-        for value in pin.values:  # noqa: SIM110 - `all` costs twice as much, and this is asked for each item of a batch
-            if not _is_within(wanted, value_of(attribute.kind, value), starts=pin.is_prefix):
+        for value in pin.values:  # `all` costs twice as much, and this is asked for each item of a batch
+            key = value_of(attribute.kind, value)
+            if isinstance(key, bytes):
+                if not key.startswith(wanted.prefixes) and (pin.is_prefix or key not in wanted.exact):
+                    return False
+            elif key is None or pin.is_prefix or key not in wanted.numbers:
                 return False
         return True
 
@@ -171,14 +175,6 @@ class KeyLimit:
         more = _ready((is_prefix, text) for is_prefix, text in filled if text)
         exact, numbers, prefixes = self._literal
         return _Texts(exact | more.exact, numbers | more.numbers, prefixes + more.prefixes)
-
-
-def _is_within(wanted: _Texts, value: bytes | Decimal | None, *, starts: bool) -> bool:
-    if value is None:
-        return False
-    if isinstance(value, Decimal):
-        return not starts and value in wanted.numbers
-    return value.startswith(wanted.prefixes) or (not starts and value in wanted.exact)
 
 
 def _is_clear(wanted: _Texts, value: bytes | Decimal | None, *, starts: bool) -> bool:

@@ -1,13 +1,14 @@
 """Requests that two versions of a DAG's rules could tell apart: one of each kind that the rules name, and one stranger.
 
-Choices are task, key, attributes and shape. Asked are all combinations of tasks, keys and attributes (of very many, all
-pairs), in full shape and with each single lack of it.
+Choices are task, key, attributes and shape. Asked are all their combinations: what a requirement of shape held back may be let
+through for one key only. Of very many, all pairs with the ends of the other kinds.
 """
 
 from __future__ import annotations
 
 import base64
-from itertools import product
+from itertools import chain, combinations, product
+from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.actions import ITEM, PARTIQL, WRITE
@@ -58,19 +59,17 @@ def samples_for(before: DagRules | None, after: DagRules | None, action: str, ta
             rules += [rule for rule in found.deny if rule.may_deny(action, table, index)]
             requirements += [r for r in found.require if r.rule.may_deny(action, table, index)]
     rules += [requirement.rule for requirement in requirements]
-    tasks, keys, attributes = list(_tasks(rules)), list(_keys(rules)), list(_attributes(rules))
-    combined = list(_combined(tasks, keys, attributes))
-    return [(task, key, named, shape) for shape in _shapes(requirements) for task, key, named in combined]
+    choices = [list(_tasks(rules)), list(_keys(rules)), list(_attributes(rules)), list(_shapes(requirements))]
+    return [(task, key, named, shape) for shape, task, key, named in _combined(choices[3:] + choices[:3])]
 
 
-def _combined(tasks: list[Choice], keys: list[Choice], attributes: list[Choice]) -> Iterable[tuple[Choice, Choice, Choice]]:
-    """All of them; of very many those in which one choice is the first or the last of its kind."""
-    if len(tasks) * len(keys) * len(attributes) <= _MOST:
-        return product(tasks, keys, attributes)
-    ends = [(choices[0], choices[-1]) for choices in (tasks, keys, attributes)]
-    return dict.fromkeys(
-        (*product(ends[0], keys, attributes), *product(tasks, ends[1], attributes), *product(tasks, keys, ends[2]))
-    )
+def _combined(choices: list[list[Choice]]) -> Iterable[tuple[Choice, ...]]:
+    """All of them; of very many all pairs, with the first or the last of every other kind."""
+    if prod(map(len, choices)) <= _MOST:
+        return product(*choices)
+    free = combinations(range(len(choices)), 2)
+    several = (product(*(kind if at in pair else (kind[0], kind[-1]) for at, kind in enumerate(choices))) for pair in free)
+    return dict.fromkeys(chain.from_iterable(several))
 
 
 def _tasks(rules: Iterable[Rule]) -> Iterator[Choice]:

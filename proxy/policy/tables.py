@@ -43,7 +43,7 @@ def no_table(name: str, tables: Mapping[str, TableDeclaration], file: str = "thi
     """What is wrong with the name of a table that the file does not declare."""
     if "*" in name or "?" in name or "<" in name:
         return f"`{name}`: rules name the tables of their file one by one; globs and placeholders are for name: and platform.yaml"
-    near = difflib.get_close_matches(name, tables, 1)
+    near = difflib.get_close_matches(name, tables)
     hint = f"did you mean `{near[0]}`?" if near else f"declare it under tables: in {file}"
     return f"{file} declares no table `{name}`; {hint}"
 

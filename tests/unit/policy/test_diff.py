@@ -202,15 +202,6 @@ def test_very_many_choices_are_asked_in_pairs() -> None:
     assert line.startswith("  - growth_a: GetItem on prod-growth-events, with key k77, with attributes a0, ")
 
 
-def test_a_shape_no_longer_asked_for_is_told_for_the_keys_that_are_left() -> None:
-    """What was held back by a required condition may be let through for other keys only; that is a gain too."""
-    put = "{actions: [PutItem], tables: [events]}"
-    strict = with_rule(put) | {"platform.yaml": PLATFORM + REQUIRE.replace("SHAPE", "condition: true")}
-    narrow = put + "\n    deny:\n      - {actions: [PutItem], tables: [events], keys: {prefix: 'b'}}"
-    found = compared(strict, with_rule(narrow))
-    assert {(row.before, row.after) for row in found.changes} == {("allow", "deny"), ("deny", "allow")}
-
-
 def test_very_many_tasks_and_keys_are_asked_in_pairs() -> None:
     """Dozens of both: a task that goes and a key that goes are seen, wherever in their lists they stand."""
     tasks, keys = ", ".join(f"t{number}" for number in range(50)), ", ".join(f"'k{number}'" for number in range(50))
@@ -256,29 +247,21 @@ def test_a_wider_shape_gives_what_is_between(was: str, comes: str, when: str) ->
     assert told(old, new) == [f"  + growth_a: Scan on prod-growth-events, {when} (deny to allow; allowed growth.yaml:8)"]
 
 
+def test_a_shape_no_longer_asked_for_is_told_for_the_keys_that_are_left() -> None:
+    """What was held back by a required condition may be let through for other keys only; that is a gain too."""
+    put = "{actions: [PutItem], tables: [events]}"
+    strict = with_rule(put) | {"platform.yaml": PLATFORM + REQUIRE.replace("SHAPE", "condition: true")}
+    narrow = put + "\n    deny:\n      - {actions: [PutItem], tables: [events], keys: {prefix: 'b'}}"
+    found = compared(strict, with_rule(narrow))
+    assert {(row.before, row.after) for row in found.changes} == {("allow", "deny"), ("deny", "allow")}
+
+
 def test_a_shape_that_is_asked_by_tasks_keeps_them() -> None:
     """A requirement for some tasks takes away from these alone."""
     old = with_rule("{actions: [Scan], tables: [events]}")
     new = old | {"platform.yaml": PLATFORM + REQUIRE.replace("SHAPE", "max_limit: 5, tasks: [load]")}
     (line,) = told(old, new)
     assert "for task load or unknown, with no Limit or Limit over 5" in line
-
-
-def test_a_shape_that_is_asked_no_more_is_seen_beside_a_new_deny() -> None:
-    """Of the keys that the deny rule leaves alone the requirement is gone, though it covers the first that is asked."""
-    old = with_rule("{actions: [PutItem], tables: [events]}")
-    denying = "\n    deny:\n      - {actions: [PutItem], tables: [events], keys: {prefix: 'b'}}"
-    required = old | {"platform.yaml": PLATFORM + REQUIRE.replace("SHAPE", "condition: true")}
-    assert told(required, with_rule("{actions: [PutItem], tables: [events]}" + denying)) == [
-        (
-            "  - growth_a: PutItem on prod-growth-events, with key b... or not proven, with the required shape "
-            "(allow to deny; denied_by_rule growth.yaml:10)"
-        ),
-        (
-            "  + growth_a: PutItem on prod-growth-events, with key any other, with no condition "
-            "(deny to allow; allowed growth.yaml:8)"
-        ),
-    ]
 
 
 def test_another_key_takes_away_what_was_proven_by_the_old() -> None:

@@ -704,6 +704,35 @@ def test_whole_refusals() -> None:
     assert "\n".join(lines) == whole("refusals.txt")
 
 
+@pytest.mark.parametrize(
+    ("limit", "more", "told"),
+    [
+        ("indexes: [by_a], keys: {exact: ['x']}", {}, "; write KeyConditionExpression as a = :v"),
+        ("indexes: [by_a], keys: {exact: ['x']}", {"key": "x"}, ""),
+        ("keys: {exact: ['x']}", {"key": "x"}, "; write KeyConditionExpression as pk = :v"),
+    ],
+)
+def test_a_denied_query_of_an_index_is_told_which_key_to_prove(limit: str, more: dict[str, Any], told: str) -> None:
+    """The index's own where the rule names indexes; else both, for either may be the one that is denied."""
+    text = LIMITED.replace(
+        "{actions: [GetItem], tables: [wide], attributes: [h]}", f"{{actions: [Query], tables: [orders], {limit}}}"
+    )
+    text = text.replace('indexes: [by_a], keys: {prefix: "<claim.team>#"}', "indexes: [by_a]")
+    (snapshot,) = check_policies({"a.yaml": text}).snapshots
+    message = asked(snapshot, "d", "Query", "orders", index="by_a", **more).decision.message
+    sentence = f"; that the partition key is outside cannot be proven{told}" if told else ""
+    assert message.partition(")")[2] == f"{sentence}; ask the owners of a.yaml"
+
+
+def test_three_names_are_all_told() -> None:
+    """Of more the rest is counted."""
+    (snapshot,) = check_policies({"a.yaml": LIMITED}).snapshots
+    message = asked(snapshot, "d", "Query", "wide", attributes=("x", "y", "id")).decision.message
+    assert ": it names 'x', 'y', and " in message
+    message = asked(snapshot, "d", "Query", "wide", attributes=("x", "y", "z")).decision.message
+    assert ": it names 'x', 'y', 'z', and " in message
+
+
 def test_whole_refusals_of_members() -> None:
     """A member of a batch is told by its position, and what became of the others."""
     (snapshot,) = check_policies({"a.yaml": LIMITED}).snapshots

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 
 from proxy.policy.check import check_policies
+from proxy.policy.diff_report import FORMATS as DIFF_FORMATS
 from proxy.policy.lint import Finding, lint
+from proxy.policy.report import FORMATS as CHECK_FORMATS
 from proxy.policy.report import annotation, coverage_of, render_check, warnings_in
 from tests.unit.policy.whole import whole
 
@@ -138,3 +140,8 @@ require:
 """
     counted = coverage_of(check_policies({"a.yaml": text, "platform.yaml": platform}))
     assert list(counted.items()) == [("a.yaml:6", 1), ("a.yaml:10", 0), ("platform.yaml:3", 0)]
+
+
+def test_each_form_is_offered() -> None:
+    """What the command line takes for `--format` is what there is, the one for a person first."""
+    assert (CHECK_FORMATS, DIFF_FORMATS) == (("text", "json", "github"), ("text", "markdown", "json"))

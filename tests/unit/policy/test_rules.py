@@ -207,7 +207,7 @@ def test_labels_are_bounded_by_the_files() -> None:
 def test_principals_are_those_of_named_dags_of_this_environment() -> None:
     """Credentials can be had ahead for every DAG with a name of its own that runs here."""
     names = {principal.session_name for principal in policies_of("teams").principals()}
-    assert names == {"growth_sync", "growth_report", "growth_half", "growth_greedy", "sales_sync"}
+    assert names == {"growth_sync", "growth_report", "growth_half", "growth_greedy", "sales_sync", "growth_awake"}
 
 
 def test_the_dag_of_a_user_agent_key_is_found() -> None:
@@ -279,6 +279,12 @@ def rule(**changes: Any) -> Rule:
         "owner": "owner #a",
     }
     return Rule(**{**told, **changes})
+
+
+def test_all_indexes_are_not_the_table() -> None:
+    """A glob of every name has the empty one too, and that is the table's."""
+    every = rule(indexes=Globs(("*",)))
+    assert (every.grants_index("by_day"), every.grants_index("")) == (True, False)
 
 
 def globs_from(names: tuple[str, ...]) -> st.SearchStrategy[Globs]:
