@@ -313,7 +313,10 @@ class Connection(asyncio.Protocol):
         self._buffer.clear()
         self._enter(_CLOSING, self._patience())
         if self._transport.can_write_eof():
-            self._transport.write_eof()
+            try:
+                self._transport.write_eof()
+            except OSError:  # it was reset while nothing was read of it
+                self._transport.abort()
 
     def _close(self) -> None:
         """Close when all is flushed, and by force when that takes too long."""

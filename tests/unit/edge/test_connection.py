@@ -317,6 +317,21 @@ async def test_a_reset_is_told_to_the_running_request(start: Callable[..., Any])
     assert bench.pipeline.endings == ["gone"]
 
 
+async def test_a_departure_that_nobody_has_read_of_yet_ends_its_own_connection_only(
+    start: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Reading is paused behind a running request; whoever answers it, another request's reply perhaps, goes on undisturbed."""
+    bench = await start()
+    wire = await bench.connect()
+    wire.send(post(b"{}", b"x-do: wait", b"connection: close") + b"x" * 200_000)
+    await bench.until(lambda: [connection._reading_paused for connection in bench.edge.connections] == [True])
+    wire.writer.close()
+    await wire.writer.wait_closed()
+    bench.pipeline.go.set()  # what is written now is answered by a reset
+    await bench.until(lambda: not bench.edge.requests and not bench.edge.connections)
+    assert not caplog.records
+
+
 async def test_a_caller_that_leaves_within_its_body_abandons_it(start: Callable[..., Any]) -> None:
     """A body is valid only when it is whole."""
     bench = await start()
