@@ -261,7 +261,10 @@ class Pipeline:
                 raise _outside_role(subject, identity, principal)
 
             # As whom?
-            credentials = self._roles.ready(principal) or await self._roles.credentials_for(principal)
+            credentials = self._roles.ready(principal)
+            if credentials is None:
+                credentials = await self._roles.credentials_for(principal)
+                _refuse_stopped(self._denials.current, subject, identity, policies)  # whom a switch met while STS was asked
             if is_large:
                 await self._turns.next()  # to be hashed and copied
             if incoming.gone:
@@ -401,6 +404,12 @@ def _bound(exchange: Exchange, subject: Subject, head: RequestHead, policies: Po
     if denials:
         denials.check_dag(identity.dag_id, policies.team_of)
     return identity
+
+
+def _refuse_stopped(denials: DenyList, subject: Subject, identity: Identity, policies: Policies) -> None:
+    if denials:
+        denials.check_subject(subject)
+        denials.check_dag(identity.dag_id, policies.team_of)
 
 
 def _outside_role(subject: Subject, identity: Identity, principal: Principal) -> Forbidden:

@@ -267,6 +267,21 @@ async def test_a_kill_switch_holds_for_a_large_body_that_waits_for_its_turn() ->
         assert trial.outcome.policy_digest == trial.policies.policies.digest
 
 
+@pytest.mark.parametrize("stopped", [Denial("dag", "etl"), Denial("issuer", "idp")])
+async def test_a_kill_switch_holds_for_who_waits_for_sts(stopped: Denial) -> None:
+    """A cold role may take seconds; who is stopped meanwhile has nothing sent."""
+    trial = Trial()
+    trial.roles.is_ready = False
+    trial.roles.held.clear()
+    asking = asyncio.create_task(trial.ask())
+    while "credentials" not in trial.events:  # noqa: ASYNC110 - a list, not an event
+        await asyncio.sleep(0)
+    trial.denials.current = DenyList([stopped])
+    trial.roles.held.set()
+    assert told(await asking)[0].endswith("_stopped")
+    assert trial.upstream.requests == []
+
+
 # ------------------------------------------------------------------------------------------------- sessions
 
 
