@@ -65,10 +65,13 @@ TABLES: dict[str, tuple[tuple[str, ...], dict[str, tuple[str, ...]]]] = {
 
 
 def settings_for(account: Account, provider: IdentityProvider, dynamodb_url: str, **changes: Any) -> dict[str, Any]:
-    """The gateway's settings before the engine at `dynamodb_url`; sessions come from the account's STS."""
+    """The gateway's settings before the engine at `dynamodb_url`; sessions come from the account's STS.
+
+    Policies that declare no environments want `environment=""`.
+    """
     issuer = {"name": "idp", "issuer": provider.issuer, "audience": provider.audience, "may_assert": ["*"]}
     aws = {"region": account.engine.region, "endpoint_url": dynamodb_url, "sts_endpoint_url": account.engine.url}
-    return {"issuers": [issuer], "aws": aws, "timeouts": {"idle_seconds": 300}, **changes}
+    return {"environment": "test", "issuers": [issuer], "aws": aws, "timeouts": {"idle_seconds": 300}, **changes}
 
 
 @pytest.fixture(scope="session")

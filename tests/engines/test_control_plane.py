@@ -46,7 +46,7 @@ def replicas(
         dynamodb.put_item(TableName="flowing", Item={"pk": {"S": str(n)}})
     keys = tmp_path_factory.mktemp("keys") / "streams"
     keys.write_text(base64.b64encode(secrets.token_bytes(32)).decode() + "\n")
-    settings = settings_for(account, oidc_provider, account.engine.url, streams={"key_file": str(keys)})
+    settings = settings_for(account, oidc_provider, account.engine.url, environment="", streams={"key_file": str(keys)})
     options: dict[str, Any] = {"policies": CONTROL.policies(), "env": account.gateway_environment()}
     with start(settings, logs / "control-1", **options) as first, start(settings, logs / "control-2", **options) as second:
         yield first, second

@@ -66,7 +66,7 @@ def gateway(account: Account, oidc_provider: IdentityProvider, dynamodb_local: s
     dynamodb.put_item(TableName="users", Item=typed(JANE))
     for n in range(20):
         dynamodb.put_item(TableName="events", Item=typed({"pk": "all", "n": n, "kind": f"k{n % 2}", "name": "x"}))
-    settings = settings_for(account, oidc_provider, dynamodb_local)
+    settings = settings_for(account, oidc_provider, dynamodb_local, environment="")
     with start(settings, logs / "guide", policies=GUIDE.policies(), env=account.gateway_environment()) as running:
         yield running
 

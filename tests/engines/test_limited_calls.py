@@ -46,7 +46,7 @@ def gateway(account: Account, oidc_provider: IdentityProvider, dynamodb_local: s
     for sk in "abcdefgh":
         item = {**KEY, "sk": {"S": sk}, "state": {"S": "new"}, "amount": {"N": "5"}, "ssn": {"S": "x"}}
         dynamodb.put_item(TableName="sales", Item={**item, "address": {"M": {"city": {"S": "Graz"}}}})
-    settings = settings_for(account, oidc_provider, dynamodb_local)
+    settings = settings_for(account, oidc_provider, dynamodb_local, environment="")
     with start(settings, logs / "limited", policies=LIMITED.policies(), env=account.gateway_environment()) as running:
         yield running
 

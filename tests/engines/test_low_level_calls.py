@@ -45,7 +45,7 @@ def gateway(account: Account, oidc_provider: IdentityProvider, dynamodb_local: s
     for n in range(20):
         item = {"pk": {"S": "all"}, "n": {"N": str(n)}, "kind": {"S": f"k{n % 2}"}, "name": {"S": "x"}}
         dynamodb.put_item(TableName="shows", Item=item)
-    settings = settings_for(account, oidc_provider, dynamodb_local)
+    settings = settings_for(account, oidc_provider, dynamodb_local, environment="")
     with start(settings, logs / "low_level", policies=LOW_LEVEL.policies(), env=account.gateway_environment()) as running:
         yield running
 
