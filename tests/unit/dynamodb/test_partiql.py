@@ -87,6 +87,13 @@ def test_a_statement_is_told_whole(text: str) -> None:
     assert read_statement(text) == STATEMENTS[text]
 
 
+def test_what_a_statement_does_not_say_is_told_as_requests_have_it() -> None:
+    """Without RETURNING nothing comes back, as ReturnValues has it; a table is read by no index, and without parameters."""
+    for text in ("SELECT * FROM orders", "INSERT INTO orders VALUE {'pk': 'a'}", "UPDATE orders REMOVE a WHERE pk = 'a'"):
+        read = read_statement(text)
+        assert (read.returning, read.index, read.parameters) == ("NONE", "", 0)
+
+
 # A condition: what it proves (attribute=values, by blanks), and the attributes that it mentions.
 CONDITIONS = {
     "pk = 'a'": ("pk=a", "pk"),
