@@ -302,6 +302,8 @@ def test_a_search_for_vectors_has_its_table_and_index() -> None:
         ({"ConditionExpression": "(attribute_not_exists = pk)"}, set()),
         ({"ConditionExpression": "attribute_exists(pk)"}, set()),
         ({"ConditionExpression": "attribute_not_exists(pk)" + " AND a = b" * 60}, set()),
+        ({"ConditionExpression": "attribute_not_exists(pk)".ljust(512)}, {"pk"}),
+        ({"ConditionExpression": "attribute_not_exists(pk)".ljust(513)}, set()),
         ({"Expected": {"pk": {"Exists": False}, "a": {"ComparisonOperator": "NULL"}}}, {"pk", "a"}),
         ({"Expected": {"pk": {"Exists": False}}, "ConditionalOperator": "OR"}, set()),
         ({"Expected": {"pk": {"Value": {"S": "a"}}, "a": {"ComparisonOperator": "NOT_NULL"}}}, set()),

@@ -63,6 +63,14 @@ def test_of_a_table_that_is_not_declared_nothing_else_is_told(limit: str) -> Non
     ]
 
 
+def test_an_empty_value_is_one_mistake() -> None:
+    """Written as an empty text or not at all."""
+    for value in ("", '""'):
+        mistakes = Mistakes()
+        assert read_policies({"a.yaml": f"contact: {value}\n"}, "", "eu-west-1", mistakes) is None
+        assert len(mistakes.lines()) == 1
+
+
 def loaded(files: dict[str, str], environment: str = "", region: str = "eu-west-1") -> Policies:
     """The policies of files that have no mistake."""
     mistakes = Mistakes()
