@@ -157,6 +157,27 @@ def test_dangerous_members_need_more(name: str, body: Any, also: list[tuple[str,
     assert touches(name, **body) == [(name, ORDERS), *also]
 
 
+@pytest.mark.parametrize(
+    ("key", "seen"),
+    [
+        ("arn:aws:kms:eu-west-2:999999999999:key/1", HOME._replace(region="eu-west-2", account="999999999999")),
+        ("1234abcd", HOME),
+    ],
+)
+def test_a_key_is_where_its_arn_says(key: str, seen: TableReference) -> None:
+    """Partition, Region and account of the key, whatever those of the table; a bare id is the caller's own."""
+    also = ("UpdateTable.SSESpecification", seen)
+    assert also in touches("UpdateTable", TableName=ARN, SSESpecification={"KMSMasterKeyId": key})
+
+
+def test_a_role_is_in_the_region_of_its_table() -> None:
+    """IAM has no Regions: a role is foreign by its account, not by lacking what no role has."""
+    body = {"TableName": ARN, "ProvisionedWriteCapacityAutoScalingUpdate": SCALING}
+    assert touches("UpdateTableReplicaAutoScaling", **body)[1:] == [
+        ("UpdateTableReplicaAutoScaling", HOME._replace(account="999999999999"))
+    ]
+
+
 def test_export_and_import_reach_the_bucket_s_owner() -> None:
     """Without an owner the bucket is the caller's own, says DynamoDB."""
     bucket = {"S3Bucket": "exports", "S3BucketOwner": "999999999999"}

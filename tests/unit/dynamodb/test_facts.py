@@ -139,6 +139,17 @@ def test_the_expressions_of_a_transaction_have_a_bound_together() -> None:
     assert found[0].named == {"pk", "sk", "a0"}, "what was read stays read"
 
 
+def test_expressions_may_be_as_long_as_the_bound_and_no_longer() -> None:
+    """16,384 words and signs of different expressions are read, one more is not."""
+    start = [f"a{number}{'.b' * 1998} = :a" for number in range(4)]  # 4,000 each, ends included
+    found = transaction([*start, f"a4{'.b' * 190} = :a"])
+    assert [each.named for each in found] == [{"pk", "sk", f"a{number}"} for number in range(5)]
+    found = transaction([*start, f"NOT a4{'.b' * 190} = :a"])
+    assert [each.named for each in found[:4]] == [{"pk", "sk", f"a{number}"} for number in range(4)]
+    with pytest.raises(Unreadable, match="more than 16384 words and signs"):
+        _ = found[4].named
+
+
 def test_an_expression_that_comes_again_does_not_count_again() -> None:
     """Writes of one kind have one text and other values; a table's keys have one projection."""
     found = transaction([laborious(1)] * 100)
@@ -291,6 +302,8 @@ def test_a_search_for_vectors_has_its_table_and_index() -> None:
         ({"ConditionExpression": "(attribute_not_exists = pk)"}, set()),
         ({"ConditionExpression": "attribute_exists(pk)"}, set()),
         ({"ConditionExpression": "attribute_not_exists(pk)" + " AND a = b" * 60}, set()),
+        ({"ConditionExpression": "attribute_not_exists(pk)".ljust(512)}, {"pk"}),
+        ({"ConditionExpression": "attribute_not_exists(pk)".ljust(513)}, set()),
         ({"Expected": {"pk": {"Exists": False}, "a": {"ComparisonOperator": "NULL"}}}, {"pk", "a"}),
         ({"Expected": {"pk": {"Exists": False}}, "ConditionalOperator": "OR"}, set()),
         ({"Expected": {"pk": {"Value": {"S": "a"}}, "a": {"ComparisonOperator": "NOT_NULL"}}}, set()),

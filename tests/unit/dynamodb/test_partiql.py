@@ -87,6 +87,30 @@ def test_a_statement_is_told_whole(text: str) -> None:
     assert read_statement(text) == STATEMENTS[text]
 
 
+def test_what_stands_in_quotes_is_neither_keyword_nor_sign() -> None:
+    """An attribute may be called as they are; where none has a place, a name in quotes does not stand for one."""
+    assert read_statement('SELECT "*" FROM orders').projected == (("*",),)
+    assert read_statement('SELECT "FROM" FROM orders WHERE "NOT" = 1').equalities == {"NOT": (Literal("N", "1"),)}
+    for text in (
+        'SELECT * "FROM" orders',
+        "SELECT * 'FROM' orders",
+        "INSERT INTO orders VALUE {'pk': \"?\"}",
+        "INSERT INTO orders VALUE {'pk': 'a' ',' 'b': 'c'}",
+        "DELETE FROM orders \"WHERE\" pk = 'a'",
+        "SELECT * FROM orders WHERE pk = 'a' 'AND' sk = 'b'",
+        "SELECT * FROM orders WHERE pk = 'a' \"OR\" sk = 'b'",
+    ):
+        with pytest.raises(Unreadable):
+            read_statement(text)
+
+
+def test_what_a_statement_does_not_say_is_told_as_requests_have_it() -> None:
+    """Without RETURNING nothing comes back, as ReturnValues has it; a table is read by no index, and without parameters."""
+    for text in ("SELECT * FROM orders", "INSERT INTO orders VALUE {'pk': 'a'}", "UPDATE orders REMOVE a WHERE pk = 'a'"):
+        read = read_statement(text)
+        assert (read.returning, read.index, read.parameters) == ("NONE", "", 0)
+
+
 # A condition: what it proves (attribute=values, by blanks), and the attributes that it mentions.
 CONDITIONS = {
     "pk = 'a'": ("pk=a", "pk"),

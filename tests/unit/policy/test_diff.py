@@ -293,6 +293,16 @@ def test_lines_that_are_no_records_are_passed_over() -> None:
     assert [found.id for found in read_records(lines)] == ["0" * 16]
 
 
+@pytest.mark.parametrize("told", [{"task_id": None}, {"task_id": ""}, {}])
+def test_a_record_without_a_task_is_of_an_unknown_one(told: dict[str, Any]) -> None:
+    """Also one that says null, or is of a gateway that did not write it."""
+    line = {**json.loads(record(prod(ONE))), **told}
+    if not told:
+        del line["task_id"]
+    (found,) = read_records([json.dumps(line)])
+    assert found.identity.task_id == ""
+
+
 def test_boundaries_take_away() -> None:
     """A DAG or table beyond the boundary is lost with all of its rules; it is not even loaded by `check`, but compared."""
     from proxy.policy.document import read_policies

@@ -50,6 +50,27 @@ def test_mistakes_are_refused(case: dict[str, Any]) -> None:
     assert policies is None
 
 
+@pytest.mark.parametrize(
+    "limit", ["indexes: [by_day]", "keys: {prefix: 'a'}", "attributes: [b]", "indexes: [by_day], keys: {prefix: 'a'}"]
+)
+def test_of_a_table_that_is_not_declared_nothing_else_is_told(limit: str) -> None:
+    """Its indexes and its key are unknown with it: one line for one mistake, and so for each of them."""
+    rule = f"{{actions: [Query], tables: [zebra, lion], {limit}}}"
+    mistakes = Mistakes()
+    assert read_policies({"a.yaml": AROUND.format(list="allow", rule=rule)}, "", "eu-west-1", mistakes) is None
+    assert mistakes.lines() == [
+        f"a.yaml:6: this file declares no table `{table}`; declare it under tables: in this file" for table in ("zebra", "lion")
+    ]
+
+
+def test_an_empty_value_is_one_mistake() -> None:
+    """Written as an empty text or not at all."""
+    for value in ("", '""'):
+        mistakes = Mistakes()
+        assert read_policies({"a.yaml": f"contact: {value}\n"}, "", "eu-west-1", mistakes) is None
+        assert len(mistakes.lines()) == 1
+
+
 def loaded(files: dict[str, str], environment: str = "", region: str = "eu-west-1") -> Policies:
     """The policies of files that have no mistake."""
     mistakes = Mistakes()

@@ -106,6 +106,7 @@ def test_no_text_of_a_file_gives_github_a_command() -> None:
         annotation("error", "a,b:c%.yaml:3", "one\n::set-output::%\r")
         == "::error file=a%2Cb%3Ac%25.yaml,line=3::one%0A::set-output::%25%0D"
     )
+    assert annotation("error", "a%\r\n,:.yaml:3", "%\r\n") == "::error file=a%25%0D%0A%2C%3A.yaml,line=3::%25%0D%0A"
     assert annotation("error", "whole.yaml", "x") == "::error file=whole.yaml,line=1::x"
 
 

@@ -164,7 +164,7 @@ def test_two_globs_that_name_one_dag_give_it_nothing() -> None:
     """Should two globs ever name one DAG, it is refused with both named: nobody can say which was meant."""
     policies = snapshot({}, dag_rules(pattern="a*"), dag_rules(pattern="*b", place="b.yaml:2"))
     decision = policies.decide(identity_of("ab"), operation_of("GetItem", Touch("GetItem", TableReference("orders"))), 1.0)
-    assert decision.reason is Reason.NO_RULE
+    assert (decision.reason, decision.rule) == (Reason.NO_RULE, "a.yaml:1")
     assert decision.message == (
         "dag 'ab' is named by 'a*' (a.yaml:1) and '*b' (b.yaml:2); define it by its own name in one file, owner #a"
     )
