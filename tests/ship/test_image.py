@@ -173,7 +173,7 @@ def test_the_image_serves_what_the_chart_tells_it(image: Image, tmp_path: Path, 
 
     The network is loopback alone: neither AWS nor an issuer is needed to start.
     """
-    environment = {**AWS, "DDB_PROXY_ISSUERS": json.dumps(ISSUERS), "DDB_PROXY_ENVIRONMENT": ""}
+    environment = {**AWS, "DDB_PROXY_ISSUERS": json.dumps(ISSUERS)}
     with running(image, etc_of(tmp_path, name), env=environment) as container:
         container.wait_for(*image.config["Healthcheck"]["Test"][1:])
         container.wait_for(*startup_probe())
