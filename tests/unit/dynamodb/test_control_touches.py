@@ -337,3 +337,14 @@ def test_no_request_reaches_more_than_a_hundred_regions() -> None:
     assert len(touches("UpdateTable", TableName="orders", ReplicaUpdates=replicas[:100])) == 101
     with pytest.raises(Unreadable, match="the body of UpdateTable has more than 100 members in `ReplicaUpdates`; send fewer"):
         touches("UpdateTable", TableName="orders", ReplicaUpdates=replicas)
+
+
+def test_members_count_whether_they_reach_or_not() -> None:
+    """Of a list each member, also one that has nothing at this place; of a list in a list all that is reached."""
+    mixed = [{("Create", "Delete")[number % 2]: {"RegionName": f"eu-west-{number}"}} for number in range(101)]
+    with pytest.raises(Unreadable, match="has more than 100 members in `ReplicaUpdates`; send fewer"):
+        touches("UpdateTable", TableName="orders", ReplicaUpdates=mixed)
+    scaling = {"IndexName": "by_status", "ProvisionedReadCapacityAutoScalingUpdate": SCALING}
+    replicas = [{"RegionName": f"eu-west-{number}", "ReplicaGlobalSecondaryIndexUpdates": [scaling] * 51} for number in range(2)]
+    with pytest.raises(Unreadable, match="has more than 100 members in `ReplicaUpdates`; send fewer"):
+        touches("UpdateTableReplicaAutoScaling", TableName="orders", ReplicaUpdates=replicas)

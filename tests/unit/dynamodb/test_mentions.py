@@ -111,6 +111,13 @@ def test_what_could_be_read_in_two_ways_is_refused(form: str) -> None:
     assert caught.value.reason is Reason.UNREADABLE_BODY
 
 
+@pytest.mark.parametrize(("member", "text"), [("UpdateExpression", "REMOVE a, a"), ("ProjectionExpression", "a, a")])
+def test_paths_that_overlap_are_told_by_their_member(member: str, text: str) -> None:
+    """Each member has its own paths."""
+    with pytest.raises(Unreadable, match=f"^`{member}` has paths that overlap; leave one of them out$"):
+        read_mentions({member: text})
+
+
 def test_paths_side_by_side_do_not_overlap() -> None:
     """Different members of one map, different indexes of one list, and names that begin alike."""
     paths = "a.b, a.c.d, a.c.e, l[0], l[1].x, l[1].y, ab"

@@ -87,6 +87,20 @@ def test_a_statement_is_told_whole(text: str) -> None:
     assert read_statement(text) == STATEMENTS[text]
 
 
+def test_what_comes_back_of_an_update_is_told_as_return_values() -> None:
+    """Whole items before and after, or what was changed of them."""
+    told = {
+        what: read_statement("UPDATE orders SET a = 1 WHERE pk = 'a' RETURNING WHAT *".replace("WHAT", what)).returning
+        for what in ("ALL OLD", "ALL NEW", "MODIFIED OLD", "MODIFIED NEW")
+    }
+    assert told == {
+        "ALL OLD": "ALL_OLD",
+        "ALL NEW": "ALL_NEW",
+        "MODIFIED OLD": "UPDATED_OLD",
+        "MODIFIED NEW": "UPDATED_NEW",
+    }
+
+
 def test_what_stands_in_quotes_is_neither_keyword_nor_sign() -> None:
     """An attribute may be called as they are; where none has a place, a name in quotes does not stand for one."""
     assert read_statement('SELECT "*" FROM orders').projected == (("*",),)

@@ -181,6 +181,18 @@ def test_statements_share_what_one_of_them_may_have(name: str) -> None:
     assert message.startswith("statement 3 of 25: the PartiQL statement and those before it have more than 8192 words and signs;")
 
 
+def test_statements_may_have_all_that_they_share() -> None:
+    """8,192 words and signs are read, one more is not."""
+
+    def statements(*sums: int) -> list[dict[str, Any]]:
+        """Of 11 words and signs and two for each addend."""
+        return [{"Statement": BY_SUM.replace("0", str(at) + " + 1" * more)} for at, more in enumerate(sums)]
+
+    assert len(read("BatchExecuteStatement", {"Statements": statements(1018, 1018, 1019, 1019)}).touches) == 4
+    message = refused("BatchExecuteStatement", {"Statements": statements(1018, 1018, 1019, 1014, 0)})
+    assert message.startswith("statement 5 of 5: the PartiQL statement and those before it have more than 8192 words and signs;")
+
+
 def test_a_statement_that_comes_again_does_not_count_again() -> None:
     """As it should be written: one text, with other parameters each time."""
     statement = laborious(1).replace("'x'", "?")

@@ -495,6 +495,7 @@ def replayed(old: dict[str, str], new: dict[str, str], **fields: Any) -> str:
 KEYED = with_rule("{actions: [GetItem], tables: [events], keys: {prefix: 'a#'}}")
 LISTED = with_rule("{actions: [GetItem], tables: [events], attributes: [a]}")
 DENYING = ONE | {"platform.yaml": PLATFORM + "deny:\n  - {actions: ['*'], tables: ['*'], attributes: [ssn]}\n"}
+WATCHED = {"platform.yaml": DENYING["platform.yaml"].replace("prod: {", "prod: {mode: observe, ")}
 LIMITED = with_rule("{actions: [Scan], tables: [events]}")
 REQUIRING = LIMITED | {"platform.yaml": PLATFORM + REQUIRE.replace("SHAPE", "max_limit: 5")}
 SCAN: dict[str, Any] = {"operation": "Scan", "touch": ("Scan", "prod-growth-events", "", 1)}
@@ -585,6 +586,7 @@ TWO = [("GetItem", "prod-growth-events", "", 2), ("GetItem", "prod-growth-state"
         (ONE, DENYING, {"touch": ("GetItem", BY_ARN.replace("3333:", "4444:"), "", 1)}, "allow to deny"),
         (ONE, DENYING, {"touch": ("GetItem", BY_ARN.replace("arn:aws:", "arn:aws-cn:"), "", 1)}, "allow to deny"),
         (ONE, DENYING | {"growth.yaml": ASLEEP["growth.yaml"]}, {}, "allow to deny"),
+        (ONE, WATCHED | {"growth.yaml": ASLEEP["growth.yaml"]}, {}, "allow to observe"),
         (ONE, DENYING | {"growth.yaml": GROWTH.replace(GET, "{actions: [Scan], tables: [events]}", 1)}, {}, "allow to deny"),
     ],
 )

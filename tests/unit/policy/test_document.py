@@ -63,6 +63,14 @@ def test_of_a_table_that_is_not_declared_nothing_else_is_told(limit: str) -> Non
     ]
 
 
+def test_a_key_of_a_team_needs_the_team_of_its_file() -> None:
+    """A placeholder that is known when files are read must be known then."""
+    rule = '{actions: [Query], tables: [orders], keys: {prefix: "<team>#"}}'
+    mistakes = Mistakes()
+    assert read_policies({"a.yaml": AROUND.format(list="allow", rule=rule)}, "", "eu-west-1", mistakes) is None
+    assert ["`<team>` needs team: in this file" in line for line in mistakes.lines()] == [True]
+
+
 def test_an_empty_value_is_one_mistake() -> None:
     """Written as an empty text or not at all."""
     for value in ("", '""'):

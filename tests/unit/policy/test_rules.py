@@ -170,6 +170,13 @@ def test_two_globs_that_name_one_dag_give_it_nothing() -> None:
     )
 
 
+def test_a_dag_is_of_the_team_in_whose_file_it_stands() -> None:
+    """None is told of a DAG that no file names, two globs name, or whose file has no team."""
+    growth = Boundary("growth", "platform.yaml:1", Globs(("*",)), Globs(("*",)), "")
+    policies = snapshot({"a": dag_rules(boundary=growth), "b": dag_rules()}, dag_rules(pattern="c*"), dag_rules(pattern="*d"))
+    assert [policies.team_of(dag_id) for dag_id in ("a", "b", "c", "cd", "e")] == ["growth", "", "", "", ""]
+
+
 def test_an_exact_name_beats_a_glob() -> None:
     """A DAG with an entry of its own has nothing of the glob that names it too."""
     read = rule(actions=frozenset({"GetItem"}))
@@ -220,6 +227,9 @@ def test_a_long_dag_id_is_cut_in_the_message() -> None:
     """A name of any length that a request chose does not flood the log."""
     decision = snapshot({}).decide(identity_of("x" * 5000), operation_of("GetItem"), 1.0)
     assert len(decision.message) < 300
+    for length, shown in ((120, "'" + "x" * 120 + "'"), (121, "'" + "x" * 120 + "...'")):
+        decision = snapshot({}).decide(identity_of("x" * length), operation_of("GetItem"), 1.0)
+        assert decision.message.startswith(f"no policy names dag {shown} (")
 
 
 def test_a_denial_is_cheap_however_long_the_names() -> None:
