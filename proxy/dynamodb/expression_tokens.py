@@ -67,7 +67,7 @@ class ExpressionReader:
         self._check_limits()
 
     def _check_limits(self) -> None:
-        calls = sum(after == "(" and word[:1].isalpha() for word, after in pairwise(self.words))
+        calls = sum(after == "(" and word[:1].isalpha() and word not in _OPERATORS for word, after in pairwise(self.words))
         if sum(word in _OPERATORS for word in self.words) + calls > MAX_OPERATORS:
             self.refuse(f"has more than {MAX_OPERATORS} operators and functions")
         if max(map(len, self.tokens)) > MAX_PLACEHOLDER:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from proxy.model import Principal
     from proxy.policy.rules import Policies
 
+_PIECE = 256 * 1024  # bytes that uvloop reads at once
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 ANSWER_BODY = (
     b'{"Item":{"pk":{"S":"dag#example_dag#runs"},"sk":{"S":"run#2026-01-01T00:00:00"},"state":{"S":"success"},'
@@ -170,9 +171,12 @@ class Caller:
         self._answered.set_result(answer)
 
     async def ask(self, request: bytes) -> bytes:
-        """One answer."""
+        """One answer; a large request comes as a socket brings it, a piece a turn."""
         self._answered = self._edge.loop.create_future()
-        self._connection.data_received(request)
+        for at in range(0, len(request) - _PIECE, _PIECE):
+            self._connection.data_received(request[at : at + _PIECE])
+            await asyncio.sleep(0)
+        self._connection.data_received(request[(len(request) - 1) // _PIECE * _PIECE :])
         return await self._answered
 
     def close(self) -> None:

@@ -140,6 +140,8 @@ def test_an_update_tells_targets_and_sources(text: str) -> None:
 def test_limits_of_the_service_hold() -> None:
     """4 KB of text, 300 operators, 100 operands of IN, 255 characters in a name, functions nested 32 deep."""
     assert read_expression(FILTER, " AND ".join(["a = :v"] * 150))
+    assert read_expression(FILTER, " AND ".join(["a IN (:v)"] * 150))  # a word before a parenthesis is counted once
+    assert read_expression(FILTER, " AND ".join(["NOT (a = :v)"] * 100))
     assert read_expression(FILTER, f"a IN ({','.join([':v'] * 100)})")
     assert read_expression(PROJECTION, "a" * 255)
     nested = "if_not_exists(b," * 32 + "c" + ")" * 32
