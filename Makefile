@@ -24,6 +24,10 @@ PARTS := $(foreach name,$(LOCKED),$(call ready,$(name))) .cache/helm.ready
 ifneq ($(call has,npm),)
 PARTS += .cache/node_modules.ready .cache/dynamodb_local.ready
 endif
+COMPILED := proxy/_native.abi3.so
+ifneq ($(shell cc -E -xc -include "$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" /dev/null >/dev/null 2>&1 && echo yes),)
+PARTS += $(COMPILED)
+endif
 
 .PHONY: help
 help: ## this list
@@ -52,6 +56,10 @@ endef
 
 .venv/%/.ready: requirements/%.txt | python
 	$(make_environment)
+
+# In place, for tests and benchmarks run from the source tree; one build serves every Python here.
+$(COMPILED): proxy/native.c setup.py $(call ready,dev)
+	@echo 'making $@' && $(DEV) setup.py -q build_ext --inplace --force --build-temp .cache/build && touch $@
 
 .cache/node_modules.ready: tests/js/package-lock.json | .cache
 	@$(stands) || { \
@@ -108,9 +116,22 @@ format: $(call ready,dev) ## mend what ruff can mend
 	$(DEV) -m ruff format proxy tests
 
 .PHONY: unit
-unit: $(call ready,dev) ## unit tests and attacks, with the floors of coverage
-	$(PYTEST) tests/unit --cov --cov-report=
+unit: $(call ready,dev) $(filter $(COMPILED),$(PARTS)) ## unit tests with the floors of coverage, all in Python, and once more where there are compiled forms
+	DDB_PROXY_PURE=1 $(PYTEST) tests/unit --ignore=tests/unit/test_native.py --cov --cov-report=
+	$(PYTEST) $(WITH_COMPILED_FORMS) --cov --cov-append --cov-report=
 	@$(DEV) -m tests.coverage_floors
+
+WITH_COMPILED_FORMS := $(addprefix tests/unit/,test_native.py edge aws/test_upstream.py aws/test_whole_reply.py dynamodb/test_operation.py test_pipeline.py)
+
+# Warnings are errors here, for here is one compiler; who installs may have any.
+SANITIZED := .cache/sanitized/proxy/_native.abi3.so
+.PHONY: sanitize
+sanitize: $(call ready,dev) ## the compiled forms under the sanitizers of addresses, leaks and undefined behaviour (needs gcc)
+	@mkdir -p $(dir $(SANITIZED)) && cp -r proxy tests pyproject.toml .cache/sanitized/
+	cc -std=c11 -Wall -Wextra -Wconversion -Werror -O1 -g -fsanitize=address,undefined -fno-sanitize-recover \
+	  -shared -fPIC -I"$$($(DEV) -c 'import sysconfig; print(sysconfig.get_path("include"))')" -o $(SANITIZED) proxy/native.c
+	cd .cache/sanitized && ln -sfn ../../.venv .venv && ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc \
+	  LD_PRELOAD="$$(cc -print-file-name=libasan.so)" .venv/dev/bin/python -m pytest tests/unit/test_native.py -p no:cacheprovider
 
 .PHONY: attacks
 attacks: $(call ready,dev) ## attacks on a real gateway, by category (CORPUS=FILE for other ones of the format)
@@ -172,4 +193,4 @@ docs: $(call ready,dev) ## write README's tables anew from the code
 
 .PHONY: clean
 clean: ## remove everything that make made
-	rm -rf .venv .cache .coverage build dist tests/js/node_modules *.egg-info
+	rm -rf .venv .cache .coverage build dist tests/js/node_modules *.egg-info $(COMPILED)

@@ -25,6 +25,7 @@ from proxy.edge.connection import Connection
 from proxy.edge.limits import EdgeLimits
 from proxy.edge.shared import Edge
 from proxy.edge.tls import TlsPort, keep_fresh
+from proxy.native import IS_COMPILED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -176,6 +177,8 @@ class GatewayServer(uvicorn.Server):
         if tls is not None:
             self._reloading = loop.create_task(keep_fresh(tls, CERTIFICATE_POLL_SECONDS))
         self.started = True
+        if not IS_COMPILED:
+            log.info("the compiled forms are not there, or left out: all is Python, and a request costs more")
         for listener in sockets or []:
             log.info("serving %s on %s port %d", "https" if tls else "http", *listener.getsockname()[:2])
 

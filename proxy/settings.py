@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 
 PREFIX = "DDB_PROXY_"
 CONFIG_VARIABLE = "DDB_PROXY_CONFIG"
-_NOT_OURS = WORKER_VARIABLES | {CONFIG_VARIABLE}  # gateway and worker may share an environment
+PURE_VARIABLE = "DDB_PROXY_PURE"  # `__main__` looks at it
+_NOT_OURS = WORKER_VARIABLES | {CONFIG_VARIABLE, PURE_VARIABLE}  # gateway and worker may share an environment
 REQUIRED = object()
 # What Kubernetes puts into every pod for a Service that is named `ddb-proxy`; no setting ends so.
 _SERVICE_LINK = re.compile(

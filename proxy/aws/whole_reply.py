@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 
 from proxy.model import Reply
+from proxy.native import plain_reply
 
 Lines = dict[bytes, tuple[bytes, bytes]]  # header lines -> lower-case name, value
 
@@ -31,6 +32,14 @@ _ALPHANUMERIC = {name: name.lower() for name in (b"x-amzn-RequestId", b"x-amz-cr
 
 def whole_reply(data: bytes, judged: Lines) -> Reply | None:
     """The reply that `data` is to its last byte, without length and connection; None where a parser must look.
+
+    `judged` is for `read_by_line`.
+    """
+    return plain_reply(data, Reply) or read_by_line(data, judged)
+
+
+def read_by_line(data: bytes, judged: Lines) -> Reply | None:
+    """`whole_reply`, in Python.
 
     `judged` holds lines of the connection's earlier answers and is brought up to date: what a line says depends on nothing else.
     """

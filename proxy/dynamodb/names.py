@@ -24,9 +24,9 @@ def _belonging(kind: str) -> Matching:
     return Matching(rf"{_TABLE_ARN}/{kind}/{_LABEL}", f"must be exactly {_ARN_OF_TABLE}/{kind}/<label>")
 
 
-TABLE = Matching(rf"{_NAME}|{_TABLE_ARN}", f"must name a table: {_CHARACTERS} or exactly {_ARN_OF_TABLE}")
+TABLE = Matching(rf"{_NAME}|{_TABLE_ARN}", f"must name a table: {_CHARACTERS} or exactly {_ARN_OF_TABLE}", takes_names=True)
 OWN_TABLE = Matching(_NAME, f"must name a table: {_CHARACTERS}; an ARN is not taken here")
-INDEX = Matching(_NAME, f"must name an index: {_CHARACTERS}")
+INDEX = Matching(_NAME, f"must name an index: {_CHARACTERS}", takes_names=True)
 BACKUP = Matching(_NAME, f"must name a backup: {_CHARACTERS}")
 BACKUP_ARN = _belonging("backup")
 EXPORT_ARN = _belonging("export")

@@ -19,12 +19,14 @@ from proxy.dynamodb.names import table_in
 from proxy.dynamodb.touches import TOUCHES
 from proxy.dynamodb.values import Misfit
 from proxy.model import Operation, Touch
+from proxy.native import plainly_fits
 from proxy.refusal import Reason, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from proxy.dynamodb.iterators import OpenedIterator
+    from proxy.dynamodb.shapes import Plan
 
 MAX_MEMBERS = 60_000  # about 30 ms of parsing and judging; a body within the size limit could otherwise hold the loop for seconds
 MAX_BACKSLASHES = 2_000_000  # likewise: 16 MiB of `\\n` would be read for 25 ms and written for 50
@@ -123,6 +125,8 @@ _PLACE = re.compile(r"line [0-9]+ column [0-9]+")
 
 
 def _judge(served: _Served, request: Any) -> None:
+    if plainly_fits(served.plan, request):
+        return
     try:
         served.judge(request)
     except Misfit as misfit:
@@ -168,6 +172,7 @@ class _Served(NamedTuple):
     is_partiql: bool
     plane: str
     judge: Callable[[Any], None]
+    plan: Plan  # the same for the compiled form
     touches_of: Callable[[Any], tuple[Touch, ...]]
 
 
@@ -179,6 +184,7 @@ _SERVED: dict[bytes, _Served] = {
         row.kind == "partiql",
         row.plane,
         INPUTS[row.name].judge(),
+        INPUTS[row.name].plan(),
         TOUCHES.get(row.name, tuple),
     )
     for row in OPERATIONS

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
     Judge: TypeAlias = Callable[[Any], None]
 
+# A shape for `native.plainly_fits`: one of these and what belongs to it, in the order of native.c's. None: it has no word for it.
+Plan: TypeAlias = "tuple[Any, ...] | None"
+_TEXT, _NAME, _CHOICE, _FLAG, _WHOLE, _VALUE, _ATTRIBUTES, _LIST, _MAP, _BY_TABLE, _STRUCTURE = range(11)
+
 _MEMBER_NAME = re.compile(r"[A-Za-z]{1,64}", re.ASCII)
 
 
@@ -27,6 +31,10 @@ class Shape(Protocol):
 
     def judge(self) -> Judge:
         """The closure that raises `Misfit` for whatever is not of this kind."""
+        ...
+
+    def plan(self) -> Plan:
+        """The same for the compiled form, which may know less of the kind and never more."""
         ...
 
 
@@ -49,6 +57,10 @@ class Text:
 
         return check
 
+    def plan(self) -> Plan:
+        """All of it."""
+        return (_TEXT, self.shortest, self.longest)
+
 
 @dataclass(frozen=True, slots=True)
 class Matching:
@@ -56,6 +68,7 @@ class Matching:
 
     pattern: str
     problem: str  # `must name an index: ...`
+    takes_names: bool = False  # whatever could name a table fits: 3 to 255 of the characters A-Z a-z 0-9 _ . -
 
     def judge(self) -> Judge:
         """Refuses everything else."""
@@ -66,6 +79,10 @@ class Matching:
                 raise Misfit(problem)
 
         return check
+
+    def plan(self) -> Plan:
+        """Names alone."""
+        return (_NAME,) if self.takes_names else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +102,10 @@ class Choice:
 
         return check
 
+    def plan(self) -> Plan:
+        """All of it."""
+        return (_CHOICE, frozenset(self.words))
+
 
 @dataclass(frozen=True, slots=True)
 class Flag:
@@ -98,6 +119,10 @@ class Flag:
                 raise Misfit("must be true or false")
 
         return check
+
+    def plan(self) -> Plan:
+        """All of it."""
+        return (_FLAG,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +142,10 @@ class Whole:
 
         return check
 
+    def plan(self) -> Plan:
+        """All of it."""
+        return (_WHOLE, self.least, self.most)
+
 
 @dataclass(frozen=True, slots=True)
 class Number:
@@ -135,6 +164,10 @@ class Number:
 
         return check
 
+    def plan(self) -> Plan:
+        """Nothing."""
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class Value:
@@ -144,6 +177,10 @@ class Value:
         """Refuses what `check_value` refuses."""
         return check_value
 
+    def plan(self) -> Plan:
+        """All but long numbers and binary values."""
+        return (_VALUE,)
+
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
@@ -152,6 +189,10 @@ class Attributes:
     def judge(self) -> Judge:
         """Refuses what `check_attributes` refuses."""
         return check_attributes
+
+    def plan(self) -> Plan:
+        """All but long numbers and binary values."""
+        return (_ATTRIBUTES,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +223,11 @@ class ListOf:
 
         return check
 
+    def plan(self) -> Plan:
+        """All of it, if the member has a plan."""
+        member = self.member.plan()
+        return member and (_LIST, self.fewest, self.most, member)
+
 
 @dataclass(frozen=True, slots=True)
 class MapOf:
@@ -204,6 +250,11 @@ class MapOf:
                 raise
 
         return check
+
+    def plan(self) -> Plan:
+        """All of it, if the member has a plan."""
+        member = self.member.plan()
+        return member and (_MAP, member)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +286,11 @@ class ByTable:
                     raise
 
         return check
+
+    def plan(self) -> Plan:
+        """Tables by name, if the member has a plan."""
+        member = self.member.plan()
+        return member and (_BY_TABLE, 1, self.most, member) if self.table.takes_names else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +328,11 @@ class Structure:
                 raise Misfit(one_only)
 
         return check
+
+    def plan(self) -> Plan:
+        """Those of its members that have a plan."""
+        plans = {name: plan for name, shape in self.members.items() if (plan := shape.plan()) is not None}
+        return (_STRUCTURE, plans, self.required, self.one_only)
 
 
 def _unknown(name: str) -> str:

@@ -13,7 +13,7 @@ from enum import Enum
 from math import inf
 from typing import TYPE_CHECKING, Any, cast
 
-from proxy.edge.gate import Route, check_beginning, head_is_slow, read_head
+from proxy.edge.gate import Route, check_beginning, head_is_slow, read_head, read_plain_head
 from proxy.edge.tls import TlsOrPlaintext
 from proxy.model import Reply
 from proxy.refusal import Abandoned, Malformed, Reason, Refusal, Throttled
@@ -67,6 +67,7 @@ class Connection(asyncio.Protocol):
         self._admitted: Admitted
         self._has_turn = False  # the loop will come back to the buffer
         self._has_body = False  # the buffer begins with the body of the running request
+        self._body: bytes | None = None  # its body, where it came whole with its head
         self._reserved = 0
         self._body_whole: Prompt[None] | None = None
         self._reading_paused = False
@@ -93,6 +94,8 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take bytes in; those behind the end of a conversation are not looked at."""
         if self._phase is _CLOSING:
+            return
+        if self._phase is _IDLE and not self._buffer and self._is_whole_request(data):
             return
         self._buffer += data
         if self._phase is _IDLE or self._phase is _HEAD:
@@ -158,6 +161,18 @@ class Connection(asyncio.Protocol):
 
     # ------------------------------------------------------------------------------------- one request
 
+    def _is_whole_request(self, data: bytes) -> bool:
+        """Begin to serve a plain request that came alone and in one piece, as most do: nothing of it need wait in the buffer."""
+        plain = read_plain_head(data, self._peer, self._edge.limits)
+        if plain is None:
+            return False
+        admitted, end = plain
+        if len(data) - end != admitted.body_length:
+            return False
+        self._body = data[end:]
+        self._start(admitted)
+        return True
+
     def _advance(self) -> None:
         """Take the next request from the buffer, one a turn of the loop: thousands that wait for nothing fit in a buffer."""
         if self._buffer and (self._phase is _IDLE or self._phase is _HEAD) and (admitted := self._take_head()):
@@ -183,6 +198,11 @@ class Connection(asyncio.Protocol):
         """The next request's head, past the gate; None while it is incomplete, or when it was refused."""
         buffer = self._buffer
         limits = self._edge.limits
+        if not self._checked:  # not again for each piece of a head that comes slowly
+            plain = read_plain_head(buffer, self._peer, limits)
+            if plain is not None:
+                del buffer[: plain[1]]
+                return plain[0]
         try:
             end = buffer.find(_END_OF_HEAD, max(0, self._checked - 3), limits.head_bytes)
             if end < 0:
@@ -203,8 +223,8 @@ class Connection(asyncio.Protocol):
     def _start(self, admitted: Admitted) -> None:
         """Begin to serve; a request that waits for nothing is answered when this returns."""
         self._admitted = admitted
-        self._has_body = True
-        self._enter(_SERVING, inf)
+        self._has_body = self._body is None
+        self._phase, self.deadline = _SERVING, inf
         service = self._edge.service if admitted.route is _DYNAMODB else self._edge.logins
         run = Run(service.serve(admitted.head, self), self._served)
         self._edge.requests.add(run)
@@ -216,6 +236,7 @@ class Connection(asyncio.Protocol):
         edge.requests.discard(run)
         edge.body_bytes -= self._reserved
         self._reserved = 0
+        self._body = None  # refused without looking at it
         if isinstance(result, BaseException):
             if not isinstance(result, asyncio.CancelledError):
                 log.error("the pipeline let an error through", exc_info=result)
@@ -225,6 +246,10 @@ class Connection(asyncio.Protocol):
 
     def at_hand(self) -> bytes | None:
         """The whole body, once, if it came with its head; None: `read` waits for it. Raises a `Refusal` (overloaded)."""
+        body, self._body = self._body, None
+        if body is not None:
+            self._reserved = self._edge.reserve(len(body))
+            return body
         if len(self._buffer) < self._admitted.body_length:
             return None
         self._reserve()
@@ -232,6 +257,8 @@ class Connection(asyncio.Protocol):
 
     async def read(self) -> bytes:
         """The whole body, once. Raises a `Refusal` (too slow, overloaded) or `Abandoned`."""
+        if self._body is not None and (body := self.at_hand()) is not None:
+            return body
         self._reserve()
         if len(self._buffer) < self._admitted.body_length:
             await self._wait_for_body()

@@ -11,6 +11,7 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
 
+from proxy.native import joined_answer
 from proxy.refusal import Reason, Throttled
 
 if TYPE_CHECKING:
@@ -111,9 +112,9 @@ class Edge:
     def written(self, reply: Reply, *, closes: bool) -> bytes:
         """One HTTP/1.1 answer, ready for the socket. Framing and connection headers are ours alone."""
         status = _STATUS_LINES.get(reply.status) or b"HTTP/1.1 %d \r\n" % reply.status
-        lines = b"".join([b"%b: %b\r\n" % line for line in reply.headers if line[0] not in _OF_THE_EDGE])
+        beginning = b"%b%bcontent-length: %d\r\n" % (status, self._date(), len(reply.body))
         end = b"connection: close\r\n\r\n" if closes else b"\r\n"
-        return b"%b%bcontent-length: %d\r\n%b%b%b" % (status, self._date(), len(reply.body), lines, end, reply.body)
+        return joined_answer(beginning, reply.headers, _OF_THE_EDGE, end, reply.body)
 
     def _date(self) -> bytes:
         now = int(time.time())

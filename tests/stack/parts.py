@@ -52,6 +52,7 @@ PARTS: dict[str, Part] = {
     "node": Part("Node.js 20 or newer with npm", lambda: _version_of("node", "--version") >= 20, "apt-get install nodejs npm"),
     "node_modules": Part("the packages of tests/js", _is_made(".cache/node_modules.ready"), "make environments (with npm)"),
     "dynamodb_local": Part("DynamoDB Local", _is_made(".cache/dynamodb_local.ready"), "make environments (with npm)"),
+    "compiled": Part("the compiled forms (native.c)", _is_made("proxy/_native.abi3.so"), "apt-get install gcc python3-dev"),
     "git": Part("a git checkout", lambda: shutil.which("git") is not None and (ROOT / ".git").exists(), "apt-get install git"),
     "redis": Part("Redis", _has("redis-server"), "apt-get install redis-server"),
     "openssl": Part("openssl", _has("openssl"), "apt-get install openssl"),

@@ -155,15 +155,23 @@ async def test_a_flood_behind_a_running_request_is_not_taken_into_memory(start: 
         assert (await wire.reply())[0] == 200
 
 
+@pytest.mark.parametrize("at_once", [True, False])
 @pytest.mark.parametrize("option", [b"x-do: late", b"x-do: refuse-late"])
 async def test_a_connection_is_read_again_after_a_body_that_came_before_it_was_asked_for(
-    start: Callable[..., Any], option: bytes
+    start: Callable[..., Any], option: bytes, at_once: bool
 ) -> None:
     """A whole body of more than is read ahead stops reading while its token is verified; taken or dropped, the next is heard."""
     bench = await start()
     wire = await bench.connect()
-    wire.send(post(b"x" * 100_000, option))
-    await bench.until(lambda: [len(connection._buffer) for connection in bench.edge.connections] == [100_000])
+    head, _, body = post(b"x" * 100_000, option).partition(b"\r\n\r\n")
+    if at_once:
+        wire.send(head + b"\r\n\r\n" + body)
+    else:
+        wire.send(head + b"\r\n\r\n")
+        await bench.until(lambda: bool(bench.pipeline.heads))
+        wire.send(body)
+        await bench.until(lambda: [len(connection._buffer) for connection in bench.edge.connections] == [100_000])
+    await bench.until(lambda: bool(bench.pipeline.heads))
     bench.pipeline.go.set()
     assert (await wire.reply())[0] == (200 if option == b"x-do: late" else 400)
     wire.send(post(b"{}"))

@@ -1,0 +1,689 @@
+/* Compiled forms of a few pure functions of the served path; `proxy/native.py` says how they are used.
+
+   Each knows only what is plainly right, and answers None (or False) for all else: then the form in Python reads and judges, and
+   says what is wrong. So nothing is refused here, no message is made here, and what is taken here must be taken there, with the
+   same result: tests hold the two against each other. Nothing is kept between calls, and no argument is changed.
+   Only the stable ABI of Python 3.11 is used, so that one build serves that version and all later ones. */
+
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030B0000
+#include <Python.h>
+#include <stdint.h>
+#include <string.h>
+
+typedef Py_ssize_t size;
+
+/* ------------------------------------------------------------------------------------------------ characters */
+
+enum {
+    TOKEN = 1,   /* of a header's name in a request: RFC 9110 token without `_`, which other servers read as `-` */
+    HOST = 2,    /* of a Host header */
+    TABLE = 4,   /* of a table's name */
+    BASE64 = 8,
+    DIGIT = 16,
+};
+
+static uint8_t class_of[256];
+static uint8_t lower_of[256];
+static int8_t sextet_of[256]; /* of a character of Base64 */
+
+static void mark(const char *characters, uint8_t kind) {
+    for (; *characters; characters++)
+        class_of[(uint8_t)*characters] |= kind;
+}
+
+static void fill_tables(void) {
+    const char *const base64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (int byte = 0; byte < 256; byte++) {
+        lower_of[byte] = (uint8_t)(byte >= 'A' && byte <= 'Z' ? byte + 32 : byte);
+        sextet_of[byte] = 0;
+    }
+    for (int place = 0; place < 64; place++)
+        sextet_of[(uint8_t)base64[place]] = (int8_t)place;
+    mark("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", TOKEN | HOST | TABLE | BASE64);
+    mark("0123456789", TOKEN | HOST | TABLE | BASE64 | DIGIT);
+    mark("!#$%&'*+.^`|~-", TOKEN);
+    mark("._:[]-", HOST);
+    mark("._-", TABLE);
+    mark("+/", BASE64);
+}
+
+static int all_of(const uint8_t *text, size length, uint8_t kind) {
+    for (size place = 0; place < length; place++)
+        if (!(class_of[text[place]] & kind))
+            return 0;
+    return 1;
+}
+
+/* How many bytes from `text` on are neither control characters nor DEL. Eight at a time: most of a head is one long token. */
+static size printable(const uint8_t *text, size length) {
+    const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
+    size place = 0;
+    for (; place + 8 <= length; place += 8) {
+        uint64_t word;
+        memcpy(&word, text + place, 8);
+        uint64_t low = word & ~high;                                   /* bytes from 0x80 on are printable: looked at apart */
+        uint64_t below = ~(low + ones * (0x80 - 0x20)) & ~word & high; /* set where the byte is below 0x20 */
+        uint64_t delete = (low + ones) & ~word & high;                 /* set where the byte is 0x7f */
+        if (below | delete)
+            break;
+    }
+    while (place < length && text[place] >= 0x20 && text[place] != 0x7f)
+        place++;
+    return place;
+}
+
+/* A decimal number without sign or leading zero, of at most 15 digits; -1 for anything else. */
+static long long decimal(const uint8_t *text, size length) {
+    if (length < 1 || length > 15 || (length > 1 && text[0] == '0') || !all_of(text, length, DIGIT))
+        return -1;
+    long long number = 0;
+    for (size place = 0; place < length; place++)
+        number = number * 10 + (text[place] - '0');
+    return number;
+}
+
+static int same(const uint8_t *text, size length, const char *other) {
+    return length == (size)strlen(other) && memcmp(text, other, (size_t)length) == 0;
+}
+
+/* --------------------------------------------------------------------------------------------- names of headers */
+
+typedef enum { PLAIN, IS_HOST, IS_TYPE, IS_LENGTH, IS_CONNECTION, LEFT } Role; /* LEFT: Python is to look at it */
+
+typedef struct {
+    const char *text;
+    Role asked;    /* what the name means in a request */
+    Role answered; /* and in an answer of AWS */
+} Name;
+
+/* Those that clients and AWS use again and again, and all that frame a message or that Python refuses. */
+static const Name names[] = {
+    {"te", LEFT, LEFT}, {"host", IS_HOST, PLAIN}, {"date", PLAIN, PLAIN}, {"expect", LEFT, PLAIN}, {"accept", PLAIN, PLAIN},
+    {"server", PLAIN, PLAIN}, {"trailer", LEFT, LEFT}, {"upgrade", LEFT, LEFT}, {"x-amz-date", PLAIN, PLAIN},
+    {"connection", IS_CONNECTION, IS_CONNECTION}, {"keep-alive", PLAIN, LEFT}, {"user-agent", PLAIN, PLAIN},
+    {"x-amz-crc32", PLAIN, PLAIN}, {"x-dag-token", PLAIN, PLAIN}, {"content-type", IS_TYPE, PLAIN}, {"x-amz-target", PLAIN, PLAIN},
+    {"authorization", PLAIN, PLAIN}, {"content-length", IS_LENGTH, IS_LENGTH}, {"http2-settings", LEFT, PLAIN},
+    {"accept-encoding", PLAIN, PLAIN}, {"amz-sdk-request", PLAIN, PLAIN}, {"content-encoding", LEFT, PLAIN},
+    {"x-airflow-dag-id", PLAIN, PLAIN}, {"x-amzn-requestid", PLAIN, PLAIN}, {"x-airflow-run-id", PLAIN, PLAIN},
+    {"transfer-encoding", LEFT, LEFT}, {"x-airflow-task-id", PLAIN, PLAIN}, {"x-airflow-map-index", PLAIN, PLAIN},
+    {"x-airflow-try-number", PLAIN, PLAIN}, {"x-amz-security-token", PLAIN, PLAIN}, {"x-amz-content-sha256", PLAIN, PLAIN},
+    {"amz-sdk-invocation-id", PLAIN, PLAIN},
+};
+enum { NAMES = sizeof names / sizeof names[0], LONGEST_NAME = 32 };
+static PyObject *made_names[NAMES];
+static size lengths[NAMES];
+static uint8_t first_of_length[LONGEST_NAME + 1]; /* place of the first name of a length, for they stand in that order */
+
+static int make_names(void) {
+    memset(first_of_length, NAMES, sizeof first_of_length);
+    for (int place = NAMES - 1; place >= 0; place--) {
+        lengths[place] = (size)strlen(names[place].text);
+        made_names[place] = PyBytes_FromStringAndSize(names[place].text, lengths[place]);
+        if (made_names[place] == NULL)
+            return -1;
+        first_of_length[lengths[place]] = (uint8_t)place;
+    }
+    return 0;
+}
+
+/* The name in lower case, and what is known of it; a new reference, or NULL with an exception. */
+static PyObject *name_of(const uint8_t *spelling, size length, const Name **known) {
+    char lower[LONGEST_NAME];
+    *known = NULL;
+    if (length > LONGEST_NAME) {
+        PyObject *made = PyBytes_FromStringAndSize(NULL, length);
+        if (made != NULL) {
+            uint8_t *text = (uint8_t *)PyBytes_AsString(made);
+            for (size place = 0; place < length; place++)
+                text[place] = lower_of[spelling[place]];
+        }
+        return made;
+    }
+    for (size place = 0; place < length; place++)
+        lower[place] = (char)lower_of[spelling[place]];
+    for (int place = first_of_length[length]; place < NAMES && lengths[place] == length; place++)
+        if (memcmp(names[place].text, lower, (size_t)length) == 0) {
+            *known = &names[place];
+            return Py_NewRef(made_names[place]);
+        }
+    return PyBytes_FromStringAndSize(lower, length);
+}
+
+/* ------------------------------------------------------------------------------------------------------ heads */
+
+static const char REQUEST_LINE[] = "POST / HTTP/1.1\r\n";
+static const char JSON_TYPE[] = "application/x-amz-json-1.0";
+
+typedef struct {
+    size most_bytes, most_headers, most_of_value;
+    long long most_of_body;
+} Limits;
+
+typedef struct {
+    const uint8_t *name, *value;
+    size name_length, value_length, next; /* `next`: where the line behind it begins */
+} Line;
+
+/* One line of a head: `name: value`, ended by CRLF, spaces around the value dropped. 0 where it is not plainly that. */
+static int read_line(const uint8_t *data, size at, size end, Line *line) {
+    const uint8_t *start = data + at, *colon = start;
+    while (colon < data + end && (class_of[*colon] & TOKEN))
+        colon++;
+    if (colon == start || colon == data + end || *colon != ':')
+        return 0;
+    const uint8_t *value = colon + 1, *stop = value + printable(value, data + end - value);
+    if (stop + 1 >= data + end || stop[0] != '\r' || stop[1] != '\n')
+        return 0;
+    line->next = stop + 2 - data;
+    while (value < stop && *value == ' ')
+        value++;
+    while (stop > value && stop[-1] == ' ')
+        stop--;
+    line->name = start;
+    line->name_length = colon - start;
+    line->value = value;
+    line->value_length = stop - value;
+    return 1;
+}
+
+/* Whether a value is what its name asks for; `length` is set by Content-Length. */
+static int is_fit(const Line *line, Role role, const Limits *limits, long long *length) {
+    switch (role) {
+    case IS_HOST:
+        return line->value_length >= 1 && line->value_length <= 300 && all_of(line->value, line->value_length, HOST);
+    case IS_TYPE:
+        return same(line->value, line->value_length, JSON_TYPE) || same(line->value, line->value_length, "application/json");
+    case IS_CONNECTION:
+        return same(line->value, line->value_length, "keep-alive");
+    case IS_LENGTH:
+        *length = decimal(line->value, line->value_length);
+        return *length >= 0 && *length <= limits->most_of_body;
+    case LEFT:
+        return 0;
+    default:
+        return 1;
+    }
+}
+
+static int put(PyObject *headers, PyObject *name, const Line *line) {
+    PyObject *value = name == NULL ? NULL : PyBytes_FromStringAndSize((const char *)line->value, line->value_length);
+    int failed = value == NULL || PyDict_SetItem(headers, name, value) < 0;
+    Py_XDECREF(value);
+    return failed ? -1 : 0;
+}
+
+/* 1: `headers` holds them all, `*end` and `*length` are set. 0: Python is to look. -1: an exception. */
+static int read_fields(const uint8_t *data, size total, const Limits *limits, PyObject *headers, size *end, long long *length) {
+    const size line_length = (size)sizeof REQUEST_LINE - 1;
+    const size most = total < limits->most_bytes ? total : limits->most_bytes;
+    int has_host = 0, has_type = 0, count = 0;
+    size at = line_length;
+    *length = -1;
+    if (most < line_length || memcmp(data, REQUEST_LINE, (size_t)line_length) != 0)
+        return 0;
+    while (at + 2 <= most && !(data[at] == '\r' && data[at + 1] == '\n')) {
+        Line line;
+        const Name *known;
+        if (++count > limits->most_headers || !read_line(data, at, most, &line) || line.value_length > limits->most_of_value)
+            return 0;
+        PyObject *name = name_of(line.name, line.name_length, &known);
+        int failed = put(headers, name, &line);
+        Py_XDECREF(name);
+        if (failed)
+            return -1;
+        if (known != NULL) {
+            if (!is_fit(&line, known->asked, limits, length))
+                return 0;
+            has_host |= known->asked == IS_HOST;
+            has_type |= known->asked == IS_TYPE;
+        }
+        at = line.next;
+    }
+    if (at + 2 > most || PyDict_Size(headers) != count) /* not whole yet, or a header that came twice */
+        return 0;
+    *end = at + 2;
+    return has_host && has_type && *length >= 0;
+}
+
+PyDoc_STRVAR(plain_head_doc,
+             "plain_head(data, head_bytes, header_count, value_bytes, body_bytes)\n--\n\n"
+             "Headers, length of the head and length of the body of a request at the beginning of `data` that is plainly one of\n"
+             "DynamoDB's; else None.");
+
+static PyObject *plain_head(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count) {
+    if (count != 5)
+        return PyErr_Format(PyExc_TypeError, "plain_head takes 5 arguments");
+    Limits limits = {PyLong_AsSsize_t(arguments[1]), PyLong_AsSsize_t(arguments[2]), PyLong_AsSsize_t(arguments[3]),
+                     PyLong_AsLongLong(arguments[4])};
+    Py_buffer data;
+    if (PyErr_Occurred() || PyObject_GetBuffer(arguments[0], &data, PyBUF_SIMPLE) < 0)
+        return NULL;
+    size end = 0;
+    long long length = 0;
+    PyObject *headers = PyDict_New();
+    int found = headers == NULL ? -1 : read_fields(data.buf, data.len, &limits, headers, &end, &length);
+    PyBuffer_Release(&data);
+    PyObject *result = found > 0 ? Py_BuildValue("OnL", headers, end, length) : found == 0 ? Py_NewRef(Py_None) : NULL;
+    Py_XDECREF(headers);
+    return result;
+}
+
+/* ---------------------------------------------------------------------------------------------------- answers */
+
+enum { MOST_OF_ANSWERED_HEAD = 16 * 1024 };
+
+/* The status of a line that AWS begins its answers with; 0 for another. `*at` is where the fields begin. */
+static int status_of(const uint8_t *data, size total, size *at) {
+    static const struct {
+        const char *line;
+        int status;
+    } usual[] = {{"HTTP/1.1 200 OK\r\n", 200}, {"HTTP/1.1 400 Bad Request\r\n", 400}};
+    for (int place = 0; place < 2; place++) {
+        size length = (size)strlen(usual[place].line);
+        if (total >= length && memcmp(data, usual[place].line, (size_t)length) == 0) {
+            *at = length;
+            return usual[place].status;
+        }
+    }
+    return 0;
+}
+
+/* As `put`, to a list of pairs. */
+static int append(PyObject *fields, PyObject *name, const Line *line) {
+    PyObject *value = name == NULL ? NULL : PyBytes_FromStringAndSize((const char *)line->value, line->value_length);
+    PyObject *field = value == NULL ? NULL : PyTuple_Pack(2, name, value);
+    int failed = field == NULL || PyList_Append(fields, field) < 0;
+    Py_XDECREF(value);
+    Py_XDECREF(field);
+    return failed ? -1 : 0;
+}
+
+/* 1: `fields` holds what is passed on, `*at` is where the body begins. 0: Python is to look. -1: an exception. */
+static int read_answer(const uint8_t *data, size total, PyObject *fields, size *at) {
+    const Limits none = {0, 0, 0, (1LL << 40)};
+    const size most = total < MOST_OF_ANSWERED_HEAD ? total : MOST_OF_ANSWERED_HEAD;
+    long long length = -1;
+    while (*at + 2 <= most && !(data[*at] == '\r' && data[*at + 1] == '\n')) {
+        Line line;
+        const Name *known;
+        if (!read_line(data, *at, most, &line))
+            return 0;
+        PyObject *name = name_of(line.name, line.name_length, &known);
+        Role role = known == NULL ? PLAIN : known->answered;
+        int is_left = known == NULL && line.name_length >= 6 && name != NULL && memcmp(PyBytes_AsString(name), "proxy-", 6) == 0;
+        int failed = name == NULL || (role == PLAIN && !is_left && append(fields, name, &line) < 0);
+        Py_XDECREF(name);
+        if (failed)
+            return -1;
+        if (is_left || (role == IS_LENGTH && length >= 0) || !is_fit(&line, role, &none, &length))
+            return 0;
+        *at = line.next;
+    }
+    if (*at + 2 > most)
+        return 0;
+    *at += 2;
+    return length == total - *at;
+}
+
+PyDoc_STRVAR(plain_reply_doc,
+             "plain_reply(data, reply)\n--\n\n"
+             "`reply` (a tuple type) of status, fields and body, where `data` (bytes) is one whole usual answer; else None.");
+
+static PyObject *plain_reply(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count) {
+    char *data;
+    size total, at;
+    if (count != 2 || !PyType_Check(arguments[1]) || !PyType_IsSubtype((PyTypeObject *)arguments[1], &PyTuple_Type))
+        return PyErr_Format(PyExc_TypeError, "plain_reply takes bytes and a type of tuples");
+    if (PyBytes_AsStringAndSize(arguments[0], &data, &total) < 0)
+        return NULL;
+    int status = status_of((const uint8_t *)data, total, &at);
+    if (status == 0)
+        Py_RETURN_NONE;
+    PyObject *fields = PyList_New(0);
+    int found = fields == NULL ? -1 : read_answer((const uint8_t *)data, total, fields, &at);
+    PyObject *result = NULL, *parts = NULL;
+    if (found == 0)
+        result = Py_NewRef(Py_None);
+    else if (found > 0) {
+        PyObject *pairs = PyList_AsTuple(fields);
+        parts = pairs == NULL ? NULL : Py_BuildValue("((iNy#))", status, pairs, data + at, total - at);
+        newfunc make = (newfunc)PyType_GetSlot(&PyTuple_Type, Py_tp_new);
+        result = parts == NULL ? NULL : make((PyTypeObject *)arguments[1], parts, NULL);
+    }
+    Py_XDECREF(parts);
+    Py_XDECREF(fields);
+    return result;
+}
+
+PyDoc_STRVAR(joined_answer_doc,
+             "joined_answer(beginning, headers, left_out, end, body)\n--\n\n"
+             "The bytes of one answer: `beginning`, the pairs of `headers` whose names are not in `left_out`, `end`, `body`.");
+
+/* Go over the pairs: count their bytes, and write them where `to` is not NULL. -1: an exception. */
+static size write_fields(PyObject *headers, PyObject *left_out, uint8_t *to) {
+    size written = 0;
+    for (size place = 0; place < PyTuple_Size(headers); place++) {
+        PyObject *pair = PyTuple_GetItem(headers, place);
+        PyObject *name = pair == NULL ? NULL : PyTuple_GetItem(pair, 0), *value = name == NULL ? NULL : PyTuple_GetItem(pair, 1);
+        char *name_text, *value_text;
+        size name_length, value_length;
+        if (value == NULL || PyBytes_AsStringAndSize(name, &name_text, &name_length) < 0 ||
+            PyBytes_AsStringAndSize(value, &value_text, &value_length) < 0)
+            return -1;
+        int is_left_out = PySet_Contains(left_out, name);
+        if (is_left_out < 0)
+            return -1;
+        if (is_left_out)
+            continue;
+        if (to != NULL) {
+            memcpy(to + written, name_text, (size_t)name_length);
+            memcpy(to + written + name_length, ": ", 2);
+            memcpy(to + written + name_length + 2, value_text, (size_t)value_length);
+            memcpy(to + written + name_length + 2 + value_length, "\r\n", 2);
+        }
+        written += name_length + value_length + 4;
+    }
+    return written;
+}
+
+static PyObject *joined_answer(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count) {
+    char *beginning, *end, *body;
+    size beginning_length, end_length, body_length;
+    if (count != 5 || !PyTuple_Check(arguments[1]))
+        return PyErr_Format(PyExc_TypeError, "joined_answer takes 5 arguments, the second a tuple");
+    if (PyBytes_AsStringAndSize(arguments[0], &beginning, &beginning_length) < 0 ||
+        PyBytes_AsStringAndSize(arguments[3], &end, &end_length) < 0 || PyBytes_AsStringAndSize(arguments[4], &body, &body_length) < 0)
+        return NULL;
+    size fields = write_fields(arguments[1], arguments[2], NULL);
+    if (fields < 0)
+        return NULL;
+    PyObject *answer = PyBytes_FromStringAndSize(NULL, beginning_length + fields + end_length + body_length);
+    if (answer == NULL)
+        return NULL;
+    uint8_t *to = (uint8_t *)PyBytes_AsString(answer);
+    memcpy(to, beginning, (size_t)beginning_length);
+    to += beginning_length;
+    write_fields(arguments[1], arguments[2], to);
+    memcpy(to + fields, end, (size_t)end_length);
+    memcpy(to + fields + end_length, body, (size_t)body_length);
+    return answer;
+}
+
+/* ----------------------------------------------------------------------------------------------- AttributeValues */
+
+enum { LONGEST_NUMBER = 64, LONGEST_BINARY = 1 << 20 }; /* longer texts are judged in Python, in a way whose time is bounded */
+
+/* The text of a short string of ASCII, or NULL, never with an exception. */
+static const uint8_t *ascii_of(PyObject *text, size longest, size *length) {
+    if (Py_TYPE(text) != &PyUnicode_Type || PyUnicode_GetLength(text) > longest)
+        return NULL;
+    size characters = PyUnicode_GetLength(text);
+    const char *bytes = PyUnicode_AsUTF8AndSize(text, length);
+    if (bytes == NULL)
+        PyErr_Clear(); /* a lone surrogate */
+    return bytes != NULL && *length == characters ? (const uint8_t *)bytes : NULL;
+}
+
+static size digits(const uint8_t *text, size at, size length) {
+    size start = at;
+    while (at < length && (class_of[text[at]] & DIGIT))
+        at++;
+    return at - start;
+}
+
+/* [+-] digits [. digits] [e [+-] digits], with a digit before or behind the point. */
+static int is_number(PyObject *content) {
+    size length, at = 0;
+    const uint8_t *text = ascii_of(content, LONGEST_NUMBER, &length);
+    if (text == NULL)
+        return 0;
+    at += length > 0 && (text[0] == '+' || text[0] == '-');
+    size whole = digits(text, at, length), fraction = 0;
+    at += whole;
+    if (at < length && text[at] == '.') {
+        fraction = digits(text, at + 1, length);
+        at += 1 + fraction;
+    }
+    if (whole + fraction == 0)
+        return 0;
+    if (at < length && (text[at] == 'e' || text[at] == 'E')) {
+        at++;
+        at += at < length && (text[at] == '+' || text[at] == '-');
+        size exponent = digits(text, at, length);
+        if (exponent == 0)
+            return 0;
+        at += exponent;
+    }
+    return at == length;
+}
+
+/* Canonical Base64 with padding (RFC 4648, 3.5): the bits that the last character leaves over are zero. */
+static int is_binary(PyObject *content) {
+    size length;
+    const uint8_t *text = ascii_of(content, LONGEST_BINARY, &length);
+    if (text == NULL || length % 4 != 0)
+        return 0;
+    if (length == 0)
+        return 1;
+    size padding = text[length - 1] != '=' ? 0 : text[length - 2] != '=' ? 1 : 2;
+    if (!all_of(text, length - padding, BASE64))
+        return 0;
+    uint8_t last = (uint8_t)sextet_of[text[length - padding - 1]];
+    return padding == 0 || (last & (padding == 1 ? 0x03 : 0x0f)) == 0;
+}
+
+static int is_string(PyObject *content) {
+    return Py_TYPE(content) == &PyUnicode_Type;
+}
+
+static int is_set(PyObject *content, int (*is_member)(PyObject *)) {
+    if (Py_TYPE(content) != &PyList_Type)
+        return 0;
+    for (size place = 0; place < PyList_Size(content); place++)
+        if (!is_member(PyList_GetItem(content, place)))
+            return 0;
+    return 1;
+}
+
+static int are_attributes(PyObject *values, int room);
+static int are_listed(PyObject *values, int room);
+
+/* One AttributeValue: an object of exactly one known type with content of that type. */
+static int is_value(PyObject *value, int room) {
+    PyObject *key, *content;
+    size place = 0, length;
+    if (Py_TYPE(value) != &PyDict_Type || PyDict_Size(value) != 1 || !PyDict_Next(value, &place, &key, &content))
+        return 0;
+    const uint8_t *kind = ascii_of(key, 4, &length);
+    if (kind == NULL || length == 0)
+        return 0;
+    if (length == 1)
+        switch (kind[0]) {
+        case 'S':
+            return is_string(content);
+        case 'N':
+            return is_number(content);
+        case 'B':
+            return is_binary(content);
+        case 'M':
+            return room > 0 && are_attributes(content, room - 1);
+        case 'L':
+            return room > 0 && are_listed(content, room - 1);
+        default:
+            return 0;
+        }
+    if (length == 2 && kind[1] == 'S')
+        switch (kind[0]) {
+        case 'S':
+            return is_set(content, is_string);
+        case 'N':
+            return is_set(content, is_number);
+        case 'B':
+            return is_set(content, is_binary);
+        default:
+            return 0;
+        }
+    return length == 4 && (memcmp(kind, "BOOL", 4) == 0 || memcmp(kind, "NULL", 4) == 0) &&
+           (content == Py_True || content == Py_False);
+}
+
+static int are_attributes(PyObject *values, int room) {
+    PyObject *name, *value;
+    size place = 0;
+    if (Py_TYPE(values) != &PyDict_Type)
+        return 0;
+    while (PyDict_Next(values, &place, &name, &value))
+        if (!is_value(value, room))
+            return 0;
+    return 1;
+}
+
+static int are_listed(PyObject *values, int room) {
+    if (Py_TYPE(values) != &PyList_Type)
+        return 0;
+    for (size place = 0; place < PyList_Size(values); place++)
+        if (!is_value(PyList_GetItem(values, place), room))
+            return 0;
+    return 1;
+}
+
+/* ------------------------------------------------------------------------------------------------------ shapes */
+
+enum { MAX_NESTING = 32 };
+
+/* What a plan begins with: `proxy.dynamodb.shapes` makes them, tuples of one of these and what belongs to it. */
+enum { TEXT, NAME, CHOICE, FLAG, WHOLE, VALUE, ATTRIBUTES, LIST, MAP, BY_TABLE, STRUCTURE };
+
+static int fits(PyObject *plan, PyObject *value);
+
+static long long number_in(PyObject *plan, size place) {
+    return PyLong_AsLongLong(PyTuple_GetItem(plan, place));
+}
+
+static int is_within(PyObject *plan, long long number) {
+    return number_in(plan, 1) <= number && number <= number_in(plan, 2);
+}
+
+static int is_name(PyObject *value) {
+    size length;
+    const uint8_t *text = ascii_of(value, 255, &length);
+    return text != NULL && length >= 3 && all_of(text, length, TABLE);
+}
+
+static int is_whole(PyObject *plan, PyObject *value) {
+    int is_beyond;
+    if (Py_TYPE(value) != &PyLong_Type)
+        return 0;
+    long long number = PyLong_AsLongLongAndOverflow(value, &is_beyond);
+    return !is_beyond && is_within(plan, number);
+}
+
+static int is_one_of(PyObject *words, PyObject *value) {
+    return words != NULL && PySet_Contains(words, value) == 1;
+}
+
+/* (MAP, member), (BY_TABLE, 1, most, member) */
+static int is_map(PyObject *plan, PyObject *value, int by_table) {
+    PyObject *name, *member;
+    size place = 0;
+    if (Py_TYPE(value) != &PyDict_Type || (by_table && !is_within(plan, PyDict_Size(value))))
+        return 0;
+    PyObject *wanted = PyTuple_GetItem(plan, by_table ? 3 : 1);
+    while (PyDict_Next(value, &place, &name, &member))
+        if ((by_table && !is_name(name)) || !fits(wanted, member))
+            return 0;
+    return 1;
+}
+
+/* (LIST, fewest, most, member) */
+static int is_list(PyObject *plan, PyObject *value) {
+    if (Py_TYPE(value) != &PyList_Type || !is_within(plan, PyList_Size(value)))
+        return 0;
+    PyObject *wanted = PyTuple_GetItem(plan, 3);
+    for (size place = 0; place < PyList_Size(value); place++)
+        if (!fits(wanted, PyList_GetItem(value, place)))
+            return 0;
+    return 1;
+}
+
+/* (STRUCTURE, {name: plan}, required names, whether exactly one) */
+static int is_structure(PyObject *plan, PyObject *value) {
+    PyObject *name, *member;
+    size place = 0;
+    if (Py_TYPE(value) != &PyDict_Type)
+        return 0;
+    PyObject *members = PyTuple_GetItem(plan, 1), *required = PyTuple_GetItem(plan, 2);
+    if (members == NULL || required == NULL || !PyDict_Check(members))
+        return 0;
+    while (PyDict_Next(value, &place, &name, &member)) {
+        PyObject *wanted = PyDict_GetItemWithError(members, name);
+        if (wanted == NULL || !fits(wanted, member))
+            return 0;
+    }
+    for (place = 0; place < PyTuple_Size(required); place++)
+        if (PyDict_GetItemWithError(value, PyTuple_GetItem(required, place)) == NULL)
+            return 0;
+    return PyTuple_GetItem(plan, 3) == Py_False || PyDict_Size(value) == 1;
+}
+
+/* Plans nest no deeper than the members of the API do, values no deeper than MAX_NESTING. */
+static int fits(PyObject *plan, PyObject *value) {
+    if (plan == NULL || !PyTuple_Check(plan))
+        return 0;
+    switch (number_in(plan, 0)) {
+    case TEXT:
+        return Py_TYPE(value) == &PyUnicode_Type && is_within(plan, PyUnicode_GetLength(value));
+    case NAME:
+        return is_name(value);
+    case CHOICE:
+        return Py_TYPE(value) == &PyUnicode_Type && is_one_of(PyTuple_GetItem(plan, 1), value);
+    case FLAG:
+        return value == Py_True || value == Py_False;
+    case WHOLE:
+        return is_whole(plan, value);
+    case VALUE:
+        return is_value(value, MAX_NESTING);
+    case ATTRIBUTES:
+        return are_attributes(value, MAX_NESTING);
+    case LIST:
+        return is_list(plan, value);
+    case MAP:
+        return is_map(plan, value, 0);
+    case BY_TABLE:
+        return is_map(plan, value, 1);
+    case STRUCTURE:
+        return is_structure(plan, value);
+    default:
+        return 0;
+    }
+}
+
+PyDoc_STRVAR(plainly_fits_doc,
+             "plainly_fits(plan, value)\n--\n\n"
+             "True if a parsed JSON value is plainly of the shape that `plan` describes. Raises what a wrong plan brings about.");
+
+static PyObject *plainly_fits(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count) {
+    if (count != 2)
+        return PyErr_Format(PyExc_TypeError, "plainly_fits takes a plan and a value");
+    int found = fits(arguments[0], arguments[1]);
+    return PyErr_Occurred() ? NULL : PyBool_FromLong(found);
+}
+
+/* ------------------------------------------------------------------------------------------------------ module */
+
+static PyMethodDef functions[] = {
+    {"plain_head", (PyCFunction)(void (*)(void))plain_head, METH_FASTCALL, plain_head_doc},
+    {"plain_reply", (PyCFunction)(void (*)(void))plain_reply, METH_FASTCALL, plain_reply_doc},
+    {"joined_answer", (PyCFunction)(void (*)(void))joined_answer, METH_FASTCALL, joined_answer_doc},
+    {"plainly_fits", (PyCFunction)(void (*)(void))plainly_fits, METH_FASTCALL, plainly_fits_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_native", "Compiled forms of pure functions.", -1, functions,
+                                        NULL, NULL, NULL, NULL};
+
+PyMODINIT_FUNC PyInit__native(void) {
+    fill_tables();
+    return make_names() < 0 ? NULL : PyModule_Create(&definition);
+}

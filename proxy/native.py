@@ -1,0 +1,36 @@
+"""Compiled forms of a few pure functions of the served path (`native.c`), where this distribution was built with them.
+
+Each knows only what is plainly right and answers None or False for all else: then the form in Python, which always stands behind
+it, reads and judges. So a refusal and its words come from Python alone, and what is served is the same with or without them.
+Without them, or with DDB_PROXY_PURE in the environment (`__main__`), what stands here takes their place.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from proxy.model import Headers
+
+
+def nothing_is_plain(*_: object) -> None:
+    """Whatever it is, Python is to look."""
+
+
+def joined_in_python(beginning: bytes, headers: Headers, left_out: frozenset[bytes], end: bytes, body: bytes) -> bytes:
+    """The bytes of one answer: `beginning`, the pairs of `headers` whose names are not in `left_out`, `end`, `body`."""
+    lines = b"".join([b"%b: %b\r\n" % line for line in headers if line[0] not in left_out])
+    return b"%b%b%b%b" % (beginning, lines, end, body)
+
+
+try:
+    from proxy._native import joined_answer, plain_head, plain_reply, plainly_fits
+
+    IS_COMPILED = True
+except ImportError:
+    IS_COMPILED = False
+    if not TYPE_CHECKING:
+        plain_head = plain_reply = plainly_fits = nothing_is_plain
+        joined_answer = joined_in_python
+
+__all__ = ["IS_COMPILED", "joined_answer", "joined_in_python", "nothing_is_plain", "plain_head", "plain_reply", "plainly_fits"]

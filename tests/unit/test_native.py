@@ -1,0 +1,390 @@
+"""The compiled forms take nothing that the forms in Python would not take, with the same result, and take what is usual."""
+
+from __future__ import annotations
+
+import base64
+import random
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from proxy.aws.whole_reply import read_by_line
+from proxy.dynamodb.members import INPUTS
+from proxy.dynamodb.shapes import Attributes
+from proxy.dynamodb.values import MAX_NESTING, Misfit
+from proxy.edge.gate import Route, read_head
+from proxy.edge.limits import EdgeLimits
+from proxy.model import Reply, RequestHead
+from proxy.native import joined_answer, joined_in_python, nothing_is_plain, plain_head, plain_reply, plainly_fits
+from proxy.refusal import Refusal
+from tests.made_requests import RequestMaker
+from tests.stack.process import ROOT
+
+if TYPE_CHECKING:
+    from proxy.edge.gate import Admitted
+
+pytestmark = pytest.mark.needs("compiled")
+LIMITS = EdgeLimits()
+PEER = "192.0.2.1:1234"
+
+
+@pytest.fixture(autouse=True)
+def _are_there() -> None:
+    """Where all is Python, there is nothing to compare."""
+    if plain_head is nothing_is_plain:
+        pytest.fail("the compiled forms were built, and yet they are not in use; is DDB_PROXY_PURE set?")
+
+
+# ------------------------------------------------------------------------------------------------------ heads
+
+
+def read_in_python(data: bytes, limits: EdgeLimits) -> Admitted | None:
+    """The head with which `data` begins as `Connection` would find it, None where it is refused or not whole."""
+    end = data.find(b"\r\n\r\n", 0, limits.head_bytes)
+    if end < 0:
+        return None
+    try:
+        return read_head(data[: end + 4], PEER, limits)
+    except Refusal:
+        return None
+
+
+def check_head(data: bytes, limits: EdgeLimits = LIMITS) -> bool:
+    """Compare; True if the compiled form took it. The same bytes in a bytearray are read alike."""
+    arguments = (limits.head_bytes, limits.header_count, limits.value_bytes, limits.body_bytes)
+    found = plain_head(data, *arguments)
+    assert plain_head(bytearray(data), *arguments) == found
+    if found is None:
+        return False
+    headers, end, length = found
+    admitted = read_in_python(data, limits)
+    assert admitted is not None
+    assert admitted[:5] == (Route.DYNAMODB, RequestHead(b"POST", b"/", headers, PEER), length, False, False)
+    assert data[:end].endswith(b"\r\n\r\n")
+    assert data.index(b"\r\n\r\n") == end - 4
+    assert list(headers) == list(admitted.head.headers)  # in the same order
+    return True
+
+
+BASE = (
+    b"Host: localhost:8000", b"Accept-Encoding: identity", b"X-Amz-Target: DynamoDB_20120810.GetItem",
+    b"Content-Type: application/x-amz-json-1.0", b"User-Agent: Boto3/1.40.61 md/Botocore#1.40.61 ua/2.1 m/b,Z,D",
+    b"X-Amz-Date: 20260101T000000Z", b"Authorization: Bearer " + b"a.b-c_" * 170, b"amz-sdk-invocation-id: 6d2e2e6c-aaaa",
+    b"amz-sdk-request: attempt=1", b"Content-Length: 2",
+)  # fmt: skip
+USUAL = b"\r\n".join([b"POST / HTTP/1.1", *BASE, b"", b"{}"])
+
+
+def test_usual_requests_are_plain() -> None:
+    """As boto3 sends them, with every channel of a token, the plugin's headers, and a connection that is kept."""
+    more = (
+        b"Connection: keep-alive",
+        b"X-DAG-Token: t",
+        b"X-Airflow-Dag-Id: a%20b",
+        b"X-Amz-Security-Token: ddbproxy1-x",
+        b"a: b",
+    )
+    assert check_head(USUAL)
+    assert check_head(b"\r\n".join([b"POST / HTTP/1.1", *BASE, *more, b"", b"{}"]))
+    assert check_head(USUAL.replace(b"x-amz-json-1.0", b"json"))
+
+
+_LINES = st.sampled_from(
+    [*BASE, b"host: a", b"Host:", b"Host: a/b", b"Host: a b", b"Content-Length: 02", b"Content-Length: +2", b"content-length: 0",
+     b"Content-Length: 999999999999999", b"Content-Length: 9999999999999999", b"Content-Length:", b"Content-Length: 16842752",
+     b"Content-Length: 16842753", b"Transfer-Encoding: chunked", b"TE: trailers", b"Trailer: a", b"Upgrade: h2c",
+     b"http2-settings: x", b"Content-Encoding: gzip", b"Expect: 100-continue", b"Expect: x", b"Connection: close",
+     b"Connection: keep-alive", b"Connection: Keep-Alive", b"connection: close, x", b"Via: a", b"via: b", b"Keep-Alive: 5",
+     b"Content-Type: application/json", b"Content-Type: application/json; charset=utf-8", b"Content-Type: text/plain",
+     b"X_DAG_Token: a", b"X@Y: a", b" folded: a", b"x : y", b"x\t: y", b": y", b"x", b"", b"x:", b"x: ", b"x:   y  ", b"x: y\r",
+     b"x: y\n", b"x: \x00", b"x: \x1f", b"x: \x7f", b"x: \x80\xff", b"x: a\tb", b"X-" + b"n" * 40 + b": v", b"x: " + b"v" * 200]
+)  # fmt: skip
+_FIRST = st.sampled_from(
+    [*[b"POST / HTTP/1.1"] * 8, b"POST / HTTP/1.0", b"GET / HTTP/1.1", b"POST /x HTTP/1.1", b"post / HTTP/1.1", b""]
+)
+_SMALL = EdgeLimits(head_bytes=1700, header_count=12, value_bytes=1100)
+
+
+@given(
+    _FIRST, st.lists(_LINES, max_size=6), st.integers(0, 10), st.sampled_from([b"", b"{}", b"POST / HTTP/1.1\r\n"]), st.booleans()
+)
+@settings(max_examples=4000, deadline=None)
+def test_a_plain_head_is_what_the_gate_takes(first: bytes, lines: list[bytes], kept: int, behind: bytes, is_small: bool) -> None:
+    """Some of the usual lines among others, in any order: whatever is taken, the gate takes, and means the same."""
+    data = b"\r\n".join([first, *BASE[:kept], *lines, *BASE[kept:][::-1], b"", behind])
+    check_head(data, _SMALL if is_small else LIMITS)
+
+
+@given(st.data())
+@settings(max_examples=3000, deadline=None)
+def test_a_damaged_head_is_what_the_gate_takes(data: st.DataObject) -> None:
+    """A usual head with some bytes changed, put in or taken out."""
+    damaged = bytearray(USUAL)
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(damaged) - 1))
+        piece = data.draw(
+            st.sampled_from([b"\r", b"\n", b"\r\n", b":", b" ", b"\x00", b"\xff", b"_", b"A", b"\t", b"\r\n\r\n", b""])
+        )
+        damaged[place : place + data.draw(st.integers(0, 2))] = piece
+    check_head(bytes(damaged))
+
+
+@pytest.mark.parametrize("cut", range(0, len(USUAL) - 2, 7))
+def test_a_head_that_is_not_whole_is_not_plain(cut: int) -> None:
+    """A request that comes in pieces is left to Python until its head is there."""
+    assert not check_head(USUAL[:cut])
+
+
+def test_the_limits_are_exact() -> None:
+    """The largest head, the longest value, the most headers and the largest body that the gate takes, and not one more."""
+    head = USUAL[:-2]
+    for limits, more in (
+        ({"head_bytes": len(head)}, b"y"),
+        ({"value_bytes": 1027}, b""),
+        ({"header_count": len(BASE)}, b""),
+        ({"body_bytes": 2}, b""),
+    ):
+        assert check_head(USUAL, EdgeLimits(**limits)), limits
+        ((name, value),) = limits.items()
+        assert not check_head(USUAL + more, EdgeLimits(**{name: value - 1})), limits
+
+
+@pytest.mark.parametrize("byte", range(256))
+def test_each_byte_in_each_place(byte: int) -> None:
+    """In a name, a value, the host, and at the end of a word of eight: taken as the gate takes it."""
+    one = bytes([byte])
+    for line in (
+        b"x" + one + b"y: v",
+        b"x: a" + one,
+        b"x: " + one + b"aaaaaaa",
+        b"x: aaaaaaa" + one + b"b",
+        b"x: aaaaaaaaa" + one,
+    ):
+        check_head(USUAL.replace(b"Accept-Encoding: identity", line))
+    check_head(USUAL.replace(b"localhost", b"local" + one + b"host"))
+
+
+# ---------------------------------------------------------------------------------------------------- answers
+
+ANSWER = (
+    b"HTTP/1.1 200 OK\r\nServer: Server\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\nContent-Type: application/x-amz-json-1.0\r\n"
+    b"Content-Length: 2\r\nConnection: keep-alive\r\nx-amzn-RequestId: A1\r\nx-amz-crc32: 2745614147\r\n\r\n{}"
+)
+
+
+def check_reply(data: bytes) -> bool:
+    """Compare; True if the compiled form took it."""
+    reply = plain_reply(data, Reply)
+    if reply is None:
+        return False
+    assert type(reply) is Reply
+    assert read_by_line(data, {}) == reply
+    return True
+
+
+def test_usual_answers_are_plain() -> None:
+    """Those of success and of refusal, by AWS and by what stands before it."""
+    assert check_reply(ANSWER)
+    assert check_reply(ANSWER.replace(b"200 OK", b"400 Bad Request"))
+    assert check_reply(ANSWER.replace(b"Server: Server\r\n", b"X-Cache-" + b"n" * 40 + b": v\r\nserver:\r\n"))
+
+
+_FIELDS = st.sampled_from(
+    [b"Server: x", b"server:", b"content-length: 2", b"Content-Length: 0", b"Content-Length : 2", b"content-length:", b"te: x",
+     b"Content-Length: 02", b"Connection: keep-alive", b"connection: close", b"transfer-encoding: chunked",
+     b"x-a:  b  ",
+     b"keep-alive: 5", b"x_y: z", b" folded", b"", b"a:b:c", b"x: \x80\xff", b"x: \x00", b"Upgrade: y", b"x: a\rb", b"x: a\nb",
+     b"Proxy-Status: x", b"proxy-: x", b"Proxy: x", b"trailer: x", b"Expect: x", b"host: x",
+     b"x" * 40 + b": 1", b"proxy-" + b"x" * 40 + b": 1"]
+)  # fmt: skip
+_STATUS = st.sampled_from([*[b"HTTP/1.1 200 OK"] * 3, b"HTTP/1.1 400 Bad Request", b"HTTP/1.1 200", b"HTTP/1.1 204 No Content"])
+
+
+@given(_STATUS, st.lists(_FIELDS, max_size=6), st.sampled_from([b"", b"{}", b"{}{"]))
+@example(b"HTTP/1.1 200 OK", [b"content-length: 2"], b"{}")
+@settings(max_examples=4000, deadline=None)
+def test_a_plain_reply_is_what_python_reads(first: bytes, lines: list[bytes], body: bytes) -> None:
+    """Whatever is taken, `read_by_line` takes, and reads the same."""
+    check_reply(b"\r\n".join([first, *lines, b"", body]))
+
+
+@pytest.mark.parametrize("cut", range(len(ANSWER)))
+def test_a_cut_answer_is_not_plain(cut: int) -> None:
+    """Nor is one with something behind it, or with a head beyond all measure."""
+    assert not check_reply(ANSWER[:cut])
+    assert not check_reply(ANSWER + ANSWER[: cut + 1])
+    assert not check_reply(ANSWER.replace(b"Server\r", b"S" * 16_384 + b"\r"))
+
+
+_NAMES = st.sampled_from([b"a", b"date", b"content-length", b"x-amzn-requestid", b""])
+
+
+@given(st.binary(), st.lists(st.tuples(_NAMES, st.binary(max_size=20))), st.binary(max_size=9), st.binary())
+def test_an_answer_is_joined_alike(beginning: bytes, headers: list[tuple[bytes, bytes]], end: bytes, body: bytes) -> None:
+    """Byte for byte, with the fields left out that are the edge's own."""
+    left_out = frozenset((b"date", b"content-length"))
+    expected = joined_in_python(beginning, tuple(headers), left_out, end, body)
+    assert joined_answer(beginning, tuple(headers), left_out, end, body) == expected
+
+
+# ----------------------------------------------------------------------------------------------------- bodies
+
+JUDGES = {name: shape.judge() for name, shape in INPUTS.items()}
+PLANS = {name: shape.plan() for name, shape in INPUTS.items()}
+
+
+def is_taken(name: str, request: Any) -> bool:
+    """Whether the form in Python takes it."""
+    try:
+        JUDGES[name](request)
+    except Misfit:
+        return False
+    return True
+
+
+ITEM_OPERATIONS = (
+    "GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query", "Scan", "BatchGetItem", "BatchWriteItem", "TransactGetItems",
+    "TransactWriteItems", "ExecuteStatement", "BatchExecuteStatement", "ExecuteTransaction",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ITEM_OPERATIONS)
+def test_usual_bodies_fit_plainly(name: str) -> None:
+    """All that is made of the shapes of operations on items, unless a table is named by its ARN, which Python judges."""
+    maker = RequestMaker(random.Random(name))
+    taken = 0
+    for _ in range(200):
+        request = maker.body(name)
+        assert is_taken(name, request)
+        if b"arn:" not in orjson.dumps(request):
+            assert plainly_fits(PLANS[name], request)
+            taken += 1
+    assert taken > 50
+
+
+def test_captured_bodies_fit_plainly() -> None:
+    """Every body that real clients sent."""
+    lines = [line.split("\t") for line in (ROOT / "tests" / "captures" / "requests.txt").read_text().splitlines()[1:]]
+    assert len(lines) > 10
+    for _, target, body in lines:
+        assert plainly_fits(PLANS[target.partition(".")[2]], orjson.loads(body)), body[:200]
+
+
+def _damaged(chance: random.Random, value: Any) -> Any:
+    """The value with one thing somewhere in it that is not as it was."""
+    strange = [
+        None, True, 0, -1, 1 << 70, 1.5, "", "x", "x" * 300, "arn:aws:dynamodb:us-east-1:000000000000:table/abc", [], {},
+        "\ud800",
+        {"S": 1}, {"S": "a", "N": "1"}, {"N": "x"}, {"B": "AB=="}, {"Q": "x"}, {"é": "x"}, [{"S": "x"}], "ab\n", "tab_é",
+    ]  # fmt: skip
+    if isinstance(value, dict) and value and chance.random() < 0.85:
+        name = chance.choice(sorted(value))
+        action = chance.random()
+        if action < 0.1:
+            return {key: member for key, member in value.items() if key != name}
+        if action < 0.2:
+            return {**value, chance.choice(["Unknown", "Item", "Key", "tab_x", "S"]): chance.choice(strange)}
+        return {**value, name: _damaged(chance, value[name])}
+    if isinstance(value, list) and value and chance.random() < 0.7:
+        place = chance.randrange(len(value))
+        return [*value[:place], _damaged(chance, value[place]), *value[place + 1 :]] * chance.choice((1, 1, 1, 30))
+    return chance.choice(strange)
+
+
+@given(st.sampled_from(sorted(INPUTS)), st.integers())
+@settings(max_examples=6000, deadline=None)
+def test_a_body_that_fits_plainly_is_taken(name: str, seed: int) -> None:
+    """Bodies of every operation with some parts changed: what the compiled form takes, the judge takes."""
+    chance = random.Random(seed)
+    request = RequestMaker(chance).body(name)
+    for _ in range(chance.randint(1, 3)):
+        request = _damaged(chance, request)
+    if plainly_fits(PLANS[name], request):
+        assert is_taken(name, request)
+
+
+_TEXTS = st.one_of(
+    st.text(max_size=6),
+    st.from_regex(r"[+-]?[0-9]{0,3}\.?[0-9]{0,3}([eE][+-]?[0-9]{0,2})?", fullmatch=True),
+    st.binary(max_size=9).map(lambda data: base64.b64encode(data).decode()),
+    st.text("ABab01+/=", max_size=9),
+    st.sampled_from(["9" * 64, "9" * 65, "AAAA" * 40, "AAA=" * 2, "٣"]),
+)
+_CONTENTS = st.one_of(_TEXTS, st.lists(_TEXTS, max_size=3), st.booleans(), st.none(), st.integers())
+_VALUES = st.recursive(
+    st.dictionaries(
+        st.sampled_from(["S", "N", "B", "SS", "NS", "BS", "BOOL", "NULL", "M", "L", "s", "BO", "NULLS"]), _CONTENTS, max_size=2
+    ),
+    lambda inner: st.one_of(
+        inner,
+        st.fixed_dictionaries({"M": st.dictionaries(st.text(max_size=2), inner, max_size=2)}),
+        st.fixed_dictionaries({"L": st.lists(inner, max_size=2)}),
+    ),
+    max_leaves=6,
+)
+
+
+@given(_VALUES)
+@settings(max_examples=6000, deadline=None)
+def test_attribute_values_are_judged_alike(value: Any) -> None:
+    """Both take the same values, but for numbers and binary values that are long, which are left to Python."""
+    judge = Attributes().judge()
+    try:
+        judge({"a": value})
+        expected = True
+    except Misfit:
+        expected = False
+    found = plainly_fits((6,), {"a": value})
+    assert found == expected or (not found and "9" * 65 in str(value))
+
+
+@pytest.mark.parametrize(("length", "fits"), [(1 << 20, True), ((1 << 20) + 4, False)])
+def test_the_longest_binary_value(length: int, fits: bool) -> None:
+    """A longer one is left to Python."""
+    assert plainly_fits((6,), {"a": {"B": "A" * length}}) is fits
+
+
+@pytest.mark.parametrize("kind", ["M", "L"])
+def test_the_deepest_value_fits_and_no_deeper_one(kind: str) -> None:
+    """MAX_NESTING levels, as in Python."""
+    value: dict[str, Any] = {"S": "x"}
+    for _ in range(MAX_NESTING):
+        value = {"L": [value]} if kind == "L" else {"M": {"a": value}}
+    assert plainly_fits((6,), {"a": value})
+    assert not plainly_fits((6,), {"a": {"L": [value]}})
+
+
+_WRONG_PLANS = (
+    None, 7, (), (99,), (0,), (0, 1), ("x",), (2,), (2, 3), (7,), (7, 0, 9), (8,),
+    (8, 1), (9,), (10,), (10, {}), (10, [], (), False)
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("plan", _WRONG_PLANS)
+def test_a_wrong_plan_takes_nothing(plan: Any) -> None:
+    """Whatever a plan lacks, nothing fits it but what is empty, and the process lives."""
+    for value in ("x", {}, {"abc": 1}, [1], 1, None):
+        try:
+            assert not plainly_fits(plan, value) or value in ({}, [])
+        except (TypeError, IndexError, SystemError):
+            continue
+
+
+_WRONG_ARGUMENTS: tuple[tuple[Any, ...], ...] = (
+    (), (1,), (1, 2, 3), (b"",), (b"", [], frozenset(), b"", 1), (b"", [], frozenset(), b"", b""),
+    (b"", ((b"a",),), frozenset(), b"", b"")
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", _WRONG_ARGUMENTS)
+def test_wrong_arguments_are_errors(arguments: tuple[Any, ...]) -> None:
+    """Of the wrong number or kind: an error, not a crash."""
+    for function in (plain_head, plain_reply, joined_answer, plainly_fits):
+        with pytest.raises((TypeError, IndexError)):
+            function(*arguments)
+    for reply in (list, 1):
+        with pytest.raises(TypeError):
+            plain_reply(ANSWER, reply)  # type: ignore[arg-type]
