@@ -433,9 +433,9 @@ def test_a_batch_is_allowed_exactly_when_each_member_is(first: Touch, second: To
 @pytest.mark.parametrize("text", ["5", "5.0", "50", "4"])
 def test_a_prefix_names_no_number(text: str) -> None:
     """Numbers have no prefix: one that looks like it does not hold them, not even the number that it spells."""
-    limit, attribute, pin = KeyLimit((KeyPattern(True, ("5",)),)), KeyAttribute("pk", "N"), Pin(({"N": text},))
-    assert not limit.is_inside(attribute, pin, identity_of("d"))
-    assert KeyLimit((KeyPattern(False, (text,)),)).is_inside(attribute, pin, identity_of("d"))
+    limit, pin = KeyLimit((KeyPattern(True, ("5",)),)), Pin(({"N": text},))
+    assert not limit.are_inside("N", [pin], identity_of("d"))
+    assert KeyLimit((KeyPattern(False, (text,)),)).are_inside("N", [pin], identity_of("d"))
 
 
 @settings(deadline=None, max_examples=300)
@@ -449,7 +449,7 @@ def test_inside_and_outside_agree_with_trying_keys_out(
     meant = [value["S"] + more for more in ("", "#", "#1", "1", "a")] if is_prefix else [value["S"]]
     text = pattern.filled(identity)
     covered = [bool(text) and (key.startswith(text) if pattern.is_prefix else key == text) for key in meant]
-    assert not limit.is_inside(attribute, pin, identity) or all(covered)
+    assert not limit.are_inside("S", [pin], identity) or all(covered)
     assert not limit.is_outside(attribute, pin, identity) or not any(covered)
 
 
