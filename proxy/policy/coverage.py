@@ -122,7 +122,7 @@ class Rule:
         if self.keys is not None and not _hold_inside(self.keys, found, keys, identity):
             return False
         attributes = self.attributes
-        return attributes is None or all([_keeps_to(attributes, facts, keys) for facts in found])
+        return attributes is None or all(_keeps_to(attributes, facts, keys) for facts in found)
 
     def denies(self, asked: Asked) -> bool:
         """True if this deny rule covers the request; a rule for some tasks covers an unknown one too. May raise Unreadable."""

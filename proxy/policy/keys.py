@@ -147,7 +147,7 @@ class KeyLimit:
         return KeyLimit(tuple(pattern.of_dag(dag_id) for pattern in self.patterns)) if self._open else self
 
     def are_inside(self, kind: str, pins: Iterable[Pin | None], identity: Identity) -> bool:
-        """True if each pin of an attribute of this kind proves that every partition key it means is one that the patterns name."""
+        """True if each pin (of an attribute of this kind) proves that every partition key it means is one that is named."""
         exact, numbers, prefixes = self._wanted(identity) if self._open else self._literal
         for pin in pins:
             if pin is None or not pin.values:

@@ -12,11 +12,10 @@ import uuid
 from collections import deque
 from dataclasses import dataclass, replace
 from itertools import groupby
-from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.actions import ESCALATIONS
-from proxy.model import Principal, TableReference
+from proxy.model import NAMES, Principal, TableReference
 from proxy.policy import messages, shortfalls
 from proxy.policy.cases import Case, Verdict
 from proxy.policy.coverage import Asked
@@ -36,7 +35,6 @@ OTHER = "other"
 _DAG_ID = re.compile(r"[\w.-]{1,250}")
 _MAX_GLOBBED = 4096  # DAGs known by glob only whose ready decisions are kept
 _MAX_CASES = 4096  # of one DAG; more can come only where a rule's indexes are globs
-_NAMES = itemgetter(slice(3))  # of a touch: action, table and index
 _OWN = ("", "", "")  # partition, Region and account of a bare table name
 # What a policy says no to, and observation lets through: never what cannot be read, is foreign, or has no role of its own.
 _OBSERVABLE = frozenset(
@@ -319,8 +317,8 @@ def _let_through(
 def _judged(
     ready: _Ready, identity: Identity, operation: Operation, now: float, environment: str
 ) -> Iterator[tuple[str, Decision]]:
-    """Each touch's action with its decision. Those that name the same in a row meet the same rules, and most often one allows all."""
-    for _, run in groupby(operation.touches, _NAMES):
+    """Each touch's action with its decision. Those that name the same in a row meet the same rules; most often one allows all."""
+    for _, run in groupby(operation.touches, NAMES):
         touches = tuple(run)
         action = touches[0].action
         met = _rules_met(ready, identity, operation, touches[0])
@@ -332,8 +330,10 @@ def _judged(
             for touch in touches:
                 asked = Asked(identity, touch, met.keys, now)
                 found = met.judge(asked)
-                is_refused = isinstance(found, Verdict)
-                yield action, _explained(ready.rules, operation, asked, found, environment) if is_refused else ready.grant(found)
+                if isinstance(found, Verdict):
+                    yield action, _explained(ready.rules, operation, asked, found, environment)
+                else:
+                    yield action, ready.grant(found)
 
 
 def _rules_met(ready: _Ready, identity: Identity, operation: Operation, touch: Touch) -> Decision | Case:
