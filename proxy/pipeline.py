@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("proxy.pipeline")
 
+_SERVED = Ending.SERVED  # named here, for looking up a member of an enum is slow (Python 3.11)
+
 # A larger body is read, judged and signed in several turns of the loop: together they would hold it for up to 90 ms.
 LARGE = 256 * 1024
 # Of more than this nothing is kept while the answer is waited for: what lies in memory longer is out of the processor's caches,
@@ -259,7 +261,7 @@ class Pipeline:
             reply = await self._send(exchange, principal, credentials, _PASSED.lines(head.headers))
             if stream:
                 reply = seal_reply(reply, self._sealer(stream, identity.dag_id))
-            exchange.ending = Ending.SERVED
+            exchange.ending = _SERVED
         except Refusal as refusal:
             reply = self._refuse(exchange, refusal)
         except Abandoned:
@@ -384,16 +386,16 @@ def opened(sessions: Sessions, token: bytes, head: RequestHead, service: str, no
 def _bound(exchange: Exchange, subject: Subject, head: RequestHead, policies: Policies, denials: DenyList) -> Identity:
     """For which DAG the subject speaks by these policies, unless it is stopped; both are put on record."""
     exchange.policy_digest = policies.digest
-    if denials:
+    if denials.stops_any:
         denials.check_subject(subject)
     identity = exchange.identity = bind(subject, claimed_in(head.headers), policies.workloads, policies.dag_of_key)
-    if denials:
+    if denials.stops_any:
         denials.check_dag(identity.dag_id, policies.team_of)
     return identity
 
 
 def _refuse_stopped(denials: DenyList, subject: Subject, identity: Identity, policies: Policies) -> None:
-    if denials:
+    if denials.stops_any:
         denials.check_subject(subject)
         denials.check_dag(identity.dag_id, policies.team_of)
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from proxy.policy.coverage import Rule
     from proxy.policy.declared import TableDeclaration
 
+_ALLOWED, _OBSERVED = Reason.ALLOWED, Reason.OBSERVED  # named here, for looking up a member of an enum is slow (Python 3.11)
 OTHER = "other"
 _DAG_ID = re.compile(r"[\w.-]{1,250}")
 _MAX_GLOBBED = 4096  # DAGs known by glob only whose ready decisions are kept
@@ -65,7 +66,7 @@ class Decision:
 
     def granted_role(self) -> Principal:
         """The principal to sign as. Raises Forbidden unless the decision lets the request through."""
-        if self.principal is None or (self.reason is not Reason.ALLOWED and self.reason is not Reason.OBSERVED):
+        if self.principal is None or (self.reason is not _ALLOWED and self.reason is not _OBSERVED):
             raise Forbidden(self.reason, self.message, rule=self.rule)
         return self.principal
 
@@ -284,7 +285,7 @@ def _judge_all(ready: _Ready, identity: Identity, operation: Operation, now: flo
         return _refused(Reason.UNSUPPORTED_OPERATION, messages.touches_nothing(identity.dag_id, operation))
     rules: dict[str, Decision] = {}
     for _, decision in _judged(ready, identity, operation, now, environment):
-        if decision.reason is not Reason.ALLOWED:
+        if decision.reason is not _ALLOWED:
             return decision
         rules[decision.rule] = decision
     if len(rules) == 1:
