@@ -285,9 +285,9 @@ class Gateway:
             await edge.drain(LAST_WORDS_SECONDS)
             await edge.cancel_requests()
         self.audit.event("stop")
-        self.metrics.settle()
         if left := self.audit.close():
             log.error("%d audit records could not be written", left)
+        self.metrics.settle()  # the last records too
 
     async def close_connections(self) -> None:
         """Close what is open to issuers, STS and DynamoDB."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -168,6 +170,9 @@ class Touch(NamedTuple):
     facts: Facts | None = None  # None: the operation has no items (control plane, streams)
 
 
+NAMES = itemgetter(slice(3))  # of a touch: action, table and index
+
+
 class Operation(NamedTuple):
     """One DynamoDB request, understood. `body` is what was judged, written again: the only bytes that may be forwarded."""
 
@@ -182,21 +187,25 @@ class Operation(NamedTuple):
     @property
     def table(self) -> str:
         """The one table that the operation touches, or `several` (used as a label, bounded by the policy's names)."""
-        first = self.touches[0].table.name
-        return first if all(touch.table.name == first for touch in self.touches) else "several"
+        names = {touch.table.name for touch in self.touches}
+        return names.pop() if len(names) == 1 else "several"
 
     def without_contents(self) -> Operation:
-        """What is on record of it: neither its body nor the facts, which hold all that was parsed."""
-        touches = tuple([Touch(action, table, index, position) for action, table, index, position, _ in self.touches])
-        return self._replace(touches=touches, body=b"")
+        """What is on record of it: not its body, nor the members' places and facts, which hold all that was parsed."""
+        touches: list[Touch] = []
+        for names, run in groupby(self.touches, NAMES):
+            touches += [Touch(*names)] * len(tuple(run))
+        return self._replace(touches=tuple(touches), body=b"")
 
 
 # -------------------------------------------------------------------------------------- may they, as whom
 
 
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """As whom a request is signed: exactly what enters AssumeRole, hence the key of the credentials cache."""
+class Principal(NamedTuple):
+    """As whom a request is signed: exactly what enters AssumeRole, hence the key of the credentials cache.
+
+    A tuple, for a dataclass works its hash out in Python.
+    """
 
     role_arn: str
     session_name: str  # 2 to 64 characters of [\w+=,.@-], distinct for distinct DAGs

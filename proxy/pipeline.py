@@ -13,6 +13,7 @@ import secrets
 import time
 import traceback
 import zlib
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import orjson
@@ -23,7 +24,7 @@ from proxy.dynamodb.iterators import IteratorSeal, OpenedIterator, seal_reply
 from proxy.dynamodb.operation import operation_name, read_in_steps, read_operation
 from proxy.dynamodb.reply import summarise
 from proxy.identity.binding import bind
-from proxy.identity.channels import SESSION_PREFIX, claimed_in, token_in
+from proxy.identity.channels import SESSION_PREFIX, admissible, claimed_in, found_token
 from proxy.model import Ending, Exchange, Reply
 from proxy.refusal import ANSWERS, Abandoned, Broken, Forbidden, Reason, Refusal, Unavailable
 from proxy.runs import Turns
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from proxy.policy.rules import Policies
 
 log = logging.getLogger("proxy.pipeline")
+
+_SERVED = Ending.SERVED  # named here, for looking up a member of an enum is slow (Python 3.11)
 
 # A larger body is read, judged and signed in several turns of the loop: together they would hold it for up to 90 ms.
 LARGE = 256 * 1024
@@ -146,24 +149,6 @@ class Journal(Protocol):
         """Record how it ended; never raises."""
 
 
-class _Iterators:
-    """Shard iterators of one request's DAG: a caller holds them sealed, and only its own open."""
-
-    __slots__ = ("_dag_id", "_seal")
-
-    def __init__(self, seal: IteratorSeal, dag_id: str) -> None:
-        self._seal = seal
-        self._dag_id = dag_id
-
-    def open(self, sealed: str) -> OpenedIterator:
-        """What was sealed. Raises Forbidden."""
-        return self._seal.open(sealed, self._dag_id)
-
-    def sealer(self, stream: str) -> Callable[[str], str]:
-        """How the iterators of one stream go out."""
-        return lambda iterator: self._seal.seal(OpenedIterator(stream, iterator), self._dag_id, secrets.token_bytes(12))
-
-
 class _Ids:
     """Decision ids: 16 hexadecimal digits that nobody can guess. The system is asked for chance once for many."""
 
@@ -215,12 +200,12 @@ class Pipeline:
         waited = 0.0
         try:
             # Who is calling, and for which DAG? Before the body is read.
-            token = token_in(head.headers)
+            channel, token = found_token(head.headers)
             signature = None
             if token.startswith(SESSION_PREFIX):
-                subject, signature = opened(self._sessions, token, head, "dynamodb", exchange.started)
+                subject, signature = opened(self._sessions, admissible(channel, token), head, "dynamodb", exchange.started)
             else:
-                subject = self._tokens.known(token, exchange.started) or await self._tokens.verify(token)
+                subject = self._tokens.known(token, exchange.started) or await self._tokens.verify(admissible(channel, token))
             exchange.subject = subject
             policies, denials = self._policies.current, self._denials.current
             identity = None if signature else _bound(exchange, subject, head, policies, denials)
@@ -240,15 +225,14 @@ class Pipeline:
                 subject, policies, identity = await self._bound_anew(exchange, token, head)
             elif identity is None:
                 identity = _bound(exchange, subject, head, policies, denials)
-            iterators = _Iterators(self._seal, identity.dag_id)
+            opens = partial(self._seal.open, dag_id=identity.dag_id)
             target, most, is_large = head.headers.get(b"x-amz-target", b""), self._max_json_members, len(body) > LARGE
             if is_large:
-                operation = await self._turns.take(read_in_steps(target, body, most, iterators.open))
+                operation = await self._turns.take(read_in_steps(target, body, most, opens))
                 # nor does a caller in a long line: kill switches are thrown and policies loaded while others have their turns
                 subject, policies, identity = await self._bound_anew(exchange, token, head)
-                iterators = _Iterators(self._seal, identity.dag_id)
             else:
-                operation = read_operation(target, body, most, iterators.open)
+                operation = read_operation(target, body, most, opens)
             exchange.operation = operation
 
             # May they?
@@ -276,8 +260,8 @@ class Pipeline:
             del body, operation  # which `_send` lets go of before it waits
             reply = await self._send(exchange, principal, credentials, _PASSED.lines(head.headers))
             if stream:
-                reply = seal_reply(reply, iterators.sealer(stream))
-            exchange.ending = Ending.SERVED
+                reply = seal_reply(reply, self._sealer(stream, identity.dag_id))
+            exchange.ending = _SERVED
         except Refusal as refusal:
             reply = self._refuse(exchange, refusal)
         except Abandoned:
@@ -306,6 +290,10 @@ class Pipeline:
         exchange.subject = subject
         policies = self._policies.current
         return subject, policies, _bound(exchange, subject, head, policies, self._denials.current)
+
+    def _sealer(self, stream: str, dag_id: str) -> Callable[[str], str]:
+        """How the iterators of one stream go out to a DAG, which holds them sealed: only its own can it send back."""
+        return lambda iterator: self._seal.seal(OpenedIterator(stream, iterator), dag_id, secrets.token_bytes(12))
 
     def turn_away(self, refusal: Refusal, peer: str) -> Reply:
         """The answer to something that did not get past the gate; recorded like everything else."""
@@ -398,16 +386,16 @@ def opened(sessions: Sessions, token: bytes, head: RequestHead, service: str, no
 def _bound(exchange: Exchange, subject: Subject, head: RequestHead, policies: Policies, denials: DenyList) -> Identity:
     """For which DAG the subject speaks by these policies, unless it is stopped; both are put on record."""
     exchange.policy_digest = policies.digest
-    if denials:
+    if denials.stops_any:
         denials.check_subject(subject)
     identity = exchange.identity = bind(subject, claimed_in(head.headers), policies.workloads, policies.dag_of_key)
-    if denials:
+    if denials.stops_any:
         denials.check_dag(identity.dag_id, policies.team_of)
     return identity
 
 
 def _refuse_stopped(denials: DenyList, subject: Subject, identity: Identity, policies: Policies) -> None:
-    if denials:
+    if denials.stops_any:
         denials.check_subject(subject)
         denials.check_dag(identity.dag_id, policies.team_of)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from proxy.identity.text import MAX_NAME, is_name
@@ -21,6 +20,7 @@ from proxy.refusal import Malformed, Reason, Unauthenticated
 SESSION_PREFIX = b"ddbproxy1-"  # of tokens that the gateway mints: neither a JWT, which has dots, nor AWS's, which have no hyphen
 _HOW = "give one in `Authorization: Bearer`, in `X-DAG-Token`, or to boto3 as `aws_session_token`"
 _BEARER = "Authorization: Bearer"
+_SECURITY_TOKEN = "X-Amz-Security-Token"  # noqa: S105 - a header's name
 _OTHERS = frozenset({b"x-dag-token", b"x-amz-security-token"})
 _SIGNED_BY_AWS = (b"aws4-hmac-sha256", b"aws4-ecdsa-p256-sha256")
 _JWT_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
@@ -32,18 +32,20 @@ _REMEMBERED_BYTES = 1024  # of a User-Agent whose claims are remembered; other h
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
-class _Channel(NamedTuple):
-    """A place in which a token was found, as its messages name it."""
-
-    name: str
-    token: bytes
-
-
 def token_in(headers: dict[bytes, bytes]) -> bytes:
     """The one token of a request (header names in lower case). Raises Unauthenticated; no message ever shows the token."""
+    return admissible(*found_token(headers))
+
+
+def found_token(headers: dict[bytes, bytes]) -> tuple[str, bytes]:
+    """Where the one token of a request stands, and the token as it came: unless it is known, `admissible` must see it.
+
+    To look at each of its bytes costs as much as its digest, which says that the very same ones were looked at before.
+    Raises Unauthenticated.
+    """
     authorization = headers.get(b"authorization")
     if authorization is not None and authorization[:7] == b"Bearer " and _OTHERS.isdisjoint(headers):  # as most come
-        return _unless_unsigned(_BEARER, _clean(_BEARER, authorization[7:].lstrip(b" ")))
+        return _BEARER, authorization[7:].lstrip(b" ")
     channels = [] if authorization is None else _bearer(authorization)
     channels += _plain(headers, b"x-dag-token", "X-DAG-Token")
     session = headers.get(b"x-amz-security-token")
@@ -51,20 +53,21 @@ def token_in(headers: dict[bytes, bytes]) -> bytes:
         session and b"." not in session and not session.startswith(SESSION_PREFIX)
     ):  # a JWT has dots, a session token of AWS is plain base64
         raise _aws_keys(authorization or b"", "this request is signed with the session token of real AWS keys")
-    channels += _plain(headers, b"x-amz-security-token", "X-Amz-Security-Token")
+    channels += _plain(headers, b"x-amz-security-token", _SECURITY_TOKEN)
     if len(channels) > 1:
-        names = " and ".join(f"`{channel.name}`" for channel in channels)
+        names = " and ".join(f"`{name}`" for name, _ in channels)
         raise Unauthenticated(Reason.SEVERAL_TOKENS, f"tokens came in {names}; send exactly one")
     if not channels:
         if authorization is not None:
             raise _aws_keys(authorization, "this request is signed with AWS keys")
         raise Unauthenticated(Reason.NO_TOKEN, f"no token came with the request; {_HOW}")
-    name, token = channels[0]
-    return _unless_unsigned(name, _clean(name, token))
+    return channels[0]
 
 
-def _unless_unsigned(name: str, token: bytes) -> bytes:
-    if token.startswith(SESSION_PREFIX) and name != "X-Amz-Security-Token":
+def admissible(name: str, token: bytes) -> bytes:
+    """The token that came in channel `name`, if it can be one at all and may come there. Raises Unauthenticated."""
+    token = _clean(name, token)
+    if token.startswith(SESSION_PREFIX) and name != _SECURITY_TOKEN:
         raise Unauthenticated(
             Reason.SIGNATURE_INCOMPLETE,
             f"a session token came in `{name}`; a session must sign its requests: let an AWS SDK use its credentials",
@@ -93,13 +96,13 @@ def login_token(token: bytes, where: str) -> bytes:
     return _clean(where, token)
 
 
-def _bearer(authorization: bytes) -> list[_Channel]:
+def _bearer(authorization: bytes) -> list[tuple[str, bytes]]:
     """The bearer token of an `Authorization` header; nothing if it holds a signature of AWS. Raises Unauthenticated."""
     scheme, _, token = authorization.partition(b" ")
     if scheme.lower() in _SIGNED_BY_AWS:
         return []
     if scheme.lower() == b"bearer":
-        return [_Channel(_BEARER, token.lstrip(b" "))]
+        return [(_BEARER, token.lstrip(b" "))]
     if scheme.count(b".") == 2 and not token:
         hint = "it holds a token without the word `Bearer` before it"
     else:
@@ -107,13 +110,13 @@ def _bearer(authorization: bytes) -> list[_Channel]:
     raise Unauthenticated(Reason.TOKEN_MALFORMED, f"cannot read `Authorization`: {hint}; {_HOW}")
 
 
-def _plain(headers: dict[bytes, bytes], header: bytes, name: str) -> list[_Channel]:
+def _plain(headers: dict[bytes, bytes], header: bytes, name: str) -> list[tuple[str, bytes]]:
     token = headers.get(header)
     if token is None:
         return []
     if token[:7].lower() == b"bearer ":
         raise Unauthenticated(Reason.TOKEN_MALFORMED, f"`{name}` takes the bare token, without the word `Bearer`")
-    return [_Channel(name, token)]
+    return [(name, token)]
 
 
 def _aws_keys(authorization: bytes, what: str) -> Unauthenticated:

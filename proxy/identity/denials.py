@@ -52,11 +52,9 @@ class DenyList:
 
     def __init__(self, denials: Iterable[Denial] = ()) -> None:
         self.denials = tuple(denials)
+        self.stops_any = bool(self.denials)
         self._by_name = {(denial.kind, denial.name): denial for denial in self.denials}
         self._dags = [(Globs((denial.name,)), denial) for denial in self.denials if denial.kind == "dag"]
-
-    def __bool__(self) -> bool:
-        return bool(self.denials)
 
     def check_subject(self, subject: Subject) -> None:
         """Raises Forbidden (ISSUER_STOPPED, TOKEN_STOPPED)."""

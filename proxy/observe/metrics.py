@@ -182,6 +182,8 @@ class Metrics:
         self._known: dict[tuple[str | None, str | None, str, str, int], _Row] = {}  # by names as they came, under `_labels`
         self._labels: Labels | None = None
         self._times: dict[str, tuple[_Times, _Times]] = {}  # operation -> gateway's, upstream's
+        self._written: dict[str, int] = {}  # kind of record -> how many the audit's sink took, since the start
+        self._told_written: dict[str, int] = {}
         self._settling = threading.Lock()
         self._room = _SERIES_BYTES // workers
         self._policy: tuple[str, str] | None = None
@@ -350,8 +352,8 @@ class Metrics:
         self._child("loop_lag_seconds").observe(seconds)
 
     def audit_written(self, record: str, count: int) -> None:
-        """Count records that the audit sink took."""
-        self._child("audit_records_total", record).inc(count)
+        """Count records that the audit sink took: with each write, so it is tallied as requests are."""
+        self._written[record] = self._written.get(record, 0) + count
 
     def audit_failed(self, count: int) -> None:
         """Count records that the audit sink did not take; they are kept and tried again."""
@@ -371,6 +373,9 @@ class Metrics:
             for gateway, upstream in tuple(self._times.values()):
                 gateway.settle()
                 upstream.settle()
+            for record, count in tuple(self._written.items()):
+                self._child("audit_records_total", record).inc(count - self._told_written.get(record, 0))
+                self._told_written[record] = count
 
     def render(self) -> tuple[str, bytes]:
         """Content type and text of a scrape: of this process, or of all workers where they share a directory."""

@@ -13,9 +13,10 @@ from proxy.policy.keys import NO_KEYS, LeadingKeys, TableKeys
 from proxy.refusal import Reason, Unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from proxy.globs import Globs
+    from proxy.model import Identity, Touch
 
 _REASONS = {
     Gap.TASK: Reason.NO_RULE,
@@ -57,6 +58,21 @@ class Case(NamedTuple):
     def is_settled(self) -> bool:
         """True if no request can change the answer, and it is yes."""
         return not self.deny and not self.require and self.is_inside and bool(self.allow) and not self.allow[0].has_conditions
+
+    def rule_for_all(self, touches: Sequence[Touch], identity: Identity, now: float) -> Rule | None:
+        """The rule that allows each of these touches, which name the same; None where they are to be judged one by one.
+
+        So are most requests answered: what a rule asks of task and time is asked once, and only keys are looked at in each.
+        """
+        if self.deny or self.require or not self.is_inside:
+            return None
+        for rule in self.allow:
+            if (rule.tasks is None or rule.grants_task(identity.task_id)) and now < rule.until:
+                try:
+                    return rule if rule.holds_for_all(touches, self.keys, identity) else None
+                except Unreadable:  # which hides no other rule
+                    return None
+        return None
 
     def judge(self, asked: Asked) -> Rule | Verdict:
         """The rule that allows it, or why none does. Raises Unreadable where that keeps a rule from being judged."""

@@ -16,8 +16,10 @@ from proxy.model import Evidence
 from proxy.policy.vocabulary import METADATA, SHAPES, WITHOUT_ATTRIBUTES, WITHOUT_TABLE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from proxy.globs import Globs
-    from proxy.model import Identity, Touch
+    from proxy.model import Facts, Identity, Touch
     from proxy.policy.keys import KeyLimit, LeadingKeys
 
 
@@ -108,11 +110,19 @@ class Rule:
             return Gap.TASK
         if asked.now >= self.until:
             return Gap.ENDED
-        if self.keys is not None and not self._holds_inside(self.keys, asked):
+        if self.keys is not None and not _hold_inside(self.keys, (asked.touch.facts,), asked.keys, asked.identity):
             return Gap.KEYS
-        if self.attributes is not None and not _keeps_to(self.attributes, asked):
+        if self.attributes is not None and not _keeps_to(self.attributes, asked.touch.facts, asked.keys):
             return Gap.ATTRIBUTES
         return None
+
+    def holds_for_all(self, touches: Sequence[Touch], keys: LeadingKeys, identity: Identity) -> bool:
+        """True if each touch is within the rule's keys and attributes; of an index, all by the same key. May raise Unreadable."""
+        found = [touch.facts for touch in touches]
+        if self.keys is not None and not _hold_inside(self.keys, found, keys, identity):
+            return False
+        attributes = self.attributes
+        return attributes is None or all(_keeps_to(attributes, facts, keys) for facts in found)
 
     def denies(self, asked: Asked) -> bool:
         """True if this deny rule covers the request; a rule for some tasks covers an unknown one too. May raise Unreadable."""
@@ -130,17 +140,6 @@ class Rule:
     def grants_task(self, task_id: str) -> bool:
         """True if, as an allow rule, it is for this task; a rule for some tasks is not for an unknown one."""
         return self.tasks is None or (bool(task_id) and self.tasks.match(task_id))
-
-    def _holds_inside(self, limit: KeyLimit, asked: Asked) -> bool:
-        """The leading key of what is read is inside; of an index, either its own or the table's where that is pinned too."""
-        facts = asked.touch.facts
-        if facts is None:
-            return False
-        pins, identity = facts.pins, asked.identity
-        for attribute in asked.keys.both:  # noqa: SIM110 - `any` costs twice as much, and this is asked for each item of a batch
-            if limit.is_inside(attribute, pins.get(attribute.name), identity):
-                return True
-        return False
 
     def _holds_outside(self, limit: KeyLimit, asked: Asked) -> bool:
         """The leading key is outside: of the index alone where the rule names indexes, else of table and index both."""
@@ -176,18 +175,25 @@ def attribute_gap(attributes: frozenset[str], asked: Asked) -> AttributeGap:
     return AttributeGap(whole=facts.whole)
 
 
-def _keeps_to(attributes: frozenset[str], asked: Asked) -> bool:
+def _hold_inside(limit: KeyLimit, found: Sequence[Facts | None], keys: LeadingKeys, identity: Identity) -> bool:
+    """The leading key of what is read is inside; of an index, either its own or the table's where that is pinned too."""
+    for attribute in keys.both:
+        pins = [facts.pins.get(attribute.name) if facts is not None else None for facts in found]
+        if limit.are_inside(attribute.kind, pins, identity):
+            return True
+    return False
+
+
+def _keeps_to(attributes: frozenset[str], facts: Facts | None, keys: LeadingKeys) -> bool:
     """True if there is no gap. This names none: a request can have 60,000 attributes, and a policy many rules to compare with."""
-    facts = asked.touch.facts
     if facts is None or not facts.named <= attributes or facts.whole:
         return False
-    return not facts.replaces or _is_new(asked)
+    return not facts.replaces or _is_new(facts, keys)
 
 
-def _is_new(asked: Asked) -> bool:
+def _is_new(facts: Facts, keys: LeadingKeys) -> bool:
     """True if a condition proves that there is no item yet: then nothing is replaced."""
-    facts, key = asked.touch.facts, asked.keys.table
-    return facts is not None and key is not None and key.name in facts.absent
+    return keys.table is not None and keys.table.name in facts.absent
 
 
 def _meets_attributes(attributes: frozenset[str], asked: Asked) -> bool:

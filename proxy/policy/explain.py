@@ -6,7 +6,7 @@ Changes are lines to paste. A value of a key is shown only where the asker gave 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from proxy.actions import ESCALATIONS
@@ -81,7 +81,7 @@ class Explanation:
             "would_deny": str(decision.would_deny) if decision.would_deny else None,
             "message": decision.message,
             "rule": decision.rule,
-            "principal": asdict(decision.principal) if decision.principal else None,
+            "principal": decision.principal._asdict() if decision.principal else None,
             "environment": self.environment,
             "policy_digest": self.policy_digest,
             "dag": self.dag,

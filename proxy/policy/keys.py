@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from proxy.model import Identity, Pin
 
@@ -146,18 +146,19 @@ class KeyLimit:
         """The limit as it is for one DAG: <dag_id> need not be filled in for each of its requests."""
         return KeyLimit(tuple(pattern.of_dag(dag_id) for pattern in self.patterns)) if self._open else self
 
-    def is_inside(self, attribute: KeyAttribute, pin: Pin | None, identity: Identity) -> bool:
-        """True if the request proves that every partition key it means is one that the patterns name."""
-        if pin is None or not pin.values:
-            return False
-        wanted = self._wanted(identity) if self._open else self._literal
-        for value in pin.values:  # `all` costs twice as much, and this is asked for each item of a batch
-            key = value_of(attribute.kind, value)
-            if isinstance(key, bytes):
-                if not key.startswith(wanted.prefixes) and (pin.is_prefix or key not in wanted.exact):
-                    return False
-            elif key is None or pin.is_prefix or key not in wanted.numbers:
+    def are_inside(self, kind: str, pins: Iterable[Pin | None], identity: Identity) -> bool:
+        """True if each pin (of an attribute of this kind) proves that every partition key it means is one that is named."""
+        exact, numbers, prefixes = self._wanted(identity) if self._open else self._literal
+        for pin in pins:
+            if pin is None or not pin.values:
                 return False
+            for value in pin.values:
+                key = value_of(kind, value)
+                if isinstance(key, bytes):
+                    if not key.startswith(prefixes) and (pin.is_prefix or key not in exact):
+                        return False
+                elif key is None or pin.is_prefix or key not in numbers:
+                    return False
         return True
 
     def is_outside(self, attribute: KeyAttribute, pin: Pin | None, identity: Identity) -> bool:

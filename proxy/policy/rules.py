@@ -11,10 +11,11 @@ import re
 import uuid
 from collections import deque
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.actions import ESCALATIONS
-from proxy.model import Principal, TableReference
+from proxy.model import NAMES, Principal, TableReference
 from proxy.policy import messages, shortfalls
 from proxy.policy.cases import Case, Verdict
 from proxy.policy.coverage import Asked
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from proxy.policy.coverage import Rule
     from proxy.policy.declared import TableDeclaration
 
+_ALLOWED, _OBSERVED = Reason.ALLOWED, Reason.OBSERVED  # named here, for looking up a member of an enum is slow (Python 3.11)
 OTHER = "other"
 _DAG_ID = re.compile(r"[\w.-]{1,250}")
 _MAX_GLOBBED = 4096  # DAGs known by glob only whose ready decisions are kept
@@ -64,7 +66,7 @@ class Decision:
 
     def granted_role(self) -> Principal:
         """The principal to sign as. Raises Forbidden unless the decision lets the request through."""
-        if self.principal is None or (self.reason is not Reason.ALLOWED and self.reason is not Reason.OBSERVED):
+        if self.principal is None or (self.reason is not _ALLOWED and self.reason is not _OBSERVED):
             raise Forbidden(self.reason, self.message, rule=self.rule)
         return self.principal
 
@@ -159,10 +161,8 @@ class Policies:
             if decision is not None:
                 return decision
             case = ready.cases.get(start)
-            if case is not None:
-                verdict = case.judge(Asked(identity, touches[0], case.keys, now))
-                if not isinstance(verdict, Verdict):
-                    return ready.grant(verdict)
+            if case is not None and (rule := case.rule_for_all(touches, identity, now)) is not None:
+                return ready.grant(rule)
         if not self.observes:
             return ready.barred or _judge_all(ready, identity, operation, now, self.environment)
         return self._observe(ready, identity, operation, now)
@@ -285,7 +285,7 @@ def _judge_all(ready: _Ready, identity: Identity, operation: Operation, now: flo
         return _refused(Reason.UNSUPPORTED_OPERATION, messages.touches_nothing(identity.dag_id, operation))
     rules: dict[str, Decision] = {}
     for _, decision in _judged(ready, identity, operation, now, environment):
-        if decision.reason is not Reason.ALLOWED:
+        if decision.reason is not _ALLOWED:
             return decision
         rules[decision.rule] = decision
     if len(rules) == 1:
@@ -305,34 +305,36 @@ def _let_through(
     """Let pass what was denied, unless a touch is denied for more than that, or is an escalation that no rule names."""
     if not operation.touches:
         return _refused(Reason.UNSUPPORTED_OPERATION, messages.touches_nothing(identity.dag_id, operation))
-    for touch, decision in _judged(ready, identity, operation, now, environment):
+    for action, decision in _judged(ready, identity, operation, now, environment):
         if decision.reason is Reason.ALLOWED:
             continue
         if decision.reason not in passable:
             return decision
-        if touch.action in ESCALATIONS:
+        if action in ESCALATIONS:
             return denial
     return Decision(Reason.OBSERVED, denial.message, denial.rule, ready.principal, denial.reason)
 
 
 def _judged(
     ready: _Ready, identity: Identity, operation: Operation, now: float, environment: str
-) -> Iterator[tuple[Touch, Decision]]:
-    """Each touch with its decision. Those that name the same action, table and index in a row meet the same rules, found once."""
-    start: tuple[object, ...] = ()
-    for touch in operation.touches:
-        if touch[:3] != start:
-            start = touch[:3]
-            met = _rules_met(ready, identity, operation, touch)
+) -> Iterator[tuple[str, Decision]]:
+    """Each touch's action with its decision. Those that name the same in a row meet the same rules; most often one allows all."""
+    for _, run in groupby(operation.touches, NAMES):
+        touches = tuple(run)
+        action = touches[0].action
+        met = _rules_met(ready, identity, operation, touches[0])
         if not isinstance(met, Case):
-            yield touch, met
-            continue
-        asked = Asked(identity, touch, met.keys, now)
-        found = met.judge(asked)
-        if isinstance(found, Verdict):
-            yield touch, _explained(ready.rules, operation, asked, found, environment)
+            yield action, met
+        elif (rule := met.rule_for_all(touches, identity, now)) is not None:
+            yield action, ready.grant(rule)
         else:
-            yield touch, ready.grant(found)
+            for touch in touches:
+                asked = Asked(identity, touch, met.keys, now)
+                found = met.judge(asked)
+                if isinstance(found, Verdict):
+                    yield action, _explained(ready.rules, operation, asked, found, environment)
+                else:
+                    yield action, ready.grant(found)
 
 
 def _rules_met(ready: _Ready, identity: Identity, operation: Operation, touch: Touch) -> Decision | Case:

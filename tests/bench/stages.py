@@ -23,7 +23,7 @@ from proxy.edge.gate import read_head
 from proxy.edge.limits import EdgeLimits
 from proxy.edge.shared import Edge
 from proxy.identity.binding import bind
-from proxy.identity.channels import claimed_in, token_in
+from proxy.identity.channels import claimed_in, found_token, token_in
 from proxy.model import Ending, Exchange, Reply
 from proxy.refusal import Reason
 from tests.bench.in_process import ANSWER_BODY, DataPlane
@@ -104,7 +104,7 @@ async def _stages(plane: DataPlane, request: bytes) -> dict[str, Callable[[], An
 
     return {
         "head": lambda: read_head(raw, "127.0.0.1:40000", limits),
-        "token": lambda: plane.gateway.tokens.known(token_in(head.headers), time.time()),
+        "token": lambda: plane.gateway.tokens.known(found_token(head.headers)[1], time.time()),
         "bind": lambda: bind(subject, claimed_in(head.headers), policies.workloads, policies.dag_of_key),
         "read": lambda: read_operation(target, body, 60000, None),
         "decide": lambda: (

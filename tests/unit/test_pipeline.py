@@ -468,6 +468,11 @@ def unavailable(reason: Reason) -> Unavailable:
 
 REFUSED: dict[str, tuple[Reason, Ending, dict[str, Any]]] = {
     "no token": (Reason.NO_TOKEN, Ending.REFUSED, {"headers": {"authorization": b"Bearer "}}),
+    "torn token": (
+        Reason.TOKEN_NEWLINE,
+        Ending.REFUSED,
+        {"headers": {"authorization": b"Bearer a\tb"}, "tokens": unavailable(Reason.KEYS_UNAVAILABLE)},  # which is not asked
+    ),
     "two tokens": (Reason.SEVERAL_TOKENS, Ending.REFUSED, {"headers": {"x_dag_token": TOKEN}}),
     "bad token": (Reason.BAD_SIGNATURE, Ending.REFUSED, {"tokens": Unauthenticated(Reason.BAD_SIGNATURE, "it does not fit")}),
     "no keys": (Reason.KEYS_UNAVAILABLE, Ending.REFUSED, {"tokens": unavailable(Reason.KEYS_UNAVAILABLE)}),

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -116,10 +115,10 @@ async def test_principals_that_differ_in_one_part_never_share(sts: Sts, roles: R
     """Role, session name, Region and DAG are all in the key."""
     base = principal("one")
     others = [
-        replace(base, role_arn=principal("one", "writer").role_arn),
-        replace(base, session_name="other"),
-        replace(base, region="eu-west-1"),
-        replace(base, dag_id="two"),
+        base._replace(role_arn=principal("one", "writer").role_arn),
+        base._replace(session_name="other"),
+        base._replace(region="eu-west-1"),
+        base._replace(dag_id="two"),
     ]
     await roles.credentials_for(base)
     assert [roles.ready(other) for other in others] == [None] * 4

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from proxy.identity.channels import claimed_in, login_token_in, token_in
+from proxy.identity.channels import admissible, claimed_in, found_token, login_token_in, token_in
 from proxy.identity.token import MAX_TOKEN_BYTES
 from proxy.model import Claimed
 from proxy.refusal import Malformed, Reason, Refusal, Unauthenticated
@@ -51,6 +51,14 @@ def test_a_token_of_backslashes_is_refused_at_once() -> None:
 def test_each_channel_carries_a_token(headers: dict[bytes, bytes]) -> None:
     """Bearer in any case, the dedicated header, and boto3's session token are read; a SigV4 signature is ignored."""
     assert token_in(headers) == JWT
+
+
+def test_a_token_is_found_before_it_is_looked_at() -> None:
+    """Its digest is asked for first; only what is not known is held against what a token can be."""
+    assert found_token({b"authorization": b"Bearer  a b"}) == ("Authorization: Bearer", b"a b")
+    assert found_token({b"x-dag-token": b"a\n"}) == ("X-DAG-Token", b"a\n")
+    with pytest.raises(Unauthenticated):
+        admissible("X-DAG-Token", b"a\n")
 
 
 @pytest.mark.parametrize(

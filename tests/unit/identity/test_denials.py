@@ -45,7 +45,7 @@ def test_an_entry_stops_what_it_names(kind: str, name: str, reason: Reason | Non
 
 def test_an_empty_list_stops_nothing() -> None:
     """Nor does a gateway without one."""
-    assert not DenyList()
+    assert not DenyList().stops_any
     assert NoDenials().current is NoDenials().current
     assert stopped_by(DenyList()) is None
 

@@ -256,6 +256,8 @@ def test_what_happens_beside_requests() -> None:
     }  # fmt: skip
     assert {key: value for key, value in seen.items() if key in expected} == expected
     assert ("policy_info", "aaaa", "prod") not in seen
+    metrics.audit_written("decision", 3)
+    assert samples(metrics)["audit_records_total", "decision"] == 5
     metrics.policy_loaded("cccc", "prod")
     assert samples(metrics)["policy_reload_failed",] == 0
 
@@ -276,6 +278,7 @@ metrics.set_inflight(2)
 metrics.policy_loaded("aaaa", "prod")
 metrics.policy_loaded("bbbb", "prod")
 metrics.audit_written("decision", 5)
+metrics.settle()
 print("up", flush=True)
 sys.stdin.read()
 """

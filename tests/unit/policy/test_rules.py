@@ -17,7 +17,7 @@ from proxy.globs import Globs
 from proxy.model import Evidence, Identity, Operation, Pin, Principal, Subject, TableReference, Touch
 from proxy.policy import rules as rules_module
 from proxy.policy.cases import Boundary, DagRules, Home
-from proxy.policy.coverage import Requirement, Rule
+from proxy.policy.coverage import Asked, Requirement, Rule
 from proxy.policy.document import read_policies
 from proxy.policy.keys import KeyAttribute, KeyLimit, KeyPattern, TableKeys
 from proxy.policy.rules import Decision, Policies
@@ -430,12 +430,77 @@ def test_a_batch_is_allowed_exactly_when_each_member_is(first: Touch, second: To
     assert is_allowed(rules, "", first, second) == (is_allowed(rules, "", first) and is_allowed(rules, "", second))
 
 
+@settings(deadline=None, max_examples=500)
+@given(
+    allow=st.lists(RULES, min_size=1, max_size=3),
+    deny=st.lists(RULES, max_size=1),
+    require=st.lists(REQUIREMENTS, max_size=1),
+    boundary=BOUNDARIES,
+    first=TOUCHES,
+    others=st.lists(st.one_of(st.none(), FACTS), max_size=2),
+    task=st.sampled_from(TASKS),
+)
+def test_the_rule_that_allows_all_allows_each(
+    allow: list[Rule],
+    deny: list[Rule],
+    require: list[Requirement],
+    boundary: Boundary | None,
+    first: Touch,
+    others: list[StatedFacts | None],
+    task: str,
+) -> None:
+    """A run of touches that is judged as one has the very answer that each of them has alone."""
+    rules = dag_rules(allow=tuple(allow), deny=tuple(deny), require=tuple(require), boundary=boundary, keys=KEYS)
+    case = rules.case("d", first.action, first.table.name, first.index)
+    touches = [first, *(first._replace(facts=facts) for facts in others)]
+    found = case.rule_for_all(touches, identity_of("d", task), 1.0)
+    for touch in touches:
+        assert found is None or case.judge(Asked(identity_of("d", task), touch, case.keys, 1.0)) is found
+
+
+A_KEY, ANOTHER_KEY = ({"pins": {"pk": [{"S": text}]}, "named": ["pk"]} for text in "ab")
+INSIDE = KeyLimit((KeyPattern(True, ("a",)),))
+OUTSIDE = Boundary("team", "platform.yaml:1", Globs(("*",)), Globs(("t2",)), "owner #p")
+
+
+@pytest.mark.parametrize(
+    ("changes", "facts", "place"),
+    [
+        ({}, [A_KEY, ANOTHER_KEY], "1"),
+        ({"allow": (rule(place="0", tasks=Globs(("purge",))), rule(place="1", keys=INSIDE))}, [A_KEY], "1"),
+        ({"allow": (rule(place="0", until=1.0, keys=INSIDE), rule(place="1", keys=INSIDE))}, [A_KEY], "1"),
+        ({"allow": (rule(place="0", until=1.5),)}, [A_KEY], "0"),
+        ({"allow": (rule(place="0", tasks=Globs(("load",))),)}, [A_KEY], "0"),
+        ({"allow": (rule(place="0", keys=INSIDE),)}, [A_KEY, A_KEY], "0"),
+        ({"allow": (rule(place="0", keys=INSIDE),)}, [A_KEY, ANOTHER_KEY], None),
+        ({"allow": (rule(place="0", keys=INSIDE), rule(place="1", keys=INSIDE, until=2.0))}, [A_KEY, ANOTHER_KEY], None),
+        ({"allow": (rule(place="0", keys=INSIDE),)}, [{"unreadable": ["pins"]}], None),
+        ({"allow": (rule(place="0", keys=INSIDE),)}, [A_KEY, None], None),
+        ({"allow": (rule(place="0", attributes=frozenset({"pk"})),)}, [A_KEY, A_KEY], "0"),
+        ({"allow": (rule(place="0", attributes=frozenset({"pk"})),)}, [A_KEY, {"named": ["x"]}], None),
+        ({"allow": (rule(place="0", attributes=frozenset({"pk"})),)}, [A_KEY, None], None),
+        ({"allow": (rule(place="0", tasks=Globs(("purge",))),)}, [A_KEY], None),
+        ({"deny": (rule(keys=INSIDE),)}, [ANOTHER_KEY], None),
+        ({"require": (Requirement(rule(), condition=True),)}, [A_KEY], None),
+        ({"boundary": OUTSIDE}, [A_KEY], None),
+    ],
+)
+def test_a_run_is_judged_as_one_where_its_first_open_rule_can(
+    changes: dict[str, Any], facts: list[dict[str, Any] | None], place: str | None
+) -> None:
+    """Who is asked for a task and a time is asked once; deny rules, requirements and a boundary that is passed ask of each."""
+    rules = dag_rules(**{"allow": (rule(place="1"),), "keys": {"orders": TableKeys(KeyAttribute("pk", "S"), {})}} | changes)
+    touches = [Touch("PutItem", TableReference("orders"), "", n, facts_of(told)) for n, told in enumerate(facts, 1)]
+    found = rules.case("d", "PutItem", "orders", "").rule_for_all(touches, identity_of("d", "load"), 1.0)
+    assert (found.place if found else None) == place
+
+
 @pytest.mark.parametrize("text", ["5", "5.0", "50", "4"])
 def test_a_prefix_names_no_number(text: str) -> None:
     """Numbers have no prefix: one that looks like it does not hold them, not even the number that it spells."""
-    limit, attribute, pin = KeyLimit((KeyPattern(True, ("5",)),)), KeyAttribute("pk", "N"), Pin(({"N": text},))
-    assert not limit.is_inside(attribute, pin, identity_of("d"))
-    assert KeyLimit((KeyPattern(False, (text,)),)).is_inside(attribute, pin, identity_of("d"))
+    limit, pin = KeyLimit((KeyPattern(True, ("5",)),)), Pin(({"N": text},))
+    assert not limit.are_inside("N", [pin], identity_of("d"))
+    assert KeyLimit((KeyPattern(False, (text,)),)).are_inside("N", [pin], identity_of("d"))
 
 
 @settings(deadline=None, max_examples=300)
@@ -449,7 +514,7 @@ def test_inside_and_outside_agree_with_trying_keys_out(
     meant = [value["S"] + more for more in ("", "#", "#1", "1", "a")] if is_prefix else [value["S"]]
     text = pattern.filled(identity)
     covered = [bool(text) and (key.startswith(text) if pattern.is_prefix else key == text) for key in meant]
-    assert not limit.is_inside(attribute, pin, identity) or all(covered)
+    assert not limit.are_inside("S", [pin], identity) or all(covered)
     assert not limit.is_outside(attribute, pin, identity) or not any(covered)
 
 
