@@ -9,6 +9,7 @@
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 typedef Py_ssize_t size;
@@ -152,6 +153,7 @@ static PyObject *name_of(const uint8_t *spelling, size length, const Name **know
 
 /* ------------------------------------------------------------------------------------------------------ heads */
 
+static PyObject *method, *path; /* made once */
 static const char REQUEST_LINE[] = "POST / HTTP/1.1\r\n";
 static const char JSON_TYPE[] = "application/x-amz-json-1.0";
 
@@ -246,16 +248,28 @@ static int read_fields(const uint8_t *data, size total, const Limits *limits, Py
     return has_host && has_type && *length >= 0;
 }
 
+/* A tuple of a named type, of what Py_BuildValue makes of a format in two pairs of parentheses; NULL where that failed. */
+static PyObject *named(PyObject *type, PyObject *parts) {
+    newfunc make = (newfunc)PyType_GetSlot(&PyTuple_Type, Py_tp_new);
+    PyObject *made = parts == NULL ? NULL : make((PyTypeObject *)type, parts, NULL);
+    Py_XDECREF(parts);
+    return made;
+}
+
+static int is_tuple_type(PyObject *type) {
+    return PyType_Check(type) && PyType_IsSubtype((PyTypeObject *)type, &PyTuple_Type);
+}
+
 PyDoc_STRVAR(plain_head_doc,
-             "plain_head(data, head_bytes, header_count, value_bytes, body_bytes)\n--\n\n"
-             "Headers, length of the head and length of the body of a request at the beginning of `data` that is plainly one of\n"
-             "DynamoDB's; else None.");
+             "plain_head(data, peer, head, head_bytes, header_count, value_bytes, body_bytes)\n--\n\n"
+             "`head` (a tuple type) of method, path, headers and `peer`, its length and that of the body, of a request at the\n"
+             "beginning of `data` that is plainly one of DynamoDB's; else None.");
 
 static PyObject *plain_head(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count) {
-    if (count != 5)
-        return PyErr_Format(PyExc_TypeError, "plain_head takes 5 arguments");
-    Limits limits = {PyLong_AsSsize_t(arguments[1]), PyLong_AsSsize_t(arguments[2]), PyLong_AsSsize_t(arguments[3]),
-                     PyLong_AsLongLong(arguments[4])};
+    if (count != 7 || !is_tuple_type(arguments[2]))
+        return PyErr_Format(PyExc_TypeError, "plain_head takes 7 arguments, the third a type of tuples");
+    Limits limits = {PyLong_AsSsize_t(arguments[3]), PyLong_AsSsize_t(arguments[4]), PyLong_AsSsize_t(arguments[5]),
+                     PyLong_AsLongLong(arguments[6])};
     Py_buffer data;
     if (PyErr_Occurred() || PyObject_GetBuffer(arguments[0], &data, PyBUF_SIMPLE) < 0)
         return NULL;
@@ -264,7 +278,11 @@ static PyObject *plain_head(PyObject *Py_UNUSED(module), PyObject *const *argume
     PyObject *headers = PyDict_New();
     int found = headers == NULL ? -1 : read_fields(data.buf, data.len, &limits, headers, &end, &length);
     PyBuffer_Release(&data);
-    PyObject *result = found > 0 ? Py_BuildValue("OnL", headers, end, length) : found == 0 ? Py_NewRef(Py_None) : NULL;
+    PyObject *result = found == 0 ? Py_NewRef(Py_None) : NULL;
+    if (found > 0) {
+        PyObject *head = named(arguments[2], Py_BuildValue("((OOOO))", method, path, headers, arguments[1]));
+        result = head == NULL ? NULL : Py_BuildValue("NnL", head, end, length);
+    }
     Py_XDECREF(headers);
     return result;
 }
@@ -333,7 +351,7 @@ PyDoc_STRVAR(plain_reply_doc,
 static PyObject *plain_reply(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count) {
     char *data;
     size total, at;
-    if (count != 2 || !PyType_Check(arguments[1]) || !PyType_IsSubtype((PyTypeObject *)arguments[1], &PyTuple_Type))
+    if (count != 2 || !is_tuple_type(arguments[1]))
         return PyErr_Format(PyExc_TypeError, "plain_reply takes bytes and a type of tuples");
     if (PyBytes_AsStringAndSize(arguments[0], &data, &total) < 0)
         return NULL;
@@ -342,23 +360,19 @@ static PyObject *plain_reply(PyObject *Py_UNUSED(module), PyObject *const *argum
         Py_RETURN_NONE;
     PyObject *fields = PyList_New(0);
     int found = fields == NULL ? -1 : read_answer((const uint8_t *)data, total, fields, &at);
-    PyObject *result = NULL, *parts = NULL;
-    if (found == 0)
-        result = Py_NewRef(Py_None);
-    else if (found > 0) {
+    PyObject *result = found == 0 ? Py_NewRef(Py_None) : NULL;
+    if (found > 0) {
         PyObject *pairs = PyList_AsTuple(fields);
-        parts = pairs == NULL ? NULL : Py_BuildValue("((iNy#))", status, pairs, data + at, total - at);
-        newfunc make = (newfunc)PyType_GetSlot(&PyTuple_Type, Py_tp_new);
-        result = parts == NULL ? NULL : make((PyTypeObject *)arguments[1], parts, NULL);
+        result = pairs == NULL ? NULL : named(arguments[1], Py_BuildValue("((iNy#))", status, pairs, data + at, total - at));
     }
-    Py_XDECREF(parts);
     Py_XDECREF(fields);
     return result;
 }
 
 PyDoc_STRVAR(joined_answer_doc,
              "joined_answer(beginning, headers, left_out, end, body)\n--\n\n"
-             "The bytes of one answer: `beginning`, the pairs of `headers` whose names are not in `left_out`, `end`, `body`.");
+             "The bytes of one answer: `beginning`, the length of `body`, the pairs of `headers` whose names are not in `left_out`,\n"
+             "`end`, `body`.");
 
 /* Go over the pairs: count their bytes, and write them where `to` is not NULL. -1: an exception. */
 static size write_fields(PyObject *headers, PyObject *left_out, uint8_t *to) {
@@ -398,12 +412,15 @@ static PyObject *joined_answer(PyObject *Py_UNUSED(module), PyObject *const *arg
     size fields = write_fields(arguments[1], arguments[2], NULL);
     if (fields < 0)
         return NULL;
-    PyObject *answer = PyBytes_FromStringAndSize(NULL, beginning_length + fields + end_length + body_length);
+    char framing[48];
+    size framing_length = snprintf(framing, sizeof framing, "content-length: %zd\r\n", body_length);
+    PyObject *answer = PyBytes_FromStringAndSize(NULL, beginning_length + framing_length + fields + end_length + body_length);
     if (answer == NULL)
         return NULL;
     uint8_t *to = (uint8_t *)PyBytes_AsString(answer);
     memcpy(to, beginning, (size_t)beginning_length);
-    to += beginning_length;
+    memcpy(to + beginning_length, framing, (size_t)framing_length);
+    to += beginning_length + framing_length;
     write_fields(arguments[1], arguments[2], to);
     memcpy(to + fields, end, (size_t)end_length);
     memcpy(to + fields + end_length, body, (size_t)body_length);
@@ -685,5 +702,7 @@ static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_native", "Compi
 
 PyMODINIT_FUNC PyInit__native(void) {
     fill_tables();
-    return make_names() < 0 ? NULL : PyModule_Create(&definition);
+    method = PyBytes_FromString("POST");
+    path = PyBytes_FromString("/");
+    return method == NULL || path == NULL || make_names() < 0 ? NULL : PyModule_Create(&definition);
 }

@@ -18,9 +18,9 @@ def nothing_is_plain(*_: object) -> None:
 
 
 def joined_in_python(beginning: bytes, headers: Headers, left_out: frozenset[bytes], end: bytes, body: bytes) -> bytes:
-    """The bytes of one answer: `beginning`, the pairs of `headers` whose names are not in `left_out`, `end`, `body`."""
+    """The bytes of one answer: `beginning`, the length of `body`, `headers` but those named in `left_out`, `end`, `body`."""
     lines = b"".join([b"%b: %b\r\n" % line for line in headers if line[0] not in left_out])
-    return b"%b%b%b%b" % (beginning, lines, end, body)
+    return b"%bcontent-length: %d\r\n%b%b%b" % (beginning, len(body), lines, end, body)
 
 
 try:

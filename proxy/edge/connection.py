@@ -13,15 +13,15 @@ from enum import Enum
 from math import inf
 from typing import TYPE_CHECKING, Any, cast
 
-from proxy.edge.gate import Route, check_beginning, head_is_slow, read_head, read_plain_head
+from proxy.edge.gate import NO_LINES, Admitted, Route, check_beginning, head_is_slow, read_head, read_plain_head
 from proxy.edge.tls import TlsOrPlaintext
-from proxy.model import Reply
+from proxy.model import Reply, RequestHead
 from proxy.refusal import Abandoned, Malformed, Reason, Refusal, Throttled
 from proxy.runs import Prompt, Run
 
 if TYPE_CHECKING:
-    from proxy.edge.gate import Admitted, Lines
-    from proxy.edge.shared import Edge
+    from proxy.edge.gate import Lines
+    from proxy.edge.shared import Edge, LoginService, Service
 
 log = logging.getLogger("proxy.edge")
 
@@ -46,6 +46,7 @@ class Phase(Enum):
 # Named here, for looking up a member of an enum is slow (Python 3.11).
 _IDLE, _HEAD, _SERVING, _BODY, _WRITING, _CLOSING = Phase
 _DYNAMODB, _HEALTH = Route.DYNAMODB, Route.HEALTH
+_WHOLE = Admitted(_DYNAMODB, RequestHead(b"POST", b"/", {}, ""), 0, False, False, NO_LINES)  # nothing of it is in the buffer
 
 
 class Connection(asyncio.Protocol):
@@ -166,11 +167,13 @@ class Connection(asyncio.Protocol):
         plain = read_plain_head(data, self._peer, self._edge.limits)
         if plain is None:
             return False
-        admitted, end = plain
-        if len(data) - end != admitted.body_length:
+        head, end, length = plain
+        if len(data) - end != length:
             return False
         self._body = data[end:]
-        self._start(admitted)
+        self._admitted = _WHOLE
+        self._has_body = False
+        self._serve(self._edge.service, head)
         return True
 
     def _advance(self) -> None:
@@ -178,7 +181,8 @@ class Connection(asyncio.Protocol):
         if self._buffer and (self._phase is _IDLE or self._phase is _HEAD) and (admitted := self._take_head()):
             if admitted.route is _HEALTH:
                 self._answer(_HEALTHY, closes=admitted.closes or self._edge.is_draining)
-                self._look_further()
+                if self._buffer:
+                    self._look_further()
             else:
                 self._start(admitted)
         if self._reading_paused:
@@ -186,7 +190,7 @@ class Connection(asyncio.Protocol):
 
     def _look_further(self) -> None:
         """What is pipelined has a turn of its own, so that the others have theirs."""
-        if self._buffer and not self._has_turn:
+        if not self._has_turn:
             self._has_turn = True
             self._edge.loop.call_soon(self._take_turn)
 
@@ -201,8 +205,9 @@ class Connection(asyncio.Protocol):
         if not self._checked:  # not again for each piece of a head that comes slowly
             plain = read_plain_head(buffer, self._peer, limits)
             if plain is not None:
-                del buffer[: plain[1]]
-                return plain[0]
+                head, end, length = plain
+                del buffer[:end]
+                return Admitted(_DYNAMODB, head, length, False, False, NO_LINES)
         try:
             end = buffer.find(_END_OF_HEAD, max(0, self._checked - 3), limits.head_bytes)
             if end < 0:
@@ -223,10 +228,12 @@ class Connection(asyncio.Protocol):
     def _start(self, admitted: Admitted) -> None:
         """Begin to serve; a request that waits for nothing is answered when this returns."""
         self._admitted = admitted
-        self._has_body = self._body is None
+        self._has_body = True
+        self._serve(self._edge.service if admitted.route is _DYNAMODB else self._edge.logins, admitted.head)
+
+    def _serve(self, service: Service | LoginService, head: RequestHead) -> None:
         self._phase, self.deadline = _SERVING, inf
-        service = self._edge.service if admitted.route is _DYNAMODB else self._edge.logins
-        run = Run(service.serve(admitted.head, self), self._served)
+        run = Run(service.serve(head, self), self._served)
         self._edge.requests.add(run)
         run.step()
 
@@ -234,15 +241,17 @@ class Connection(asyncio.Protocol):
         """The pipeline is done. It never raises; should it do so all the same, the connection ends rather than hangs."""
         edge = self._edge
         edge.requests.discard(run)
-        edge.body_bytes -= self._reserved
-        self._reserved = 0
+        if self._reserved:
+            edge.body_bytes -= self._reserved
+            self._reserved = 0
         self._body = None  # refused without looking at it
         if isinstance(result, BaseException):
             if not isinstance(result, asyncio.CancelledError):
                 log.error("the pipeline let an error through", exc_info=result)
             result = None
         self._finish(result)
-        edge.look_for_quiet()
+        if not edge.connections:
+            edge.look_for_quiet()
 
     def at_hand(self) -> bytes | None:
         """The whole body, once, if it came with its head; None: `read` waits for it. Raises a `Refusal` (overloaded)."""
@@ -313,7 +322,8 @@ class Connection(asyncio.Protocol):
             is_whole = len(self._buffer) >= self._admitted.body_length
             del self._buffer[: self._admitted.body_length]
         self._answer(reply, closes=self._admitted.closes or self._edge.is_draining or self.gone or not is_whole)
-        self._look_further()
+        if self._buffer:
+            self._look_further()
 
     # ------------------------------------------------------------------------------------ answers and ends
 

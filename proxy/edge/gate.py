@@ -50,7 +50,7 @@ _ROUTES = {
     b"GET /healthz HTTP/1.1": (Route.HEALTH, b"GET", b"/healthz"),
 }
 _DYNAMODB: Final = Route.DYNAMODB  # named here, for looking up a member of an enum is slow (Python 3.11)
-_NO_LINES: Final[Lines] = {}
+NO_LINES: Final[Lines] = {}
 _WITHOUT_BODY = (Route.HEALTH, Route.CREDENTIALS)
 _JSON = frozenset({b"application/x-amz-json-1.0", b"application/json"})
 _FORM = b"application/x-www-form-urlencoded"
@@ -112,13 +112,12 @@ _NO_LENGTH = "`Content-Length` is missing or not a plain decimal number"
 _TLS_ON_PLAINTEXT = "TLS was spoken to a plaintext port; write `http://` in endpoint_url or give the gateway a certificate"
 
 
-def read_plain_head(data: bytes | bytearray, peer: str, limits: EdgeLimits) -> tuple[Admitted, int] | None:
-    """The head with which `data` begins, and its length, where it is plainly one of DynamoDB's; None: `read_head` must look."""
-    found = plain_head(data, limits.head_bytes, limits.header_count, limits.value_bytes, limits.body_bytes)
-    if found is None:
-        return None
-    headers, end, length = found
-    return Admitted(_DYNAMODB, RequestHead(b"POST", b"/", headers, peer), length, False, False, _NO_LINES), end
+def read_plain_head(data: bytes | bytearray, peer: str, limits: EdgeLimits) -> tuple[RequestHead, int, int] | None:
+    """The head with which `data` begins, where it is plainly one of DynamoDB's that waits for nothing and keeps its connection.
+
+    With it come its length and that of its body. None: `read_head` must look.
+    """
+    return plain_head(data, peer, RequestHead, limits.head_bytes, limits.header_count, limits.value_bytes, limits.body_bytes)
 
 
 def read_head(raw: bytes, peer: str, limits: EdgeLimits, judged: Lines | None = None) -> Admitted:

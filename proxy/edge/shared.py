@@ -62,13 +62,13 @@ class Edge:
         self.body_bytes = 0
         self._quiet = asyncio.Event()
         self._sweeper: asyncio.TimerHandle | None = None
-        self._date_second = 0
-        self._date_line = b""
+        self._beginnings: dict[int, bytes] = {}  # of the answers of this second: status line and date
 
     def opened(self, connection: Connection) -> None:
         """Count a connection and have its deadlines swept."""
         self.connections.add(connection)
         if self._sweeper is None:
+            self._beginnings.clear()
             self._sweeper = self.loop.call_later(self.limits.sweep_seconds, self._sweep)
 
     def closed(self, connection: Connection) -> None:
@@ -111,19 +111,17 @@ class Edge:
 
     def written(self, reply: Reply, *, closes: bool) -> bytes:
         """One HTTP/1.1 answer, ready for the socket. Framing and connection headers are ours alone."""
-        status = _STATUS_LINES.get(reply.status) or b"HTTP/1.1 %d \r\n" % reply.status
-        beginning = b"%b%bcontent-length: %d\r\n" % (status, self._date(), len(reply.body))
+        beginning = self._beginnings.get(reply.status) or self._beginning(reply.status)
         end = b"connection: close\r\n\r\n" if closes else b"\r\n"
         return joined_answer(beginning, reply.headers, _OF_THE_EDGE, end, reply.body)
 
-    def _date(self) -> bytes:
-        now = int(time.time())
-        if now != self._date_second:
-            self._date_second = now
-            self._date_line = b"date: %s\r\n" % formatdate(now, usegmt=True).encode()
-        return self._date_line
+    def _beginning(self, status: int) -> bytes:
+        line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
+        beginning = self._beginnings[status] = b"%bdate: %b\r\n" % (line, formatdate(time.time(), usegmt=True).encode())
+        return beginning
 
     def _sweep(self) -> None:
+        self._beginnings.clear()
         self._sweeper = self.loop.call_later(self.limits.sweep_seconds, self._sweep) if self.connections else None
         now = self.loop.time()
         for connection in [connection for connection in self.connections if connection.deadline <= now]:

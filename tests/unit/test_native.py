@@ -54,18 +54,19 @@ def read_in_python(data: bytes, limits: EdgeLimits) -> Admitted | None:
 
 def check_head(data: bytes, limits: EdgeLimits = LIMITS) -> bool:
     """Compare; True if the compiled form took it. The same bytes in a bytearray are read alike."""
-    arguments = (limits.head_bytes, limits.header_count, limits.value_bytes, limits.body_bytes)
+    arguments = (PEER, RequestHead, limits.head_bytes, limits.header_count, limits.value_bytes, limits.body_bytes)
     found = plain_head(data, *arguments)
     assert plain_head(bytearray(data), *arguments) == found
     if found is None:
         return False
-    headers, end, length = found
+    head, end, length = found
     admitted = read_in_python(data, limits)
     assert admitted is not None
-    assert admitted[:5] == (Route.DYNAMODB, RequestHead(b"POST", b"/", headers, PEER), length, False, False)
+    assert admitted[:5] == (Route.DYNAMODB, head, length, False, False)
+    assert type(head) is RequestHead
     assert data[:end].endswith(b"\r\n\r\n")
     assert data.index(b"\r\n\r\n") == end - 4
-    assert list(headers) == list(admitted.head.headers)  # in the same order
+    assert list(head.headers) == list(admitted.head.headers)  # in the same order
     return True
 
 
@@ -388,3 +389,5 @@ def test_wrong_arguments_are_errors(arguments: tuple[Any, ...]) -> None:
     for reply in (list, 1):
         with pytest.raises(TypeError):
             plain_reply(ANSWER, reply)  # type: ignore[arg-type]
+        with pytest.raises(TypeError):
+            plain_head(USUAL, PEER, reply, 9999, 99, 9999, 99)  # type: ignore[arg-type]
