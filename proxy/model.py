@@ -123,9 +123,8 @@ class Facts(Protocol):
     Sound, never complete: what cannot be proven is absent.
     """
 
-    @property
-    def pins(self) -> Mapping[str, Pin]:
-        """Top-level attribute -> what is proven of it."""
+    def pin(self, name: str) -> Pin | None:
+        """What is proven of a top-level attribute, if anything is."""
 
     @property
     def named(self) -> frozenset[str]:

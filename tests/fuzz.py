@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 SIZE = 64 * 1024
 _LIMITS = EdgeLimits()
 _TARGETS = {row.name: row.target.encode() for row in OPERATIONS if row.name != "GetRecords"}
-_FACTS = ("pins", "named", "whole", "replaces", "absent", "limit", "total_segments", "has_condition", "has_client_token")
+_FACTS = ("named", "whole", "replaces", "absent", "limit", "total_segments", "has_condition", "has_client_token")
 _EXPRESSIONS = (
     "KeyConditionExpression",
     "FilterExpression",
@@ -61,6 +61,7 @@ def _request(data: bytes) -> None:
     operation = read_operation(_TARGETS.get(name.decode("latin-1"), name), body)
     for touch in operation.touches:
         if touch.facts is not None:
+            touch.facts.pin("pk")
             for fact in _FACTS:
                 getattr(touch.facts, fact)
 

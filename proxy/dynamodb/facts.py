@@ -6,7 +6,6 @@ else; a filter pins nothing, for what it drops was read. Whatever could bring at
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +16,6 @@ from proxy.model import Pin
 from proxy.refusal import Unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from proxy.dynamodb.mentions import Mentions
 
 # Of all different expressions of a batch or transaction together: four that are as long as can be, 4,096 characters of one token
@@ -70,28 +67,6 @@ class Readings:
         return found
 
 
-class _Given(Mapping[str, Pin]):
-    """What a Key or Item pins: each of its attributes. Policies ask for one or two, so a Pin is made when it is asked for."""
-
-    __slots__ = ("_given",)
-
-    def __init__(self, given: dict[str, Any]) -> None:
-        self._given = given
-
-    def __getitem__(self, name: str) -> Pin:
-        return Pin((self._given[name],))
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """The pin, or `default`."""
-        return Pin((self._given[name],)) if name in self._given else default
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._given)
-
-    def __len__(self) -> int:
-        return len(self._given)
-
-
 class ItemFacts:
     """`model.Facts` of one member. `given` is its Key or Item, `member` what carries expressions, `request` the whole body.
 
@@ -115,7 +90,7 @@ class ItemFacts:
         self._request = request
         self._readings = readings
         self._mentions: Mentions | Unreadable | None = None
-        self._pins: Mapping[str, Pin] | None = None
+        self._pins: dict[str, Pin] | None = None
         self._named: frozenset[str] | None = None
 
     @property
@@ -130,16 +105,19 @@ class ItemFacts:
             raise self._mentions
         return self._mentions
 
-    @property
-    def pins(self) -> Mapping[str, Pin]:
+    def pin(self, name: str) -> Pin | None:
         """Of a Query what its key condition proves, of all others but Scan what Key or Item says."""
-        if self._pins is None:
-            given = self._given
-            self._pins = self._proven() if given is None else _Given(given)
-        return self._pins
+        given = self._given
+        if given is None:
+            return self._proven().get(name)
+        return Pin((given[name],)) if name in given else None
 
     def _proven(self) -> dict[str, Pin]:
-        mentions = self.mentions
+        if self._pins is None:
+            self._pins = self._pins_of(self.mentions)
+        return self._pins
+
+    def _pins_of(self, mentions: Mentions) -> dict[str, Pin]:
         pins = {name: Pin((dict(value),)) for name, value in mentions.equalities.items()}
         if "IndexName" not in self._member:  # the table's own partition key is tested with `=`; anything else DynamoDB refuses
             return pins
@@ -242,7 +220,6 @@ class SearchFacts:
 
     __slots__ = ()
 
-    pins: Mapping[str, Pin] = {}
     named: frozenset[str] = frozenset()
     whole = "SearchVectors cannot be limited to attributes"
     replaces = False
@@ -251,3 +228,6 @@ class SearchFacts:
     total_segments = 1
     has_condition = False
     has_client_token = False
+
+    def pin(self, name: str) -> None:
+        """Nothing."""

@@ -16,8 +16,6 @@ from proxy.model import Pin, TableReference, Touch
 from proxy.refusal import Unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from proxy.dynamodb.partiql_conditions import Given
 
 
@@ -29,21 +27,18 @@ MAX_TOKENS = 8192
 class StatementFacts:
     """`model.Facts` of one statement. `member` is the judged object that carries it, `request` the whole body."""
 
-    __slots__ = ("_member", "_named", "_pins", "_request", "_statement")
+    __slots__ = ("_member", "_named", "_request", "_statement")
 
     def __init__(self, statement: Statement, member: dict[str, Any], request: dict[str, Any]) -> None:
         self._statement = statement
         self._member = member
         self._request = request
-        self._pins: Mapping[str, Pin] | None = None
         self._named: frozenset[str] | None = None
 
-    @property
-    def pins(self) -> Mapping[str, Pin]:
+    def pin(self, name: str) -> Pin | None:
         """Equalities of WHERE's top-level conjunction, or the attributes of an inserted item."""
-        if self._pins is None:
-            self._pins = {name: Pin(tuple(map(self._value, given))) for name, given in self._statement.equalities.items()}
-        return self._pins
+        given = self._statement.equalities.get(name)
+        return Pin(tuple(map(self._value, given))) if given is not None else None
 
     def _value(self, given: Given) -> dict[str, Any]:
         if isinstance(given, Literal):

@@ -128,7 +128,7 @@ def _is_unknown(facts: Facts) -> bool:
 def _proven(asked: Asked, facts: Facts) -> tuple[KeyPattern, ...]:
     """The keys that the request proves, as `exact`, or as a `prefix` where it proves that."""
     for attribute in asked.keys.both:
-        pin = facts.pins.get(attribute.name)
+        pin = facts.pin(attribute.name)
         if pin is not None:
             texts = (value.get(attribute.kind) for value in pin.values)
             return tuple(KeyPattern(pin.is_prefix, (text,)) for text in texts if isinstance(text, str) and "<" not in text)

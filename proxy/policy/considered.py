@@ -166,7 +166,7 @@ def _key_gap(rule: Rule, asked: Asked) -> str:
     for pattern in rule.keys.patterns if rule.keys else ():
         if pattern.problem(asked.identity):
             return f"{pattern.problem(asked.identity)}, so its keys cannot be filled in"
-    if facts is None or not any(name in facts.pins for name in names):
+    if facts is None or not any(facts.pin(name) for name in names):
         return f"the request does not prove a value of {' or '.join(names) or 'the partition key'}"
     return "the partition key is outside its keys"
 

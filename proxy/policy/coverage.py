@@ -150,10 +150,11 @@ class Rule:
         needed = [] if self.indexes is not None else [keys.table]
         if asked.touch.index:
             needed.append(keys.of_index)
-        pins = facts.pins
+        # asked for in any case: what cannot be read is not merely denied, for a denial may only be observed
+        pins = [facts.pin(attribute.name if attribute is not None else "") for attribute in needed]
         return all(
-            attribute is not None and limit.is_outside(attribute, pins.get(attribute.name), asked.identity)
-            for attribute in needed
+            attribute is not None and limit.is_outside(attribute, pin, asked.identity)
+            for attribute, pin in zip(needed, pins, strict=True)
         )
 
 
@@ -178,7 +179,7 @@ def attribute_gap(attributes: frozenset[str], asked: Asked) -> AttributeGap:
 def _hold_inside(limit: KeyLimit, found: Sequence[Facts | None], keys: LeadingKeys, identity: Identity) -> bool:
     """The leading key of what is read is inside; of an index, either its own or the table's where that is pinned too."""
     for attribute in keys.both:
-        pins = [facts.pins.get(attribute.name) if facts is not None else None for facts in found]
+        pins = [facts.pin(attribute.name) if facts is not None else None for facts in found]
         if limit.are_inside(attribute.kind, pins, identity):
             return True
     return False

@@ -84,7 +84,7 @@ def requirement(needed: Requirement, operation: Operation, asked: Asked) -> str:
 
 def _is_pinned(asked: Asked) -> bool:
     facts = asked.touch.facts
-    return facts is not None and any(attribute.name in facts.pins for attribute in asked.keys.both)
+    return facts is not None and any(facts.pin(attribute.name) for attribute in asked.keys.both)
 
 
 def _how_to_prove(asked: Asked, missing: Iterable[str]) -> str:
@@ -115,7 +115,7 @@ def _how_to_avoid(rule: Rule, asked: Asked) -> str:
     if rule.keys is None:
         return ""
     needed = asked.keys.both if rule.indexes is None else asked.keys.both[:1]
-    missing = [attribute.name for attribute in needed if facts is None or attribute.name not in facts.pins]
+    missing = [attribute.name for attribute in needed if facts is None or not facts.pin(attribute.name)]
     if not missing and needed:
         return ""
     return f"; that the partition key is outside cannot be proven{_how_to_prove(asked, missing)}"

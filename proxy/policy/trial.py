@@ -36,6 +36,10 @@ class StatedFacts:
     has_condition: bool
     has_client_token: bool
 
+    def pin(self, name: str) -> Pin | None:
+        """Of what is stated."""
+        return self.pins.get(name)
+
 
 def identity_of(test: TestDeclaration) -> Identity:
     """Who asks."""

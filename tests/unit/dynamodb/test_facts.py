@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from proxy.dynamodb.operation import read_operation
 from proxy.model import Pin, TableReference
 from proxy.refusal import Unreadable
+from tests.pinned import pins_of
 from tests.unit.dynamodb import conditions as oracle
 
 if TYPE_CHECKING:
@@ -58,10 +59,7 @@ def facts(name: str, **members: Any) -> Facts:
 )  # fmt: skip
 def test_key_item_and_equalities_pin(name: str, members: dict[str, Any]) -> None:
     """Key, Item, and the key condition in both of its forms."""
-    assert facts(name, **members).pins == PINNED
-    pins = facts(name, **members).pins
-    assert [pins.get(attribute) for attribute in ("pk", "absent")] == [PINNED["pk"], None]
-    assert (bool(pins), len(pins)) == (True, len(PINNED))
+    assert pins_of(facts(name, **members)) == PINNED
 
 
 @pytest.mark.parametrize(
@@ -77,19 +75,19 @@ def test_key_item_and_equalities_pin(name: str, members: dict[str, Any]) -> None
 def test_of_ranges_only_a_prefix_of_text_or_bytes_pins(condition: str, value: Any, pin: Pin | None) -> None:
     """Whatever else narrows a key pins nothing; on the table itself, whose key is tested with `=` alone, nothing does."""
     asked: dict[str, Any] = {"KeyConditionExpression": condition, "ExpressionAttributeValues": {":a": value}}
-    assert facts("Query", IndexName="by_owner", **asked).pins == ({"pk": pin} if pin else {})
-    assert facts("Query", **asked).pins == {}
+    assert pins_of(facts("Query", IndexName="by_owner", **asked)) == ({"pk": pin} if pin else {})
+    assert pins_of(facts("Query", **asked)) == {}
 
 
 def test_scan_and_filters_pin_nothing() -> None:
     """What a filter drops was read."""
     filtered: dict[str, Any] = {"FilterExpression": "pk = :a", "ExpressionAttributeValues": A}
-    assert facts("Scan", **filtered).pins == {}
-    assert facts("Query", **filtered).pins == {}
+    assert pins_of(facts("Scan", **filtered)) == {}
+    assert pins_of(facts("Query", **filtered)) == {}
     legacy = {"pk": {"ComparisonOperator": "EQ", "AttributeValueList": [{"S": "a"}]}}
-    assert facts("Scan", ScanFilter=legacy).pins == {}
-    assert facts("Query", QueryFilter=legacy).pins == {}
-    assert facts("Scan", ExclusiveStartKey=KEY).pins == {}
+    assert pins_of(facts("Scan", ScanFilter=legacy)) == {}
+    assert pins_of(facts("Query", QueryFilter=legacy)) == {}
+    assert pins_of(facts("Scan", ExclusiveStartKey=KEY)) == {}
 
 
 def test_a_long_projection_costs_a_batch_one_set() -> None:
@@ -106,12 +104,12 @@ def test_each_member_of_a_batch_has_its_own_key() -> None:
     """Keys of one table share its projection."""
     keys = [{"pk": {"S": "a"}}, {"pk": {"S": "b"}}]
     found = all_facts("BatchGetItem", {"RequestItems": {"orders": {"Keys": keys, "ProjectionExpression": "total"}}})
-    assert [each.pins["pk"].values for each in found] == [({"S": "a"},), ({"S": "b"},)]
+    assert [pins_of(each)["pk"].values for each in found] == [({"S": "a"},), ({"S": "b"},)]
     assert [each.named for each in found] == [{"pk", "total"}] * 2
     found = all_facts(
         "BatchWriteItem", {"RequestItems": {"orders": [{"PutRequest": {"Item": keys[0]}}, {"DeleteRequest": {"Key": keys[1]}}]}}
     )
-    assert [each.pins["pk"].values for each in found] == [({"S": "a"},), ({"S": "b"},)]
+    assert [pins_of(each)["pk"].values for each in found] == [({"S": "a"},), ({"S": "b"},)]
     assert [(each.replaces, each.whole, each.has_condition) for each in found] == [(True, "", False)] * 2
 
 
@@ -273,8 +271,9 @@ SOME = {"ProjectionExpression": "a, b"}
 def test_a_member_of_a_batch_proves_what_it_proves_alone(name: str, members: Any, batch: str, body: Any) -> None:
     """No verb loses a limit by standing in a batch or transaction, nor gains one."""
     (found,), alone = all_facts(batch, body), facts(name, **members)
-    asked = ("pins", "named", "whole", "replaces", "absent", "has_condition", "limit", "total_segments")
+    asked = ("named", "whole", "replaces", "absent", "has_condition", "limit", "total_segments")
     assert [getattr(found, fact) for fact in asked] == [getattr(alone, fact) for fact in asked]
+    assert pins_of(found) == pins_of(alone)
 
 
 def test_a_search_for_vectors_has_its_table_and_index() -> None:
@@ -319,8 +318,9 @@ def test_a_condition_that_proves_attributes_missing(members: dict[str, Any], abs
 def test_facts_are_found_once() -> None:
     """A policy of many rules asks for the same again and again."""
     found = facts("GetItem", Key=KEY, ProjectionExpression="a")
-    assert found.pins is found.pins
     assert found.named is found.named
+    query = facts("Query", KeyConditionExpression="pk = :a", ExpressionAttributeValues=A)
+    assert query.pin("pk") is query.pin("pk")
 
 
 def test_limits_and_tokens_are_told() -> None:
@@ -336,7 +336,7 @@ def test_limits_and_tokens_are_told() -> None:
 def test_a_vector_search_proves_nothing_and_returns_everything() -> None:
     """As in IAM, whose key and attribute conditions have no effect on it."""
     found = facts("SearchVectors", IndexName="by_meaning", SearchVector=[{"N": "1"}], TopK=3, ProjectionExpression="a")
-    assert (found.pins, found.whole) == ({}, "SearchVectors cannot be limited to attributes")
+    assert (pins_of(found), found.whole) == ({}, "SearchVectors cannot be limited to attributes")
 
 
 @pytest.mark.parametrize(
@@ -389,9 +389,9 @@ def test_pins_hold_for_every_item_that_a_query_reads(tests: list[oracle.Conditio
         ExpressionAttributeValues=written.values,
     )
     read = [item for item in items if all(oracle.holds(test, item) for test in tests)]
-    assert all(fits(found.pins, item) for item in read)
+    assert all(fits(pins_of(found), item) for item in read)
     assert found.named >= {test[1] for test in tests}
-    assert {name for kind, name, _ in tests if kind == "="} <= found.pins.keys()
+    assert {name for kind, name, _ in tests if kind == "="} <= pins_of(found).keys()
 
 
 @given(oracle.conditions, st.lists(oracle.items, max_size=8))
@@ -427,7 +427,7 @@ def test_pins_hold_for_every_item_that_a_statement_reaches(
     if written.parameters:
         member["Parameters"] = written.parameters
     (found,) = all_facts("ExecuteTransaction", {"TransactStatements": [member]})
-    assert all(fits(found.pins, item) for item in items if oracle.holds(condition, item))
+    assert all(fits(pins_of(found), item) for item in items if oracle.holds(condition, item))
     assert found.named >= oracle.names_in(condition)
     assert ("sum" in found.named) is (verb == "select")
 

@@ -11,6 +11,7 @@ import pytest
 from proxy.dynamodb.operation import read_operation
 from proxy.model import Operation, Pin, TableReference
 from proxy.refusal import Reason, Unreadable
+from tests.pinned import pins_of
 
 BY_SUM = "UPDATE orders SET a = 0 WHERE pk = 'x'"
 BY_KEY = "SELECT a FROM \"orders\" WHERE pk = 'x'"
@@ -96,7 +97,7 @@ def test_pins_are_resolved_against_the_parameters(statement: str, parameters: tu
     """Each `?` by its place in the statement, literals as they are spelled."""
     (touch,) = single(statement, *parameters).touches
     assert touch.facts is not None
-    assert touch.facts.pins == {name: Pin(tuple(values)) for name, values in pins.items()}
+    assert pins_of(touch.facts) == {name: Pin(tuple(values)) for name, values in pins.items()}
 
 
 @pytest.mark.parametrize(
@@ -198,7 +199,7 @@ def test_a_statement_that_comes_again_does_not_count_again() -> None:
     statement = laborious(1).replace("'x'", "?")
     statements = [{"Statement": statement, "Parameters": [{"S": str(number)}]} for number in range(25)]
     touches = read("BatchExecuteStatement", {"Statements": statements}).touches
-    assert [touch.facts.pins["pk"] for touch in touches if touch.facts] == [Pin(({"S": str(at)},)) for at in range(25)]
+    assert [touch.facts.pin("pk") for touch in touches if touch.facts] == [Pin(({"S": str(at)},)) for at in range(25)]
 
 
 def test_the_longest_statement_alone_is_read() -> None:

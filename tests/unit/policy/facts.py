@@ -21,11 +21,12 @@ class StatedFacts:
             raise Unreadable(Reason.UNREADABLE_BODY, f"{name} cannot be read")
         return self.told.get(name, default)
 
-    @property
-    def pins(self) -> dict[str, Pin]:
+    def pin(self, name: str) -> Pin | None:
         """`pins: {name: [values]}` and `starts: {name: value}`."""
-        exact = {name: Pin(tuple(values)) for name, values in self._read("pins", {}).items()}
-        return exact | {name: Pin((value,), True) for name, value in self.told.get("starts", {}).items()}
+        exact, starts = self._read("pins", {}), self.told.get("starts", {})
+        if name in starts:
+            return Pin((starts[name],), True)
+        return Pin(tuple(exact[name])) if name in exact else None
 
     @property
     def named(self) -> frozenset[str]:

@@ -439,7 +439,7 @@ def test_a_record_explains_as_far_as_it_goes() -> None:
     touch = Touch("GetItem", TableReference("prod-growth-events"), "", 0, RecordedFacts())
     found = explain(snapshot, identity, Operation("GetItem", "", False, (touch,), b""), NOW)
     assert (found.verdict, changes(found)) == ("undetermined", [])
-    assert ("10", None, "the record does not hold what the rule asks for (pins)") in answers(found)
+    assert ("10", None, "the record does not hold what the rule asks for (pin)") in answers(found)
     assert ("18", None, "the record does not hold what the rule asks for (whole)") in answers(found)
     assert any(line.startswith("  ?      allow    growth.yaml:10") for line in found.lines())
     scan = explain(snapshot, identity, Operation("Scan", "", False, (touch._replace(action="Scan"),), b""), NOW)

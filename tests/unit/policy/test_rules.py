@@ -458,6 +458,19 @@ def test_the_rule_that_allows_all_allows_each(
         assert found is None or case.judge(Asked(identity_of("d", task), touch, case.keys, 1.0)) is found
 
 
+def test_what_cannot_be_read_is_not_merely_denied() -> None:
+    """Also where no key of the index is known: a denial may only be observed, a request that cannot be read is never let through."""
+    hidden = rule(indexes=Globs(("*",)), keys=KeyLimit((KeyPattern(True, ("a",)),)))
+    rules = dag_rules(allow=(rule(indexes=Globs(("*",))),), deny=(hidden,))
+    for facts, answer in ((StatedFacts(unreadable=("pins",)), Unreadable), (StatedFacts(), Reason.DENIED_BY_RULE)):
+        touch = Touch("Query", TableReference("orders"), "by_day", facts=facts)
+        try:
+            found: object = snapshot({"d": rules}).decide(identity_of("d"), operation_of("Query", touch), 1.0).reason
+        except Unreadable:
+            found = Unreadable
+        assert found is answer
+
+
 A_KEY, ANOTHER_KEY = ({"pins": {"pk": [{"S": text}]}, "named": ["pk"]} for text in "ab")
 INSIDE = KeyLimit((KeyPattern(True, ("a",)),))
 OUTSIDE = Boundary("team", "platform.yaml:1", Globs(("*",)), Globs(("t2",)), "owner #p")

@@ -10,6 +10,7 @@ from proxy.model import Evidence, Operation, Pin, TableReference, Touch
 from proxy.policy.check import check_policies
 from proxy.policy.samples import operation_for, samples_for
 from proxy.policy.trial import StatedFacts
+from tests.pinned import pins_of
 
 if TYPE_CHECKING:
     from proxy.model import Identity
@@ -62,7 +63,7 @@ def proven(action: str, table: str, index: str = "") -> dict[str, dict[str, Pin]
     for (_, key, *_), (_, operation) in asked(action, table, index).items():
         facts = operation.touches[0].facts
         assert facts is not None
-        found[key] = dict(facts.pins)
+        found[key] = pins_of(facts)
     return found
 
 
@@ -105,7 +106,7 @@ def test_the_keys_of_both_versions_are_proven(was: str, pins: dict[str, Pin]) ->
     found = {labels[1]: operation for labels, (_, operation) in asked("PutItem", "number", old=old).items()}
     facts = found["7"].touches[0].facts
     assert facts is not None
-    assert facts.pins == pins
+    assert pins_of(facts) == pins
     assert facts.absent == set(pins)
 
 

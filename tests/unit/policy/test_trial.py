@@ -11,6 +11,7 @@ from proxy.policy import declared
 from proxy.policy.declared import KeySchema, TableDeclaration, Varied
 from proxy.policy.trial import StatedFacts, identity_of, operation_of
 from proxy.yaml_source import Place
+from tests.pinned import pins_of
 
 HERE = Place("a.yaml", 1)
 
@@ -80,7 +81,7 @@ def test_a_binary_key_is_written_as_text() -> None:
     """As UTF-8 in base64, whatever the letters."""
     (touch,) = operation_of(described("GetItem", key="é#"), table("B"), "real").touches
     assert touch.facts is not None
-    assert touch.facts.pins == {"pk": Pin(({"B": "w6kj"},))}
+    assert pins_of(touch.facts) == {"pk": Pin(({"B": "w6kj"},))}
 
 
 def test_of_a_table_that_no_file_declares_nothing_is_proven() -> None:
