@@ -121,7 +121,7 @@ unit: $(call ready,dev) $(filter $(COMPILED),$(PARTS)) ## unit tests with the fl
 	$(PYTEST) $(WITH_COMPILED_FORMS) --cov --cov-append --cov-report=
 	@$(DEV) -m tests.coverage_floors
 
-WITH_COMPILED_FORMS := $(addprefix tests/unit/,test_native.py edge aws/test_upstream.py aws/test_whole_reply.py dynamodb/test_operation.py test_pipeline.py)
+WITH_COMPILED_FORMS := $(addprefix tests/unit/,test_native.py test_known_callers.py edge aws/test_upstream.py aws/test_whole_reply.py dynamodb/test_operation.py test_pipeline.py)
 
 # Warnings are errors here, for here is one compiler; who installs may have any.
 SANITIZED := .cache/sanitized/proxy/_native.abi3.so

@@ -60,6 +60,30 @@ class Claimed(NamedTuple):
     dag_run_key: str = ""  # `DagRunKey` of the amazon provider's User-Agent: uuid5 of the DAG id, the same for every run
 
 
+class Proof(Protocol):
+    """That a token was verified."""
+
+    @property
+    def subject(self) -> Subject:
+        """What the token proves."""
+
+    def holds(self, now: float) -> bool:
+        """Whether it may still be believed: neither token nor key has ended, nor is it time to look again."""
+        ...
+
+
+class Known(NamedTuple):
+    """Who asked last on a connection, and by what headers: a task's requests say the same of their origin.
+
+    It saves reading them again, and no more: whether the proof holds, kill switches and policies are asked for each request.
+    """
+
+    headers: dict[bytes, bytes]
+    token: bytes
+    proof: Proof
+    claimed: Claimed
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Subject + DAG + claims + evidence, bound for one request."""

@@ -287,6 +287,32 @@ static PyObject *plain_head(PyObject *Py_UNUSED(module), PyObject *const *argume
     return result;
 }
 
+PyDoc_STRVAR(same_values_doc,
+             "same_values(some, others, names)\n--\n\n"
+             "Whether two dictionaries of bytes have the same under each of `names`, or nothing both.");
+
+static PyObject *same_values(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count) {
+    if (count != 3 || !PyDict_Check(arguments[0]) || !PyDict_Check(arguments[1]) || !PyTuple_Check(arguments[2]))
+        return PyErr_Format(PyExc_TypeError, "same_values takes two dictionaries and a tuple");
+    for (size place = 0; place < PyTuple_Size(arguments[2]); place++) {
+        PyObject *name = PyTuple_GetItem(arguments[2], place);
+        PyObject *one = PyDict_GetItemWithError(arguments[0], name), *other = PyDict_GetItemWithError(arguments[1], name);
+        if (PyErr_Occurred())
+            return NULL;
+        if (one == other)
+            continue;
+        char *text, *other_text;
+        size length, other_length;
+        if (one == NULL || other == NULL)
+            Py_RETURN_FALSE;
+        if (PyBytes_AsStringAndSize(one, &text, &length) < 0 || PyBytes_AsStringAndSize(other, &other_text, &other_length) < 0)
+            return NULL;
+        if (length != other_length || memcmp(text, other_text, (size_t)length) != 0)
+            Py_RETURN_FALSE;
+    }
+    Py_RETURN_TRUE;
+}
+
 /* ---------------------------------------------------------------------------------------------------- answers */
 
 enum { MOST_OF_ANSWERED_HEAD = 16 * 1024 };
@@ -693,6 +719,7 @@ static PyMethodDef functions[] = {
     {"plain_head", (PyCFunction)(void (*)(void))plain_head, METH_FASTCALL, plain_head_doc},
     {"plain_reply", (PyCFunction)(void (*)(void))plain_reply, METH_FASTCALL, plain_reply_doc},
     {"joined_answer", (PyCFunction)(void (*)(void))joined_answer, METH_FASTCALL, joined_answer_doc},
+    {"same_values", (PyCFunction)(void (*)(void))same_values, METH_FASTCALL, same_values_doc},
     {"plainly_fits", (PyCFunction)(void (*)(void))plainly_fits, METH_FASTCALL, plainly_fits_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -23,8 +23,13 @@ def joined_in_python(beginning: bytes, headers: Headers, left_out: frozenset[byt
     return b"%bcontent-length: %d\r\n%b%b%b" % (beginning, len(body), lines, end, body)
 
 
+def same_in_python(some: dict[bytes, bytes], others: dict[bytes, bytes], names: tuple[bytes, ...]) -> bool:
+    """Whether two dictionaries have the same under each of `names`, or nothing both."""
+    return all(some.get(name) == others.get(name) for name in names)
+
+
 try:
-    from proxy._native import joined_answer, plain_head, plain_reply, plainly_fits
+    from proxy._native import joined_answer, plain_head, plain_reply, plainly_fits, same_values
 
     IS_COMPILED = True
 except ImportError:
@@ -32,5 +37,16 @@ except ImportError:
     if not TYPE_CHECKING:
         plain_head = plain_reply = plainly_fits = nothing_is_plain
         joined_answer = joined_in_python
+        same_values = same_in_python
 
-__all__ = ["IS_COMPILED", "joined_answer", "joined_in_python", "nothing_is_plain", "plain_head", "plain_reply", "plainly_fits"]
+__all__ = [
+    "IS_COMPILED",
+    "joined_answer",
+    "joined_in_python",
+    "nothing_is_plain",
+    "plain_head",
+    "plain_reply",
+    "plainly_fits",
+    "same_in_python",
+    "same_values",
+]

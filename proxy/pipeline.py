@@ -24,8 +24,9 @@ from proxy.dynamodb.iterators import IteratorSeal, OpenedIterator, seal_reply
 from proxy.dynamodb.operation import operation_name, read_in_steps, read_operation
 from proxy.dynamodb.reply import summarise
 from proxy.identity.binding import bind
-from proxy.identity.channels import SESSION_PREFIX, admissible, claimed_in, found_token
-from proxy.model import Ending, Exchange, Reply
+from proxy.identity.channels import SESSION_PREFIX, WHO, admissible, claimed_in, found_token
+from proxy.model import Ending, Exchange, Known, Reply
+from proxy.native import same_values
 from proxy.refusal import ANSWERS, Abandoned, Broken, Forbidden, Reason, Refusal, Unavailable
 from proxy.runs import Turns
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from proxy.aws.sigv4 import Endpoint, UnsignedLines
     from proxy.identity.denials import DenyList
     from proxy.identity.sessions import Session
-    from proxy.model import Credentials, Identity, Principal, RequestHead, Subject
+    from proxy.model import Credentials, Identity, Principal, Proof, RequestHead, Subject
     from proxy.policy.rules import Policies
 
 log = logging.getLogger("proxy.pipeline")
@@ -68,6 +69,9 @@ _REFUSED_SIGNERS = frozenset(
 class Incoming(Protocol):
     """The body of a request, still arriving."""
 
+    known: Known | None
+    """What the pipeline knows of who asked last on this connection; the edge does not look at it."""
+
     @property
     def gone(self) -> bool:
         """True once the caller has closed the connection."""
@@ -81,6 +85,9 @@ class Incoming(Protocol):
 
 class Tokens(Protocol):
     """Who is calling."""
+
+    def proof_of(self, token: bytes, now: float) -> Proof | None:
+        """The proof of a token that was verified before, if it still holds."""
 
     def known(self, token: bytes, now: float) -> Subject | None:
         """The subject of a token that was verified before and still holds."""
@@ -200,15 +207,23 @@ class Pipeline:
         waited = 0.0
         try:
             # Who is calling, and for which DAG? Before the body is read.
-            channel, token = found_token(head.headers)
-            signature = None
-            if token.startswith(SESSION_PREFIX):
-                subject, signature = opened(self._sessions, admissible(channel, token), head, "dynamodb", exchange.started)
+            signature, known = None, incoming.known
+            if known is None or not same_values(head.headers, known.headers, WHO) or not known.proof.holds(exchange.started):
+                known = incoming.known = proof = None
+                channel, token = found_token(head.headers)
+                if token.startswith(SESSION_PREFIX):
+                    subject, signature = opened(self._sessions, admissible(channel, token), head, "dynamodb", exchange.started)
+                elif (proof := self._tokens.proof_of(token, exchange.started)) is not None:
+                    subject = proof.subject
+                else:
+                    subject = await self._tokens.verify(admissible(channel, token))
             else:
-                subject = self._tokens.known(token, exchange.started) or await self._tokens.verify(admissible(channel, token))
+                token, proof, subject = known.token, known.proof, known.proof.subject
             exchange.subject = subject
             policies, denials = self._policies.current, self._denials.current
-            identity = None if signature else _bound(exchange, subject, head, policies, denials)
+            identity = None if signature else _bound(exchange, subject, head, policies, denials, known)
+            if known is None and proof is not None:
+                incoming.known = Known(head.headers, token, proof, claimed_in(head.headers))
 
             # What do they want?
             body, was_late = incoming.at_hand(), False
@@ -383,12 +398,15 @@ def opened(sessions: Sessions, token: bytes, head: RequestHead, service: str, no
     return session.subject, read_signature(head.headers, session.subject.session_id, session.secret, service, now)
 
 
-def _bound(exchange: Exchange, subject: Subject, head: RequestHead, policies: Policies, denials: DenyList) -> Identity:
+def _bound(
+    exchange: Exchange, subject: Subject, head: RequestHead, policies: Policies, denials: DenyList, known: Known | None = None
+) -> Identity:
     """For which DAG the subject speaks by these policies, unless it is stopped; both are put on record."""
     exchange.policy_digest = policies.digest
     if denials.stops_any:
         denials.check_subject(subject)
-    identity = exchange.identity = bind(subject, claimed_in(head.headers), policies.workloads, policies.dag_of_key)
+    claimed = claimed_in(head.headers) if known is None else known.claimed
+    identity = exchange.identity = bind(subject, claimed, policies.workloads, policies.dag_of_key)
     if denials.stops_any:
         denials.check_dag(identity.dag_id, policies.team_of)
     return identity

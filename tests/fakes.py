@@ -17,11 +17,23 @@ from proxy.refusal import Abandoned, Reason, Unavailable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from proxy.model import Exchange, Principal
+    from proxy.model import Exchange, Known, Principal
     from proxy.policy.rules import Policies
 
 SECRET = "hidden-secret-key"
 SESSION = "hidden-session-token"
+
+
+class FakeProof:
+    """That a token was verified by `FakeTokens`, for as long as that says so."""
+
+    def __init__(self, tokens: FakeTokens) -> None:
+        self.subject = tokens.subject
+        self._tokens = tokens
+
+    def holds(self, now: float) -> bool:
+        """While it may be known."""
+        return self._tokens.failure is None and self._tokens.is_known
 
 
 class FakeTokens:
@@ -43,6 +55,10 @@ class FakeTokens:
             self.events.append("token")
             return self.subject
         return None
+
+    def proof_of(self, token: bytes, now: float) -> FakeProof | None:
+        """What proves it, if it may be known."""
+        return None if self.known(token, now) is None else FakeProof(self)
 
     async def verify(self, token: bytes) -> Subject:
         """The subject, once it is not held back."""
@@ -167,6 +183,7 @@ class FakeBody:
     def __init__(self, events: list[str], body: bytes | Exception, *, gone: bool = False) -> None:
         self.events = events
         self._body = body
+        self.known: Known | None = None
         self.gone = gone
         self.held = asyncio.Event()
         self.held.set()

@@ -22,6 +22,7 @@ from proxy.runs import Prompt, Run
 if TYPE_CHECKING:
     from proxy.edge.gate import Lines
     from proxy.edge.shared import Edge, LoginService, Service
+    from proxy.model import Known
 
 log = logging.getLogger("proxy.edge")
 
@@ -58,6 +59,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, edge: Edge) -> None:
         self.deadline = inf
         self.gone = False
+        self.known: Known | None = None
         self._edge = edge
         self._phase = _IDLE
         self._transport: asyncio.Transport

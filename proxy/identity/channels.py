@@ -22,6 +22,18 @@ _HOW = "give one in `Authorization: Bearer`, in `X-DAG-Token`, or to boto3 as `a
 _BEARER = "Authorization: Bearer"
 _SECURITY_TOKEN = "X-Amz-Security-Token"  # noqa: S105 - a header's name
 _OTHERS = frozenset({b"x-dag-token", b"x-amz-security-token"})
+# Every header that `found_token` and `claimed_in` read: two requests that have the same here say the same of their origin.
+WHO = (
+    b"authorization",
+    b"x-dag-token",
+    b"x-amz-security-token",
+    b"user-agent",
+    b"x-airflow-dag-id",
+    b"x-airflow-task-id",
+    b"x-airflow-run-id",
+    b"x-airflow-try-number",
+    b"x-airflow-map-index",
+)
 _SIGNED_BY_AWS = (b"aws4-hmac-sha256", b"aws4-ecdsa-p256-sha256")
 _JWT_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
 _WHITE_SPACE = re.compile(rb"[\x00-\x20\x7f]|\\[nrt]|%0[9ad]|%20", re.IGNORECASE)

@@ -50,6 +50,10 @@ class _Verified(NamedTuple):
     keys: IssuerKeys
     generation: int
 
+    def holds(self, now: float) -> bool:
+        """Whether it may still be believed."""
+        return now < self.until and self.generation == self.keys.generation
+
 
 class _Refused(NamedTuple):
     reason: Reason
@@ -100,10 +104,13 @@ class TokenVerifier:
 
     def known(self, token: bytes, now: float) -> Subject | None:
         """The Subject of a token that was verified before and still is; None if `verify` must be asked."""
+        proof = self.proof_of(token, now)
+        return None if proof is None else proof.subject
+
+    def proof_of(self, token: bytes, now: float) -> _Verified | None:
+        """The same, with what says how long it holds."""
         entry = self._verified.get(hashlib.sha256(token).digest())
-        if entry is None or now >= entry.until or entry.generation != entry.keys.generation:
-            return None
-        return entry.subject
+        return entry if entry is not None and entry.holds(now) else None
 
     async def verify(self, token: bytes) -> Subject:
         """The Subject of a token. Raises Unauthenticated, or Unavailable if the issuer's keys cannot be had."""

@@ -21,6 +21,7 @@ class _Kept:
 
     def __init__(self, body: bytes) -> None:
         self._body = body
+        self.known: Any = None
         self.gone = False
 
     def at_hand(self) -> bytes | None:

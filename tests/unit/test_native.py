@@ -18,7 +18,16 @@ from proxy.dynamodb.values import MAX_NESTING, Misfit
 from proxy.edge.gate import Route, read_head
 from proxy.edge.limits import EdgeLimits
 from proxy.model import Reply, RequestHead
-from proxy.native import joined_answer, joined_in_python, nothing_is_plain, plain_head, plain_reply, plainly_fits
+from proxy.native import (
+    joined_answer,
+    joined_in_python,
+    nothing_is_plain,
+    plain_head,
+    plain_reply,
+    plainly_fits,
+    same_in_python,
+    same_values,
+)
 from proxy.refusal import Refusal
 from tests.made_requests import RequestMaker
 from tests.stack.process import ROOT
@@ -231,6 +240,16 @@ def test_an_answer_is_joined_alike(beginning: bytes, headers: list[tuple[bytes, 
     assert joined_answer(beginning, tuple(headers), left_out, end, body) == expected
 
 
+_PAIRS = st.dictionaries(_NAMES, st.sampled_from([b"", b"a", b"b", b"ab"]))
+
+
+@given(_PAIRS, _PAIRS, st.lists(_NAMES).map(tuple))
+def test_values_are_compared_alike(some: dict[bytes, bytes], others: dict[bytes, bytes], names: tuple[bytes, ...]) -> None:
+    """The same under each name, or nothing both."""
+    assert same_values(some, others, names) is same_in_python(some, others, names)
+    assert same_values(some, dict(some), names)
+
+
 # ----------------------------------------------------------------------------------------------------- bodies
 
 JUDGES = {name: shape.judge() for name, shape in INPUTS.items()}
@@ -383,7 +402,7 @@ _WRONG_ARGUMENTS: tuple[tuple[Any, ...], ...] = (
 @pytest.mark.parametrize("arguments", _WRONG_ARGUMENTS)
 def test_wrong_arguments_are_errors(arguments: tuple[Any, ...]) -> None:
     """Of the wrong number or kind: an error, not a crash."""
-    for function in (plain_head, plain_reply, joined_answer, plainly_fits):
+    for function in (plain_head, plain_reply, joined_answer, plainly_fits, same_values):
         with pytest.raises((TypeError, IndexError)):
             function(*arguments)
     for reply in (list, 1):
