@@ -67,7 +67,7 @@ class Case(NamedTuple):
         if self.deny or self.require or not self.is_inside:
             return None
         for rule in self.allow:
-            if (rule.tasks is None or rule.grants_task(identity.task_id)) and now < rule.until:
+            if rule.grants_task(identity.task_id) and now < rule.until:
                 try:
                     return rule if rule.holds_for_all(touches, self.keys, identity) else None
                 except Unreadable:  # which hides no other rule

@@ -110,7 +110,7 @@ class Rule:
             return Gap.TASK
         if asked.now >= self.until:
             return Gap.ENDED
-        if self.keys is not None and not _hold_inside(self.keys, (asked.touch.facts,), asked.keys, asked.identity):
+        if self.keys is not None and not _hold_inside(self.keys, (asked.touch,), asked.keys, asked.identity):
             return Gap.KEYS
         if self.attributes is not None and not _keeps_to(self.attributes, asked.touch.facts, asked.keys):
             return Gap.ATTRIBUTES
@@ -118,11 +118,10 @@ class Rule:
 
     def holds_for_all(self, touches: Sequence[Touch], keys: LeadingKeys, identity: Identity) -> bool:
         """True if each touch is within the rule's keys and attributes; of an index, all by the same key. May raise Unreadable."""
-        found = [touch.facts for touch in touches]
-        if self.keys is not None and not _hold_inside(self.keys, found, keys, identity):
+        if self.keys is not None and not _hold_inside(self.keys, touches, keys, identity):
             return False
         attributes = self.attributes
-        return attributes is None or all(_keeps_to(attributes, facts, keys) for facts in found)
+        return attributes is None or all(_keeps_to(attributes, touch.facts, keys) for touch in touches)
 
     def denies(self, asked: Asked) -> bool:
         """True if this deny rule covers the request; a rule for some tasks covers an unknown one too. May raise Unreadable."""
@@ -150,12 +149,12 @@ class Rule:
         needed = [] if self.indexes is not None else [keys.table]
         if asked.touch.index:
             needed.append(keys.of_index)
-        # asked for in any case: what cannot be read is not merely denied, for a denial may only be observed
-        pins = [facts.pin(attribute.name if attribute is not None else "") for attribute in needed]
-        return all(
-            attribute is not None and limit.is_outside(attribute, pin, asked.identity)
-            for attribute, pin in zip(needed, pins, strict=True)
-        )
+        for attribute in needed:
+            # asked for in any case: what cannot be read is not merely denied, for a denial may only be observed
+            pin = facts.pin(attribute.name if attribute is not None else "")
+            if attribute is None or not limit.is_outside(attribute, pin, asked.identity):
+                return False
+        return True
 
 
 class AttributeGap(NamedTuple):
@@ -176,10 +175,10 @@ def attribute_gap(attributes: frozenset[str], asked: Asked) -> AttributeGap:
     return AttributeGap(whole=facts.whole)
 
 
-def _hold_inside(limit: KeyLimit, found: Sequence[Facts | None], keys: LeadingKeys, identity: Identity) -> bool:
+def _hold_inside(limit: KeyLimit, touches: Sequence[Touch], keys: LeadingKeys, identity: Identity) -> bool:
     """The leading key of what is read is inside; of an index, either its own or the table's where that is pinned too."""
     for attribute in keys.both:
-        pins = [facts.pin(attribute.name) if facts is not None else None for facts in found]
+        pins = [touch.facts.pin(attribute.name) if touch.facts is not None else None for touch in touches]
         if limit.are_inside(attribute.kind, pins, identity):
             return True
     return False

@@ -149,9 +149,13 @@ class KeyLimit:
     def are_inside(self, kind: str, pins: Iterable[Pin | None], identity: Identity) -> bool:
         """True if each pin (of an attribute of this kind) proves that every partition key it means is one that is named."""
         exact, numbers, prefixes = self._wanted(identity) if self._open else self._literal
+        before = None
         for pin in pins:
             if pin is None or not pin.values:
                 return False
+            if pin == before:  # items of one partition come together
+                continue
+            before = pin
             for value in pin.values:
                 key = value_of(kind, value)
                 if isinstance(key, bytes):

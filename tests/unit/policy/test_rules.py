@@ -459,10 +459,12 @@ def test_the_rule_that_allows_all_allows_each(
 
 
 def test_what_cannot_be_read_is_not_merely_denied() -> None:
-    """Also where no key of the index is known: a denial may only be observed, a request that cannot be read is never let through."""
+    """Also where no key of the index is known: a denial may only be observed, what cannot be read is never let through."""
     hidden = rule(indexes=Globs(("*",)), keys=KeyLimit((KeyPattern(True, ("a",)),)))
     rules = dag_rules(allow=(rule(indexes=Globs(("*",))),), deny=(hidden,))
-    for facts, answer in ((StatedFacts(unreadable=("pins",)), Unreadable), (StatedFacts(), Reason.DENIED_BY_RULE)):
+    nameless = StatedFacts(pins={"": [{"S": "b"}]})  # a key that nobody has proves nothing
+    unreadable = StatedFacts(unreadable=("pins",))
+    for facts, answer in ((unreadable, Unreadable), (StatedFacts(), Reason.DENIED_BY_RULE), (nameless, Reason.DENIED_BY_RULE)):
         touch = Touch("Query", TableReference("orders"), "by_day", facts=facts)
         try:
             found: object = snapshot({"d": rules}).decide(identity_of("d"), operation_of("Query", touch), 1.0).reason
@@ -486,6 +488,7 @@ OUTSIDE = Boundary("team", "platform.yaml:1", Globs(("*",)), Globs(("t2",)), "ow
         ({"allow": (rule(place="0", tasks=Globs(("load",))),)}, [A_KEY], "0"),
         ({"allow": (rule(place="0", keys=INSIDE),)}, [A_KEY, A_KEY], "0"),
         ({"allow": (rule(place="0", keys=INSIDE),)}, [A_KEY, ANOTHER_KEY], None),
+        ({"allow": (rule(place="0", keys=INSIDE),)}, [A_KEY, A_KEY, ANOTHER_KEY], None),
         ({"allow": (rule(place="0", keys=INSIDE), rule(place="1", keys=INSIDE, until=2.0))}, [A_KEY, ANOTHER_KEY], None),
         ({"allow": (rule(place="0", keys=INSIDE),)}, [{"unreadable": ["pins"]}], None),
         ({"allow": (rule(place="0", keys=INSIDE),)}, [A_KEY, None], None),
