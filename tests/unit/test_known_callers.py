@@ -147,7 +147,7 @@ def test_no_other_header_says_who_asks() -> None:
             self.read.add(name)
             return default
 
-        def __iter__(self):  # type: ignore[no-untyped-def]  # noqa: ANN204 - `isdisjoint` goes over all names
+        def __iter__(self):  # type: ignore[no-untyped-def]  # `isdisjoint` goes over all names
             self.read |= {b"x-dag-token", b"x-amz-security-token"}
             return super().__iter__()
 
