@@ -22,6 +22,7 @@ enum {
     TABLE = 4,   /* of a table's name */
     BASE64 = 8,
     DIGIT = 16,
+    PASSED = 32, /* of the value of a header that travels on to AWS */
 };
 
 static uint8_t class_of[256];
@@ -47,6 +48,7 @@ static void fill_tables(void) {
     mark("._:[]-", HOST);
     mark("._-", TABLE);
     mark("+/", BASE64);
+    mark("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789=; ._:+-", PASSED);
 }
 
 static int all_of(const uint8_t *text, size length, uint8_t kind) {
@@ -313,6 +315,37 @@ static PyObject *same_values(PyObject *Py_UNUSED(module), PyObject *const *argum
     Py_RETURN_TRUE;
 }
 
+PyDoc_STRVAR(passed_lines_doc,
+             "passed_lines(headers, names)\n--\n\n"
+             "`name: value` and CRLF for each of `names` that stands in `headers` with a value of short plain text.");
+
+enum { MOST_PASSED = 1024, LONGEST_PASSED = 128 };
+
+static PyObject *passed_lines(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count) {
+    char lines[MOST_PASSED], *name, *text;
+    size length = 0, name_length, text_length;
+    if (count != 2 || !PyDict_Check(arguments[0]) || !PyTuple_Check(arguments[1]))
+        return PyErr_Format(PyExc_TypeError, "passed_lines takes a dictionary and a tuple");
+    for (size place = 0; place < PyTuple_Size(arguments[1]); place++) {
+        PyObject *key = PyTuple_GetItem(arguments[1], place), *value = PyDict_GetItemWithError(arguments[0], key);
+        if (value == NULL && !PyErr_Occurred())
+            continue;
+        if (value == NULL || PyBytes_AsStringAndSize(key, &name, &name_length) < 0 ||
+            PyBytes_AsStringAndSize(value, &text, &text_length) < 0)
+            return NULL;
+        if (text_length < 1 || text_length > LONGEST_PASSED || !all_of((const uint8_t *)text, text_length, PASSED))
+            continue;
+        if (name_length + text_length + 4 > MOST_PASSED - length)
+            return PyErr_Format(PyExc_ValueError, "more lines than there is room for");
+        memcpy(lines + length, name, (size_t)name_length);
+        memcpy(lines + length + name_length, ": ", 2);
+        memcpy(lines + length + name_length + 2, text, (size_t)text_length);
+        memcpy(lines + length + name_length + 2 + text_length, "\r\n", 2);
+        length += name_length + text_length + 4;
+    }
+    return PyBytes_FromStringAndSize(lines, length);
+}
+
 /* ---------------------------------------------------------------------------------------------------- answers */
 
 enum { MOST_OF_ANSWERED_HEAD = 16 * 1024 };
@@ -393,6 +426,29 @@ static PyObject *plain_reply(PyObject *Py_UNUSED(module), PyObject *const *argum
     }
     Py_XDECREF(fields);
     return result;
+}
+
+PyDoc_STRVAR(value_in_doc,
+             "value_in(headers, name)\n--\n\n"
+             "The value of the first pair of `headers` that has this name; empty bytes where none has.");
+
+static PyObject *value_in(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count) {
+    char *wanted, *name;
+    size wanted_length, name_length;
+    if (count != 2 || !PyTuple_Check(arguments[0]))
+        return PyErr_Format(PyExc_TypeError, "value_in takes a tuple and a name");
+    if (PyBytes_AsStringAndSize(arguments[1], &wanted, &wanted_length) < 0)
+        return NULL;
+    for (size place = 0; place < PyTuple_Size(arguments[0]); place++) {
+        PyObject *pair = PyTuple_GetItem(arguments[0], place), *key = PyTuple_GetItem(pair, 0);
+        if (key == NULL || PyBytes_AsStringAndSize(key, &name, &name_length) < 0)
+            return NULL;
+        if (name_length == wanted_length && memcmp(name, wanted, (size_t)name_length) == 0) {
+            PyObject *value = PyTuple_GetItem(pair, 1);
+            return value == NULL ? NULL : Py_NewRef(value);
+        }
+    }
+    return PyBytes_FromStringAndSize("", 0);
 }
 
 PyDoc_STRVAR(joined_answer_doc,
@@ -719,6 +775,8 @@ static PyMethodDef functions[] = {
     {"plain_head", (PyCFunction)(void (*)(void))plain_head, METH_FASTCALL, plain_head_doc},
     {"plain_reply", (PyCFunction)(void (*)(void))plain_reply, METH_FASTCALL, plain_reply_doc},
     {"joined_answer", (PyCFunction)(void (*)(void))joined_answer, METH_FASTCALL, joined_answer_doc},
+    {"passed_lines", (PyCFunction)(void (*)(void))passed_lines, METH_FASTCALL, passed_lines_doc},
+    {"value_in", (PyCFunction)(void (*)(void))value_in, METH_FASTCALL, value_in_doc},
     {"same_values", (PyCFunction)(void (*)(void))same_values, METH_FASTCALL, same_values_doc},
     {"plainly_fits", (PyCFunction)(void (*)(void))plainly_fits, METH_FASTCALL, plainly_fits_doc},
     {NULL, NULL, 0, NULL},

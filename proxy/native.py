@@ -7,10 +7,15 @@ Without them, or with DDB_PROXY_PURE in the environment (`__main__`), what stand
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from proxy.model import Headers
+
+_PASSED_VALUE = re.compile(rb"[0-9A-Za-z=; ._:+-]{1,128}")
 
 
 def nothing_is_plain(*_: object) -> None:
@@ -28,8 +33,23 @@ def same_in_python(some: dict[bytes, bytes], others: dict[bytes, bytes], names: 
     return all(some.get(name) == others.get(name) for name in names)
 
 
+def value_in_python(headers: Headers, name: bytes) -> bytes:
+    """The value of the first pair of `headers` that has this name; empty bytes where none has."""
+    return next((value for found, value in headers if found == name), b"")
+
+
+def passed_in_python(headers: Mapping[bytes, bytes], names: tuple[bytes, ...]) -> bytes:
+    """`name: value` and CRLF for each of `names` that stands in `headers` with a value of short plain text."""
+    lines = b""
+    for name in names:
+        value = headers.get(name)
+        if value is not None and _PASSED_VALUE.fullmatch(value):
+            lines += b"%b: %b\r\n" % (name, value)
+    return lines
+
+
 try:
-    from proxy._native import joined_answer, plain_head, plain_reply, plainly_fits, same_values
+    from proxy._native import joined_answer, passed_lines, plain_head, plain_reply, plainly_fits, same_values, value_in
 
     IS_COMPILED = True
 except ImportError:
@@ -38,15 +58,21 @@ except ImportError:
         plain_head = plain_reply = plainly_fits = nothing_is_plain
         joined_answer = joined_in_python
         same_values = same_in_python
+        value_in = value_in_python
+        passed_lines = passed_in_python
 
 __all__ = [
     "IS_COMPILED",
     "joined_answer",
     "joined_in_python",
     "nothing_is_plain",
+    "passed_in_python",
+    "passed_lines",
     "plain_head",
     "plain_reply",
     "plainly_fits",
     "same_in_python",
     "same_values",
+    "value_in",
+    "value_in_python",
 ]

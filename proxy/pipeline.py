@@ -26,7 +26,7 @@ from proxy.dynamodb.reply import summarise
 from proxy.identity.binding import bind
 from proxy.identity.channels import SESSION_PREFIX, WHO, admissible, claimed_in, found_token
 from proxy.model import Ending, Exchange, Known, Reply
-from proxy.native import same_values
+from proxy.native import same_values, value_in
 from proxy.refusal import ANSWERS, Abandoned, Broken, Forbidden, Reason, Refusal, Unavailable
 from proxy.runs import Turns
 
@@ -347,10 +347,7 @@ class Pipeline:
         finally:
             exchange.upstream_seconds = time.perf_counter() - before
         exchange.status, exchange.reply_bytes = reply.status, len(reply.body)
-        for name, value in reply.headers:
-            if name == b"x-amzn-requestid":
-                exchange.aws_request_id = value.decode("latin-1")
-                break
+        exchange.aws_request_id = value_in(reply.headers, b"x-amzn-requestid").decode("latin-1")
         exchange.summary = summarise(operation, reply)
         if exchange.summary.error in _REFUSED_SIGNERS:
             self._roles.forget(principal, credentials)

@@ -18,6 +18,7 @@ from math import floor
 from typing import TYPE_CHECKING, Literal, NamedTuple, NewType
 
 from proxy import __version__
+from proxy.native import passed_lines
 
 if TYPE_CHECKING:
     from _hashlib import HASH
@@ -36,7 +37,6 @@ _REGION = re.compile(r"[a-z0-9-]+")
 _WORD = re.compile(r"[!-~]+")
 _TARGET = re.compile(rb"[A-Za-z0-9_]+\.[A-Za-z0-9]+")
 _NAME = re.compile(rb"[a-z0-9-]+")
-_PASSED_VALUE = re.compile(rb"[0-9A-Za-z=; ._:+-]{1,128}")
 _OURS = frozenset(
     b"accept-encoding authorization connection content-encoding content-length content-type date expect host keep-alive te"
     b" trailer transfer-encoding upgrade user-agent".split()
@@ -85,12 +85,7 @@ class PassedHeaders:
 
     def lines(self, headers: Mapping[bytes, bytes]) -> UnsignedLines:
         """What of `headers` travels; a value that is not short plain text stays behind."""
-        lines = b""
-        for name in self._names:
-            value = headers.get(name)
-            if value is not None and _PASSED_VALUE.fullmatch(value):
-                lines += b"%b: %b\r\n" % (name, value)
-        return UnsignedLines(lines)
+        return UnsignedLines(passed_lines(headers, self._names))
 
 
 class _Day(NamedTuple):

@@ -22,11 +22,15 @@ from proxy.native import (
     joined_answer,
     joined_in_python,
     nothing_is_plain,
+    passed_in_python,
+    passed_lines,
     plain_head,
     plain_reply,
     plainly_fits,
     same_in_python,
     same_values,
+    value_in,
+    value_in_python,
 )
 from proxy.refusal import Refusal
 from tests.made_requests import RequestMaker
@@ -240,6 +244,35 @@ def test_an_answer_is_joined_alike(beginning: bytes, headers: list[tuple[bytes, 
     assert joined_answer(beginning, tuple(headers), left_out, end, body) == expected
 
 
+@given(st.lists(st.tuples(_NAMES, st.binary(max_size=3))).map(tuple), _NAMES)
+def test_a_value_is_found_alike(headers: tuple[tuple[bytes, bytes], ...], name: bytes) -> None:
+    """The first of a name, or nothing."""
+    assert value_in(headers, name) == value_in_python(headers, name)
+
+
+_PASSED = st.one_of(
+    st.binary(max_size=3), st.sampled_from([b"", b"attempt=1; max=3", b"a" * 128, b"a" * 129, b"a\n", b"a\r\nb: c"])
+)
+
+
+@given(st.dictionaries(_NAMES, _PASSED))
+def test_what_travels_on_is_chosen_alike(headers: dict[bytes, bytes]) -> None:
+    """The same lines of the same headers, and never a line more."""
+    names = (b"a", b"x-amzn-requestid", b"date")
+    lines = passed_lines(headers, names)
+    assert lines == passed_in_python(headers, names)
+    assert lines.count(b"\n") <= len(headers)
+
+
+def test_each_byte_travels_on_or_stays_alike() -> None:
+    """In a value of one byte and of several."""
+    for byte in range(256):
+        for value in (bytes([byte]), b"ab" + bytes([byte])):
+            assert passed_lines({b"a": value}, (b"a",)) == passed_in_python({b"a": value}, (b"a",))
+    with pytest.raises(ValueError, match="room"):
+        passed_lines({b"n" * 2000: b"v"}, (b"n" * 2000,))
+
+
 _PAIRS = st.dictionaries(_NAMES, st.sampled_from([b"", b"a", b"b", b"ab"]))
 
 
@@ -402,7 +435,7 @@ _WRONG_ARGUMENTS: tuple[tuple[Any, ...], ...] = (
 @pytest.mark.parametrize("arguments", _WRONG_ARGUMENTS)
 def test_wrong_arguments_are_errors(arguments: tuple[Any, ...]) -> None:
     """Of the wrong number or kind: an error, not a crash."""
-    for function in (plain_head, plain_reply, joined_answer, plainly_fits, same_values):
+    for function in (plain_head, plain_reply, joined_answer, plainly_fits, same_values, value_in, passed_lines):
         with pytest.raises((TypeError, IndexError)):
             function(*arguments)
     for reply in (list, 1):
