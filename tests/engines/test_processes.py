@@ -174,6 +174,6 @@ def test_two_workers_count_and_audit_as_one(
     assert gateway.metric("requests_total", ending="served") == 300
     assert gateway.metric("requests_total", ending="refused") == 300
     assert gateway.metric("sdk_calls_total", dag="billing", operation="PutItem") == 300
-    assert gateway.metric("audit_records_total", record="outcome") == 600
+    wait_until(lambda: gateway.metric("audit_records_total", record="outcome") == 600, 5, "they have told what is on record")
     assert gateway.metric("sts_calls_total", result="ok") == 2  # each worker has a session of its own
     assert gateway.stop() == 0
