@@ -5,19 +5,22 @@ ARG PYTHON_IMAGE=docker.io/library/python:3.12-slim-bookworm
 FROM ${PYTHON_IMAGE} AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
-# Every file that pip takes from outside has its hash in the lock; nothing is compiled.
+# Every file that pip takes from outside has its hash in the lock; of it nothing is compiled.
 COPY requirements/build.txt requirements/server.txt requirements/
 RUN python3 -m venv /opt/build \
     && python3 -m venv --without-pip /opt/dynamodb-proxy \
     && /opt/build/bin/pip install --require-hashes --only-binary=:all: --requirement requirements/build.txt \
     && /opt/build/bin/pip --python /opt/dynamodb-proxy/bin/python install \
         --require-hashes --only-binary=:all: --requirement requirements/server.txt
-COPY pyproject.toml README.md LICENSE ./
+# The compiler is for proxy/native.c alone; nothing of it is in the image that runs.
+RUN command -v cc || { apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*; }
+COPY pyproject.toml setup.py README.md LICENSE ./
 COPY proxy proxy
 # --no-index: if the lock lacks something that [server] needs, the build stops here instead of fetching it unhashed.
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
     && /opt/build/bin/pip --python /opt/dynamodb-proxy/bin/python install --no-index --find-links dist "dynamodb-proxy[server]" \
-    && /opt/build/bin/pip --python /opt/dynamodb-proxy/bin/python check
+    && /opt/build/bin/pip --python /opt/dynamodb-proxy/bin/python check \
+    && /opt/dynamodb-proxy/bin/python -P -c "import proxy._native"
 
 FROM ${PYTHON_IMAGE}
 ARG VERSION=0.1.0

@@ -16,8 +16,9 @@ if docker info >/dev/null 2>&1; then
   exit
 fi
 
+# A compiler and Python's headers are in it: the Dockerfile takes the first from Debian where it is missing, the second is python.org's.
 if [ ! -f "$CACHE/base-$SUITE.tar" ]; then
-  mmdebstrap --quiet --format=tar --variant=minbase --include=python3,python3-venv,ca-certificates,passwd \
+  mmdebstrap --quiet --format=tar --variant=minbase --include=python3,python3-dev,python3-venv,gcc,libc6-dev,ca-certificates,passwd \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' "$SUITE" "$CACHE/base-$SUITE.part"
   mv "$CACHE/base-$SUITE.part" "$CACHE/base-$SUITE.tar"
 fi

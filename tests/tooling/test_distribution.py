@@ -63,6 +63,37 @@ def test_the_wheel_holds_every_module_and_the_licence(wheel: Path) -> None:
     assert not any(name.startswith("tests/") for name in held)
 
 
+def test_the_base_wheel_is_for_every_machine(wheel: Path) -> None:
+    """With DDB_PROXY_PURE nothing is compiled."""
+    assert wheel.name.endswith("-py3-none-any.whl")
+
+
+@pytest.mark.needs("compiled")
+def test_one_compiled_wheel_serves_every_python(tmp_path: Path) -> None:
+    """It is tagged for Python 3.11 and all later ones, and its compiled forms are in use where it is installed."""
+    made = build_wheel(tmp_path, pure=False)
+    assert "-cp311-abi3-" in made.name
+    site = tmp_path / "site"
+    with zipfile.ZipFile(made) as archive:
+        archive.extractall(site)
+    said = run(
+        sys.executable,
+        "-c",
+        "import proxy.native as n; print(n.IS_COMPILED, n.__file__)",
+        cwd=site,
+        env={"PYTHONPATH": str(site)},
+    )
+    assert said.stdout.split() == ["True", str(site / "proxy" / "native.py")], said.stderr
+
+
+def test_without_a_compiler_the_distribution_is_built_all_the_same(tmp_path: Path) -> None:
+    """The wheel then lacks the compiled forms and nothing else."""
+    with zipfile.ZipFile(build_wheel(tmp_path, pure=False, compiler="/bin/false")) as archive:
+        held = archive.namelist()
+    assert "proxy/native.py" in held
+    assert not any(name.endswith(".so") for name in held)
+
+
 @pytest.fixture(scope="module")
 def worker(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of a fresh environment with the base wheel alone."""
