@@ -86,7 +86,7 @@ def digest_of(files: abc.Mapping[str, str]) -> str:
     total = hashlib.sha256()
     for name in sorted(files):
         for text in (PurePath(name).name, files[name]):
-            piece = text.encode("utf-8", "surrogatepass")
+            piece = text.encode(errors="surrogatepass")
             total.update(len(piece).to_bytes(8, "big") + piece)
     return total.hexdigest()
 

@@ -219,4 +219,4 @@ def number_of(text: str) -> Decimal | None:
 
 
 def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
+    return text.encode(errors="surrogatepass")

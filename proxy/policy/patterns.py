@@ -37,7 +37,7 @@ def session_name(dag_id: str) -> str:
     """
     if _SESSION_NAME.fullmatch(dag_id) and not _HASHED.fullmatch(dag_id):
         return dag_id
-    digest = hashlib.sha256(dag_id.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    digest = hashlib.sha256(dag_id.encode(errors="surrogatepass")).hexdigest()[:16]
     return f"{_NOT_SESSION.sub('_', dag_id)[:47]}-{digest}"
 
 

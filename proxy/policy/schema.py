@@ -79,7 +79,7 @@ def policy_schema() -> Schema:
 
 def schema_text() -> str:
     """The schema as it stands in policies/schema.json."""
-    return json.dumps(policy_schema(), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(policy_schema(), indent=2) + "\n"
 
 
 # ----------------------------------------------------------------------------------------------- pieces

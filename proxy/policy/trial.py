@@ -80,5 +80,5 @@ def _pins(key: str | None, schema: KeySchema | None) -> dict[str, Pin]:
     if key is None or schema is None:
         return {}
     name, kind = schema.leading
-    text = base64.b64encode(key.encode("utf-8", "surrogatepass")).decode() if kind == "B" else key
+    text = base64.b64encode(key.encode(errors="surrogatepass")).decode() if kind == "B" else key
     return {name: Pin(({kind: text},))}

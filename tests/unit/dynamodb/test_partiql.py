@@ -224,6 +224,15 @@ def test_limits_hold() -> None:
             read_statement(text)
 
 
+def test_levels_beside_each_other_do_not_add_up() -> None:
+    """Neither to more depth nor to less: what was closed is as if it had not been."""
+    beside = " AND ".join(["(a = 1)"] * 40)
+    deepest = "(" * 32 + "b = 1" + ")" * 32
+    assert set(read_statement(f"{WHERE} {beside} AND {deepest}").equalities) == {"a", "b"}
+    with pytest.raises(Unreadable, match="is nested more than 32 levels deep"):
+        read_statement(f"{WHERE} {beside} AND ({deepest})")
+
+
 def test_in_has_dynamodb_s_own_number_of_values() -> None:
     """100 values, in whichever brackets."""
     for start, end in ("()", "[]", ("<<", ">>")):

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from proxy.model import Evidence, Identity, Operation, Subject, TableReference, Touch
 from proxy.policy.check import check_policies
 from proxy.policy.diff import Change, Difference, diff_policies
 from proxy.policy.diff_report import render_diff
-from proxy.policy.recorded import TrafficChange, diff_traffic, read_records
+from proxy.policy.recorded import Record, RecordedFacts, TrafficChange, diff_traffic, read_records
+from proxy.refusal import Reason
 from tests.unit.policy.whole import whole
 
 if TYPE_CHECKING:
@@ -291,6 +293,43 @@ def test_lines_that_are_no_records_are_passed_over() -> None:
         good,
     ]
     assert [found.id for found in read_records(lines)] == ["0" * 16]
+
+
+def test_a_record_is_told_whole() -> None:
+    """Who asked, what was touched as a single request touches it, when, how it was decided, and by which rules of which files."""
+    touches = [("GetItem", "t", "", 2), ("Query", BY_ARN, "by_a", 1), ("DescribeTable", "t", "", 1)]
+    told = {
+        "touches": touches,
+        "operation": "BatchGetItem",
+        "reason": "observed",
+        "would_deny": "no_rule",
+        "rule": "/p/a.yaml:1, b.yaml:2",
+    }
+    (found,) = read_records([record(prod(ONE), **told)])
+    facts = found.operation.touches[0].facts
+    assert isinstance(facts, RecordedFacts)
+    subject = Subject("i", "s", {}, (), 0.0, "")
+    assert found == Record(
+        id="0" * 16,
+        time=1795341600.0,
+        identity=Identity(subject, "growth_a", Evidence.VERIFIED, "claim", "", task_id="load"),
+        operation=Operation(
+            "BatchGetItem",
+            "",
+            False,
+            (
+                Touch("GetItem", TableReference("t"), "", 0, facts),
+                Touch("Query", TableReference("prod-growth-events", "aws", "eu-west-1", "333333333333"), "by_a", 0, facts),
+                Touch("DescribeTable", TableReference("t"), "", 0),
+            ),
+            b"",
+        ),
+        reason=Reason.NO_RULE,
+        state="observe",
+        rules=frozenset({"a.yaml:1", "b.yaml:2"}),
+        policy_digest=prod(ONE).digest,
+        members=4,
+    )
 
 
 @pytest.mark.parametrize("told", [{"task_id": None}, {"task_id": ""}, {}])

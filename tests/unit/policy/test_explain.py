@@ -432,6 +432,19 @@ def test_members_of_a_batch_that_are_alike_are_told_once() -> None:
     assert "PutItem on 'prod-growth-events' (items 1, 2, 3)" in found.lines()
 
 
+def test_ten_kinds_of_members_are_explained() -> None:
+    """And ten positions of each kind are told to a person: a batch may have hundreds."""
+    snapshot = policies()
+    identity, single = request_of(Description("growth_sync", "PutItem", "events"), snapshot)
+    (touch,) = single.touches
+    alike = tuple(touch._replace(position=position) for position in range(1, 13))
+    found = explain(snapshot, identity, Operation("BatchWriteItem", "", True, alike, b""), NOW)
+    assert "PutItem on 'prod-growth-events' (items 1, 2, 3, 4, 5, 6, 7, 8, 9, 10)" in found.lines()
+    several = tuple(touch._replace(table=TableReference(f"t{number:02}"), position=number) for number in range(1, 13))
+    found = explain(snapshot, identity, Operation("BatchWriteItem", "", True, several, b""), NOW)
+    assert [part.what for part in found.touches] == [f"PutItem on 't{number:02}'" for number in range(1, 11)]
+
+
 def test_a_record_explains_as_far_as_it_goes() -> None:
     """What a rule asks of the request itself is unknown, and so may be the verdict."""
     snapshot = policies()
@@ -729,6 +742,7 @@ def test_three_names_are_all_told() -> None:
     (snapshot,) = check_policies({"a.yaml": LIMITED}).snapshots
     message = asked(snapshot, "d", "Query", "wide", attributes=("x", "y", "id")).decision.message
     assert ": it names 'x', 'y', and " in message
+    assert message.endswith(" only; leave them out")
     message = asked(snapshot, "d", "Query", "wide", attributes=("x", "y", "z")).decision.message
     assert ": it names 'x', 'y', 'z', and " in message
 

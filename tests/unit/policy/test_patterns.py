@@ -6,7 +6,7 @@ import re
 from itertools import product
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from proxy.globs import Globs
@@ -103,6 +103,7 @@ def test_no_dag_can_take_the_hashed_name_of_another() -> None:
 
 @settings(deadline=None)
 @given(st.text())
+@example("\ud800")
 def test_session_names_are_legal_for_sts(dag_id: str) -> None:
     """2 to 64 characters of the set that AssumeRole documents."""
     assert re.fullmatch(r"[A-Za-z0-9_+=,.@-]{2,64}", session_name(dag_id))

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.model import Evidence, Operation, Pin, TableReference, Touch
+from proxy.model import Evidence, Identity, Operation, Pin, Subject, TableReference, Touch
 from proxy.policy.check import check_policies
 from proxy.policy.samples import operation_for, samples_for
 from proxy.policy.trial import StatedFacts
 
 if TYPE_CHECKING:
-    from proxy.model import Identity
     from proxy.policy.cases import DagRules
 
 TEXT = """\
@@ -128,7 +127,8 @@ def test_a_sample_is_the_request_that_would_be_sent(action: str, replaces: bool,
     identity, operation = asked(action, "number")[whole]
     facts = StatedFacts({}, frozenset(), "no projection", replaces, frozenset(absent), 1, 1, True, True)
     assert operation == Operation(action, "", is_write, (Touch(action, TableReference("number"), "", 0, facts),), b"")
-    assert (identity.dag_id, identity.task_id, identity.evidence) == ("d", STRANGER, Evidence.VERIFIED)
+    nobody = Subject("samples", "samples", {}, ("*",), 0.0, "")
+    assert identity == Identity(nobody, "d", Evidence.VERIFIED, "claim", "", task_id=STRANGER, run_id="run")
 
 
 def test_an_operation_without_items_proves_nothing() -> None:
