@@ -65,7 +65,7 @@ class KeyPattern:
     @property
     def has_placeholders(self) -> bool:
         """True if the text is known per request only."""
-        return len(self.pieces) > 1
+        return len(self.pieces) != 1
 
     def written(self) -> str:
         """The pattern as it stands in the policy."""

@@ -47,8 +47,10 @@ def can_meet(left: str, right: str) -> bool:
         return False
     reachable = _past_stars(right, {0})
     for sign in left:
+        if not reachable:
+            return False
         if sign == "*":  # swallows nothing, or any part of the rest
-            following = set(range(min(reachable, default=len(right) + 1), len(right) + 1))
+            following = set(range(min(reachable), len(right) + 1))
         else:
             following = {step for at in reachable for step in _after(right, at, sign)}
         reachable = _past_stars(right, following)

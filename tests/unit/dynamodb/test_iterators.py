@@ -53,6 +53,15 @@ def test_a_key_is_replaced_without_a_gap() -> None:
     assert is_refused(SEAL.seal(OPENED, "orders_daily", NONCE), seal=before)
 
 
+def test_what_was_sealed_before_an_upgrade_is_opened_after_it() -> None:
+    """Its form is kept: key id of 4 bytes, nonce of 12, packed text. An iterator lives for 15 minutes, longer than a rollout."""
+    sealed = (
+        "jTVubjAxMjM0NTY3ODlhYj8OGqmAbjPH17FUCNBoHfX6pqyLaS8Wxli7zWEDyUWb6HtvC6ouw3j23RYOI1bpxBPFslL9BvmarD_PDMR9afMP_BRT1Kk2"
+        "qictysJa7moC6bIr4Ka35QOoUAlZax_HIvkvfEyMLd6aWYsOOTU"
+    )
+    assert SEAL.open(sealed, "orders_daily") == OPENED
+
+
 SEALED = SEAL.seal(OPENED, "orders_daily", NONCE)
 
 

@@ -134,6 +134,7 @@ CONDITIONS = {
     "pk IN ('a', ?)": ("pk=a,0", "pk"),
     "(pk) IN ['a', ('b')]": ("pk=a,b", "pk"),
     "pk IN <<'a'>>": ("pk=a", "pk"),
+    "(pk) NOT IN ('a') AND (x) NOT BETWEEN 1 AND 2 AND (y) BETWEEN (1) AND (2)": ("", "pk x y"),
     "(')') = pk": ("pk=)", "pk"),
     "(pk = '(')": ("pk=(", "pk"),
     "pk = 'a' AND pk = 'b'": ("pk=a,b", "pk"),

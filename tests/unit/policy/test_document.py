@@ -227,6 +227,34 @@ def test_a_role_of_another_account_is_warned_of() -> None:
 WARNED = (
     (
         "deny",
+        "{actions: [GetItem, Query, ConditionCheckItem], tables: [orders]}",  # all of `read`, one by one
+        "`read` does not hold Scan, so scanning passes this rule by; write [read, Scan] if it should not",
+    ),
+    (
+        "allow",
+        "{actions: [GetItem], tables: [orders], keys: {prefix: '<task_id>#'}}",
+        "`keys`: the caller chooses <task_id>, and with it the keys; begin with <dag_id># or with a fixed text",
+    ),
+    (
+        "allow",
+        "{actions: [GetItem], tables: [orders], attributes: [pk, 'list[0]']}",
+        "`attributes` are those at the top of an item; `list[0]` is one with such a name, not a path into one",
+    ),
+    (
+        "deny",
+        "{actions: [Query], tables: [orders], indexes: [by_status], attributes: [status]}",
+        "requests name the key `status` of table `orders`, so the rule denies them all",
+    ),
+    (
+        "allow",
+        "{actions: [PartiQLDelete], tables: [orders], attributes: [pk]}",
+        (
+            "PartiQLDelete takes every attribute away, so a rule with `attributes` does not cover it; "
+            "write it in a rule of its own, without `attributes`"
+        ),
+    ),
+    (
+        "deny",
         "{actions: [read], tables: [orders]}",
         "`read` does not hold Scan, so scanning passes this rule by; write [read, Scan] if it should not",
     ),

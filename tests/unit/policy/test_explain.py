@@ -717,6 +717,13 @@ def test_whole_refusals() -> None:
     assert "\n".join(lines) == whole("refusals.txt")
 
 
+def test_five_names_are_told_of_a_rule() -> None:
+    """Of those that lie beside its attributes."""
+    (snapshot,) = check_policies({"a.yaml": LIMITED}).snapshots
+    found = asked(snapshot, "d", "Query", "wide", attributes=tuple("uvwxyz"))
+    assert "the request names 'u', 'v', 'w', 'x', 'y' beside its attributes" in [rule.why for rule in found.touches[0].rules]
+
+
 @pytest.mark.parametrize(
     ("limit", "more", "told"),
     [
@@ -735,6 +742,16 @@ def test_a_denied_query_of_an_index_is_told_which_key_to_prove(limit: str, more:
     message = asked(snapshot, "d", "Query", "orders", index="by_a", **more).decision.message
     sentence = f"; that the partition key is outside cannot be proven{told}" if told else ""
     assert message.partition(")")[2] == f"{sentence}; ask the owners of a.yaml"
+
+
+def test_what_has_no_key_is_not_told_to_prove_one() -> None:
+    """A deny of keys stops the whole table from being deleted, and no way to write that would help."""
+    text = LIMITED.replace(
+        "{actions: [DeleteTable], tables: [orders, wide, bare]}", "{actions: ['*'], tables: [orders], keys: {exact: [k]}}"
+    )
+    (snapshot,) = check_policies({"a.yaml": text.replace("[k]", "['k']")}).snapshots
+    message = asked(snapshot, "d", "DeleteTable", "orders").decision.message
+    assert message.endswith("; that the partition key is outside cannot be proven; ask the owners of a.yaml")
 
 
 def test_three_names_are_all_told() -> None:
