@@ -120,6 +120,7 @@ UPDATES = {
     "SET a = (b + c)": ("a", "b c"),
     "SET a = ((b) + (c))": ("a", "b c"),
     "SET a = (b) - (:n)": ("a", "b"),
+    "SET a = (b) + c": ("a", "b c"),
     "SET a = (b)": ("a", "b"),
     "SET a = if_not_exists(b, c)": ("a", "b c"),
     "SET a = (if_not_exists((b), (c)) + d)": ("a", "b c d"),

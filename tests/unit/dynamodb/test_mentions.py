@@ -97,6 +97,11 @@ REFUSED: dict[str, dict[str, Any]] = {
         "KeyConditionExpression": "pk = :v",
         "ExpressionAttributeValues": {":v": S},
     },
+    "two key conditions, of two keys": {
+        "KeyConditions": {"sk": {"ComparisonOperator": "EQ", "AttributeValueList": [S]}},
+        "KeyConditionExpression": "pk = :v",
+        "ExpressionAttributeValues": {":v": S},
+    },
     "operator with expression": {"ConditionalOperator": "OR", "FilterExpression": "a = b"},
     "nothing to get": {"AttributesToGet": []},
     "one thing twice": {"AttributesToGet": ["a", "a"]},

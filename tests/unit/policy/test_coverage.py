@@ -9,6 +9,7 @@ import pytest
 
 from proxy.globs import Globs
 from proxy.model import Evidence, Identity, Subject, TableReference, Touch
+from proxy.policy.cases import Case
 from proxy.policy.coverage import Asked, Gap, Requirement, Rule, attribute_gap
 from proxy.policy.keys import NO_KEYS, KeyLimit
 from tests.unit.policy.facts import StatedFacts
@@ -105,6 +106,13 @@ def test_a_requirement_asks_for_its_one_shape(shape: dict[str, Any], lack: str, 
 def test_a_gap_of_attributes_is_of_one_kind(request_: Asked, gap: tuple[tuple[str, ...], str, bool]) -> None:
     """Nothing is known, names lie beside, the whole item comes back, or what is left is lost: the first that is so."""
     assert attribute_gap(frozenset({"a"}), request_) == gap
+
+
+def test_where_no_rule_allows_nothing_is_settled() -> None:
+    """A yes that no request can change needs a rule that says it."""
+    assert not Case((), (), (), True, NO_KEYS.leading("")).is_settled
+    assert Case((), (), (RULE,), True, NO_KEYS.leading("")).is_settled
+    assert not Case((), (), (RULE,), False, NO_KEYS.leading("")).is_settled
 
 
 def test_a_rule_without_an_end_has_none() -> None:

@@ -11,8 +11,10 @@ from proxy.model import Evidence, Identity, Operation, Subject, TableReference, 
 from proxy.policy.check import check_policies
 from proxy.policy.diff import Change, Difference, diff_policies
 from proxy.policy.diff_report import render_diff
+from proxy.policy.document import read_policies
 from proxy.policy.recorded import Record, RecordedFacts, TrafficChange, diff_traffic, read_records
 from proxy.refusal import Reason
+from proxy.yaml_source import Mistakes
 from tests.unit.policy.whole import whole
 
 if TYPE_CHECKING:
@@ -344,8 +346,6 @@ def test_a_record_without_a_task_is_of_an_unknown_one(told: dict[str, Any]) -> N
 
 def test_boundaries_take_away() -> None:
     """A DAG or table beyond the boundary is lost with all of its rules; it is not even loaded by `check`, but compared."""
-    from proxy.policy.document import read_policies
-    from proxy.yaml_source import Mistakes
 
     def loaded(platform: str) -> list[Policies]:
         found = read_policies({"platform.yaml": platform, "growth.yaml": GROWTH}, "prod", "", Mistakes())
@@ -632,6 +632,16 @@ TWO = [("GetItem", "prod-growth-events", "", 2), ("GetItem", "prod-growth-state"
 def test_recorded_decisions_change_as_far_as_is_known(old, new, fields: dict[str, Any], change_: str) -> None:
     """Rules that are the same in both versions cover what they covered; of others the record must tell, or nobody can."""
     assert replayed(old, new, **fields) == (change_ if change_ != "deny to deny" else "")
+
+
+def test_beyond_the_boundary_no_key_or_attribute_matters() -> None:
+    """A recorded request for a table that is no longer the team's is denied, whatever it was about."""
+    narrow = DENYING["platform.yaml"].replace('"<env>-growth-*"', '"<env>-growth-s*"')
+    after = read_policies({"platform.yaml": narrow, "growth.yaml": GROWTH}, "prod", "", Mistakes())
+    before = prod(DENYING)
+    assert after is not None
+    (found,) = diff_traffic(read_records([record(before)]), before, after)
+    assert (found.before, found.after) == ("allow", "deny")
 
 
 def test_what_observation_lets_through_is_told_as_observed() -> None:

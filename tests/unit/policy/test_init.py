@@ -184,6 +184,14 @@ def test_a_key_is_known_wherever_its_name_was_said() -> None:
     assert '  orders: {key: "pk (S)"}' in found
 
 
+def test_a_note_is_broken_at_116_characters() -> None:
+    """With what stands before it in the file it fits in a line of 126."""
+    for last, lines in ((15, 1), (16, 2)):
+        draft = Draft("CloudTrail")
+        draft.notes = ["x" * 100 + " " + "y" * last]
+        assert sum(line.startswith(("# x", "# y")) for line in draft.render().splitlines()) == lines
+
+
 def test_an_index_without_a_good_name_is_not_taken_for_the_table() -> None:
     """It is left out, not widened."""
     found = lines_of(event("Query", requestParameters={"tableName": "orders", "indexName": "a b"}))

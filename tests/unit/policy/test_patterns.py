@@ -45,7 +45,13 @@ def test_patterns_inside_and_outside_of_a_boundary() -> None:
 
 def test_each_wildcard_of_a_pattern_is_tried_with_nothing_and_with_much() -> None:
     """A boundary that names only the shortest of the names, or leaves it out, does not hold the pattern."""
-    inside = (("a*", ("a*",)), ("a*b*", ("a*",)), ("a*b*c*d*e*f*", ("*",)), ("a?", ("a?", "!ab")))
+    inside = (
+        ("a*", ("a*",)),
+        ("a*b*", ("a*",)),
+        ("a*b*c*d*e*f*", ("*",)),
+        ("a?", ("a?", "!ab")),
+        ("a*b*c*d*e*", ("a*b*c*d*e",)),
+    )  # four wildcards are tried
     outside = (
         ("a*", ("a",)),
         ("a*", ("a?*",)),
