@@ -94,6 +94,17 @@ def test_a_requirement_asks_for_its_one_shape(shape: dict[str, Any], lack: str, 
     assert (told, bool(advice)) == (lack, bool(lack))
 
 
+def test_a_requirement_for_other_tasks_asks_for_nothing() -> None:
+    """One for some tasks is for an unknown one too."""
+    requirement, request_ = Requirement(replace(RULE, tasks=Globs(("load_*",))), max_limit=5), asked("Query")
+    told = {
+        task: requirement.lacks(request_._replace(identity=replace(request_.identity, task_id=task)))[0]
+        for task in ("store", "load_1", "")
+    }
+    assert told == {"store": "", "load_1": "a Limit of at most 5", "": "a Limit of at most 5"}
+    assert requirement.lacks(request_._replace(identity=replace(request_.identity, task_id="store"))) == ("", "")
+
+
 @pytest.mark.parametrize(
     ("request_", "gap"),
     [

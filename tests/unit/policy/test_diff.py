@@ -9,7 +9,7 @@ import pytest
 
 from proxy.model import Evidence, Identity, Operation, Subject, TableReference, Touch
 from proxy.policy.check import check_policies
-from proxy.policy.diff import Change, Difference, diff_policies
+from proxy.policy.diff import Change, Difference, _places, diff_policies
 from proxy.policy.diff_report import render_diff
 from proxy.policy.document import read_policies
 from proxy.policy.recorded import Record, RecordedFacts, TrafficChange, diff_traffic, read_records
@@ -18,6 +18,7 @@ from proxy.yaml_source import Mistakes
 from tests.unit.policy.whole import whole
 
 if TYPE_CHECKING:
+    from proxy.policy.cases import DagRules
     from proxy.policy.check import Report
     from proxy.policy.rules import Policies
 
@@ -411,6 +412,38 @@ def test_observation_is_between_no_and_yes() -> None:
         (("GetItem",), "allow", "observe", False),
         (("Scan",), "observe", "allow", True),
     ]
+
+
+SEVERAL = (
+    "{actions: [GetItem, ListTables], tables: [events]}\n"
+    "      - {actions: [Query], tables: [events], indexes: [by_a]}\n"
+    "      - {actions: [Scan], tables: [state]}"
+)
+OF_EVENTS = {"GetItem events", "ListTables", "ListTables events", "Query events by_a"}
+
+
+@pytest.mark.parametrize(
+    ("more", "platform", "asked"),
+    [
+        ("", "", set()),
+        ("\n      - {actions: [PutItem], tables: [state]}", "", {"PutItem state"}),
+        ("", "deny: [{actions: [Scan, GetItem], tables: ['*-state']}]\n", {"Scan state"}),
+        ("", "deny: [{actions: ['*'], tables: ['*-events']}]\n", OF_EVENTS),
+        ("", "require: [{actions: [Scan], tables: ['*'], max_limit: 1}]\n", {"Scan state"}),
+    ],
+)
+def test_only_what_a_changed_rule_can_reach_is_asked(more: str, platform: str, asked: set[str]) -> None:
+    """In both directions, and of that only what one of the two versions allows; a DAG that is new or gone is asked whole."""
+
+    def places(before: DagRules | None, after: DagRules | None) -> set[str]:
+        found = [" ".join(filter(None, place)) for place in _places(before, after)]
+        assert len(found) == len(set(found))
+        return {place.replace("prod-growth-", "") for place in found}
+
+    old = prod(with_rule(SEVERAL)).rules_of("growth_a")
+    new = prod(with_rule(SEVERAL + more) | {"platform.yaml": PLATFORM + platform}).rules_of("growth_a")
+    assert places(old, new) == places(new, old) == asked
+    assert places(None, old) == places(old, None) == OF_EVENTS | {"Scan state"}
 
 
 # --------------------------------------------------------------------------------------------------- reports

@@ -186,10 +186,12 @@ def test_a_key_is_known_wherever_its_name_was_said() -> None:
 
 def test_a_note_is_broken_at_116_characters() -> None:
     """With what stands before it in the file it fits in a line of 126."""
-    for last, lines in ((15, 1), (16, 2)):
+    first = "x" * 100
+    for last, lines in (("y" * 15, 1), ("y" * 16, 2), ("y-" * 8, 2)):
         draft = Draft("CloudTrail")
-        draft.notes = ["x" * 100 + " " + "y" * last]
-        assert sum(line.startswith(("# x", "# y")) for line in draft.render().splitlines()) == lines
+        draft.notes = [f"{first} {last}"]
+        broken = [f"# {first} {last}"] if lines == 1 else [f"# {first}", f"# {last}"]
+        assert draft.render().splitlines()[1 : 1 + lines] == broken
 
 
 def test_an_index_without_a_good_name_is_not_taken_for_the_table() -> None:
