@@ -43,10 +43,10 @@ def string_of(node: Node | None, what: str, mistakes: Mistakes) -> str:
 
 def check_fields(mapping: Mapping, known: tuple[str, ...], what: str, mistakes: Mistakes) -> None:
     """Record unknown fields, and those that this version does not carry out."""
-    plain = Mapping(mapping.entries, {k: v for k, v in mapping.keys.items() if k not in LATER or k in known}, mapping.place)
+    plain = Mapping(mapping.entries, {k: v for k, v in mapping.keys.items() if k not in LATER}, mapping.place)
     known_keys(plain, known, what, mistakes)
     for field, key in mapping.keys.items():
-        if field not in plain.keys:
+        if field in LATER:
             mistakes.add(key.place, later(field))
 
 

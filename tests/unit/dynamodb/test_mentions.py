@@ -162,6 +162,36 @@ def test_a_legacy_query_is_told_whole() -> None:
     )
 
 
+NULL = {"a": {"ComparisonOperator": "NULL"}}
+LEGACY: dict[str, Any] = {
+    "AttributesToGet": ["a"],
+    "AttributeUpdates": {"a": {"Value": S}},
+    "Expected": {"a": {"Exists": False}},
+    "KeyConditions": {"a": {"ComparisonOperator": "EQ", "AttributeValueList": [S]}},
+    "QueryFilter": NULL,
+    "ScanFilter": NULL,
+}
+
+
+@pytest.mark.parametrize("member", LEGACY)
+def test_each_legacy_parameter_speaks_for_itself(member: str) -> None:
+    """Its attributes are told where nothing else stands in the request, and none of them stands beside expressions but one."""
+    assert read_mentions({member: LEGACY[member]}).attributes == {"a"}
+    for beside in ({"ProjectionExpression": "b"}, {"FilterExpression": "attribute_exists(b)"}):
+        if member == "KeyConditions":
+            assert read_mentions({member: LEGACY[member], **beside}).attributes == {"a", "b"}
+            continue
+        with pytest.raises(Unreadable, match="the request mixes expressions and legacy parameters"):
+            read_mentions({member: LEGACY[member], **beside})
+
+
+@pytest.mark.parametrize("member", ["QueryFilter", "ScanFilter", "KeyConditions", "Expected"])
+def test_a_wrong_number_of_values_is_told_by_its_member(member: str) -> None:
+    """Which of them it is, whoever wrote it must know."""
+    with pytest.raises(Unreadable, match=f"^`{member}` has the wrong number of values for EQ$"):
+        read_mentions({member: {"a": {"ComparisonOperator": "EQ", "AttributeValueList": []}}})
+
+
 def test_a_legacy_scan_and_write_are_told_whole() -> None:
     """Filters and expectations are tested, updates are targets; an empty expectation is no condition."""
     filtered = read_mentions({"ScanFilter": {"a": {"ComparisonOperator": "IN", "AttributeValueList": [S, S, N]}}})

@@ -557,21 +557,30 @@ dags:
     role: arn:aws:iam::111122223333:role/r
     allow:
       - {actions: [GetItem], tables: [orders], keys: {prefix: "<run_id>#"}}
-      - {actions: [PutItem, Scan], tables: [old]}
+      - {actions: [PutItem, DeleteItem, Scan], tables: [old]}
 """
-    require = "require: [{actions: [write], tables: ['*'], condition: true}, {actions: [Scan], tables: ['*'], max_segments: 1}]\n"
+    require = """\
+require:
+  - {actions: [PutItem], tables: ['*'], condition: true}
+  - {actions: [Scan], tables: ['*'], max_segments: 1}
+  - {actions: [DeleteItem], tables: ['*'], client_token: true}
+"""
     (snapshot,) = check_policies({"a.yaml": text, "platform.yaml": require}).snapshots
     told = {
         (operation, table): asked(snapshot, "d", operation, table).decision.message
-        for operation, table in (("GetItem", "new-orders"), ("PutItem", "orders"), ("Scan", "orders"))
+        for operation, table in (("GetItem", "new-orders"), ("PutItem", "orders"), ("DeleteItem", "orders"), ("Scan", "orders"))
     }
     assert told == {
         ("GetItem", "new-orders"): (
             "dag 'd' may not GetItem on 'new-orders': <run_id> is empty, so prefix '<run_id>#' (a.yaml:6) names no key"
         ),
         ("PutItem", "orders"): (
-            "dag 'd' may not PutItem on 'orders': platform.yaml:1 requires a condition; "
+            "dag 'd' may not PutItem on 'orders': platform.yaml:2 requires a condition; "
             "write ConditionExpression; BatchWriteItem has none, TransactWriteItems does; ask the owners of platform.yaml"
+        ),
+        ("DeleteItem", "orders"): (
+            "dag 'd' may not DeleteItem on 'orders': platform.yaml:4 requires a client token; "
+            "write it as TransactWriteItems with ClientRequestToken; ask the owners of platform.yaml"
         ),
         ("Scan", "orders"): "",
     }

@@ -19,6 +19,7 @@ from proxy.policy.cases import Boundary, DagRules, Home
 from proxy.policy.coverage import Requirement, Rule
 from proxy.policy.document import read_policies
 from proxy.policy.keys import KeyAttribute, KeyLimit, KeyPattern, TableKeys
+from proxy.policy.patterns import session_name
 from proxy.policy.rules import Decision, Policies
 from proxy.policy.vocabulary import ITEM_ACTIONS
 from proxy.refusal import Forbidden, Reason, Unreadable
@@ -104,6 +105,16 @@ def test_the_role_of_an_allowed_decision_is_the_dags() -> None:
     )
     role = "arn:aws-us-gov:iam::333333333333:role/ddb-prod-growth"
     assert decision.granted_role() == Principal(role, "growth_sync", "us-gov-west-1", "growth_sync")
+
+
+def test_members_that_several_rules_allow_are_one_decision() -> None:
+    """Each rule is named once, in the order of the members, and nothing is said."""
+    get = rule(place="a.yaml:3", actions=frozenset({"GetItem"}))
+    policies = snapshot({"d": dag_rules(allow=(get, rule(place="a.yaml:2", actions=frozenset({"Query"}))))})
+    members = [Touch(action, TableReference("orders"), "", at) for at, action in enumerate(("Query", "GetItem", "Query"), 1)]
+    decision = policies.decide(identity_of("d"), operation_of("TransactGetItems", *members), 1.0)
+    principal = Principal("arn:aws:iam::111122223333:role/r", session_name("d"), "eu-west-1", "d")
+    assert decision == Decision(Reason.ALLOWED, "", "a.yaml:2, a.yaml:3", principal)
 
 
 def test_a_refused_decision_hands_out_no_role() -> None:

@@ -46,6 +46,11 @@ WITHOUT_ATTRIBUTES = f"""
         (vocabulary.ITEM_ACTIONS, "GetItem Query Scan PutItem UpdateItem DeleteItem ConditionCheckItem"),
         (vocabulary.SOURCES, "claim session subject annotation header user_agent"),
         (vocabulary.PER_REQUEST, "dag_id task_id run_id"),
+        (
+            vocabulary.MEMBERS,
+            """BatchExecuteStatement BatchGetItem BatchWriteItem ExecuteStatement ExecuteTransaction TransactGetItems
+            TransactWriteItems""",
+        ),
         (vocabulary.PLATFORM_FILES, "platform.yaml platform.yml"),
         (vocabulary.PLATFORM_SECTIONS, "environments teams workloads deny require grants unmapped contact"),
         (vocabulary.TEAM_SECTIONS, "team contact tables defaults dags tests"),
