@@ -199,7 +199,7 @@ def value_of(kind: str, value: Mapping[str, Any]) -> bytes | Decimal | None:
     if kind == "N":
         return number_of(text)
     try:
-        binary = binascii.a2b_base64(text, strict_mode=True)
+        binary = binascii.a2b_base64(text)  # what is read leniently is not written so again
     except ValueError:
         return None
     return binary if binascii.b2a_base64(binary, newline=False) == text.encode() else None

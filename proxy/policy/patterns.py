@@ -10,6 +10,8 @@ import re
 from itertools import product
 from typing import TYPE_CHECKING
 
+from proxy.globs import is_glob
+
 if TYPE_CHECKING:
     from proxy.globs import Globs
 
@@ -79,7 +81,7 @@ def _past_stars(pattern: str, positions: set[int]) -> set[int]:
 def _ends_fit(left: str, right: str) -> bool:
     """Cheap and often enough: what stands before the first wildcard must agree."""
     for one, other in zip(left, right, strict=False):
-        if one in "*?" or other in "*?":
+        if is_glob(one) or is_glob(other):
             return True
         if one != other:
             return False

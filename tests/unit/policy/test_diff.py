@@ -345,6 +345,13 @@ def test_a_record_without_a_task_is_of_an_unknown_one(told: dict[str, Any]) -> N
     assert found.identity.task_id == ""
 
 
+def test_a_record_of_a_gateway_that_told_no_source_has_none() -> None:
+    """Where the DAG's name came from is told by `explain`, if it is known."""
+    line = {name: value for name, value in json.loads(record(prod(ONE))).items() if name != "source"}
+    (found,) = read_records([json.dumps(line)])
+    assert found.identity.source == ""
+
+
 def test_boundaries_take_away() -> None:
     """A DAG or table beyond the boundary is lost with all of its rules; it is not even loaded by `check`, but compared."""
 
