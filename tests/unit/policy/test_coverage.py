@@ -9,9 +9,10 @@ import pytest
 
 from proxy.globs import Globs
 from proxy.model import Evidence, Identity, Subject, TableReference, Touch
-from proxy.policy.cases import Case
+from proxy.policy.cases import Case, Verdict
 from proxy.policy.coverage import Asked, Gap, Requirement, Rule, attribute_gap
-from proxy.policy.keys import NO_KEYS, KeyLimit
+from proxy.policy.keys import NO_KEYS, KeyLimit, KeyPattern
+from proxy.refusal import Reason
 from tests.unit.policy.facts import StatedFacts
 
 RULE = Rule("a.yaml:1", "*", None, Globs(("*",)), None, None, (), True, "")
@@ -117,6 +118,24 @@ def test_a_requirement_for_other_tasks_asks_for_nothing() -> None:
 def test_a_gap_of_attributes_is_of_one_kind(request_: Asked, gap: tuple[tuple[str, ...], str, bool]) -> None:
     """Nothing is known, names lie beside, the whole item comes back, or what is left is lost: the first that is so."""
     assert attribute_gap(frozenset({"a"}), request_) == gap
+
+
+def test_the_rule_that_came_nearest_is_told() -> None:
+    """Also one for other tasks; the later a rule fails, the nearer it came, and of equals the first is told."""
+    keys, task = KeyLimit((KeyPattern(False, ("x",)),)), Globs(("load",))
+    for_tasks, again, ended, keyed = (
+        replace(RULE, tasks=task),
+        replace(RULE, place="a.yaml:2", tasks=task),
+        replace(RULE, until=0.0),
+        replace(RULE, keys=keys),
+    )
+    for rules, nearest, reason in (
+        ((for_tasks, again), for_tasks, Reason.NO_RULE),
+        ((for_tasks, ended), ended, Reason.NO_RULE),
+        ((keyed, ended, for_tasks), keyed, Reason.OUTSIDE_KEYS),
+        ((), None, Reason.NO_RULE),
+    ):
+        assert Case((), (), rules, True, NO_KEYS.leading("")).judge(asked("GetItem", limit=1)) == Verdict(reason, nearest)
 
 
 def test_where_no_rule_allows_nothing_is_settled() -> None:

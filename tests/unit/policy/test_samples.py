@@ -85,6 +85,26 @@ def test_a_key_is_proven_as_its_attribute_is_typed(
     assert proven("Query", table, index) == {**wanted, "not proven": {}}
 
 
+def test_what_cannot_matter_gives_no_samples() -> None:
+    """Keys, attributes and shapes of rules on other tables or for other actions: asked with them, nothing else would come out."""
+    text = (
+        TEXT
+        + """\
+      - {actions: [GetItem], tables: [number], attributes: [id, v]}
+    deny:
+      - {actions: [write], tables: [number], keys: {exact: ["8"]}}
+      - {actions: [read, Scan], tables: [text], attributes: [v]}
+"""
+    )
+    require = "require: [{actions: [Scan], tables: ['*'], max_limit: 3}, {actions: [write], tables: [t*], condition: true}]\n"
+    report = check_policies({"a.yaml": text, "platform.yaml": require})
+    assert report.snapshots, report.lines()
+    labels = asked("Query", "number", new=report.snapshots[0].rules_of("d"))
+    assert set(labels) == {
+        ("any other", key, "whole items", "the required shape") for key in ("7", "-0.5", "any other", "not proven")
+    }
+
+
 def test_a_scan_proves_nothing() -> None:
     """DynamoDB tests no key of it."""
     assert proven("Scan", "number") == {"7": {}, "-0.5": {}, "any other": {}, "not proven": {}}
