@@ -18,6 +18,7 @@ def test_a_request_without_expressions_is_silent() -> None:
     said = read_mentions({"TableName": "orders", "Key": {"pk": S}})
     assert said == Mentions()
     assert said.projected is None
+    assert said.length == 0
     assert said.attributes == frozenset()
 
 

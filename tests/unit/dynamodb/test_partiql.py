@@ -206,6 +206,8 @@ def test_a_refusal_says_where_and_never_what() -> None:
     """A statement holds names and values of the caller."""
     with pytest.raises(Unreadable, match=r"^the PartiQL statement is not in DynamoDB's dialect at character 23$"):
         read_statement("SELECT * FROM orders  ; secret")
+    with pytest.raises(Unreadable, match=r" at character 9$"):  # its end
+        read_statement("SELECT *")
 
 
 def test_limits_hold() -> None:

@@ -186,6 +186,13 @@ def test_errors_that_cannot_be_read_have_an_empty_summary(body: bytes) -> None:
     assert summary(GET, 503, body) == ReplySummary()
 
 
+def test_a_hundred_reasons_are_told() -> None:
+    """More than a transaction has members."""
+    reasons = [{"reason": "TableReadKeyRangeThroughputExceeded", "resource": f"t{number:03}"} for number in range(101)]
+    found = summary(GET, 400, error("x#ThrottlingException", throttlingReasons=reasons)).throttles
+    assert [throttle.table for throttle in found] == [f"t{number:03}" for number in range(100)]
+
+
 @pytest.mark.parametrize("more", [0, 1])
 def test_errors_are_read_up_to_a_size(more: int) -> None:
     """4 MiB, and 20,000 colons and commas; what has one more is not looked into."""

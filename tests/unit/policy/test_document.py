@@ -417,6 +417,11 @@ def test_the_digest_is_of_names_and_contents() -> None:
     assert digest_of({"here/a.yaml": "x"}) == digest_of({"there/a.yaml": "x"})
 
 
+def test_a_digest_outlives_upgrades() -> None:
+    """Records name the policies that decided; those of before are told from others after."""
+    assert digest_of({"b.yaml": "é", "a.yaml": "x"}) == "ffaaf9a0f2754cd1380ff717d26ad4d52bbfd355a75ba0679774ce7e1b546497"
+
+
 def test_every_field_that_comes_later_is_refused_with_its_reason() -> None:
     """Each word of the language that is not carried out yet has a sentence of its own; none is taken silently."""
     for field in LATER:

@@ -28,6 +28,35 @@ def test_what_is_no_utf_8_is_compared_as_it_came() -> None:
     assert limit.is_outside(attribute, Pin(({"S": "a"},)), identity)
 
 
+PATTERNS: list[tuple[KeyPattern, str, str, str, KeyPattern]] = [
+    # the pattern, as written, why it cannot be filled in, the text for this request, what it is for DAG `d`
+    (KeyPattern(False, ("a",)), "a", "", "a", KeyPattern(False, ("a",))),
+    (KeyPattern(True, ("a", "dag_id", "#")), "a<dag_id>#", "", "ad#", KeyPattern(True, ("ad#",))),
+    (KeyPattern(False, ("", "dag_id", "")), "<dag_id>", "", "d", KeyPattern(False, ("d",))),
+    (KeyPattern(True, ("", "dag_id", "d")), "<dag_id>d", "<dag_id> holds 'd', which ends it in the key", "",
+     KeyPattern(True, ("", "dag_id", "d"))),
+    (KeyPattern(True, ("", "run_id", "#", "dag_id", "#", "task_id", "-")), "<run_id>#<dag_id>#<task_id>-", "", "r#d#t-",
+     KeyPattern(True, ("", "run_id", "#d#", "task_id", "-"))),
+    (KeyPattern(True, ("", "dag_id", "#", "claim.team", "#", "dag_id", "#")), "<dag_id>#<claim.team>#<dag_id>#", "", "d#x#d#",
+     KeyPattern(True, ("d#", "claim.team", "#d#"))),
+    (KeyPattern(False, ("", "claim.no", "")), "<claim.no>", "<claim.no> is empty", "", KeyPattern(False, ("", "claim.no", ""))),
+    (KeyPattern(False, ("", "run_id", "#", "claim.no", "#")), "<run_id>#<claim.no>#", "<claim.no> is empty", "",
+     KeyPattern(False, ("", "run_id", "#", "claim.no", "#"))),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("pattern", "written", "problem", "filled", "of_dag"), PATTERNS, ids=[row[1] for row in PATTERNS])
+def test_a_pattern_is_filled_in_for_each_request(
+    pattern: KeyPattern, written: str, problem: str, filled: str, of_dag: KeyPattern
+) -> None:
+    """With what is known of it; what is empty, or holds the sign that ends it, names nothing."""
+    identity = identity_of(run_id="r", task_id="t", claims={"team": "x"})
+    assert (pattern.written(), pattern.problem(identity), pattern.filled(identity)) == (written, problem, filled)
+    assert pattern.of_dag("d") == of_dag
+    assert pattern.has_placeholders is (pattern.pieces != ("a",))
+    assert pattern.of_dag("") == pattern
+
+
 VALUES: list[tuple[str, dict[str, Any], bytes | Decimal | None]] = [
     ("S", {"S": "é"}, "é".encode()),
     ("S", {"N": "1"}, None),

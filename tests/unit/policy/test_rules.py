@@ -19,6 +19,7 @@ from proxy.policy.cases import Boundary, DagRules, Home
 from proxy.policy.coverage import Requirement, Rule
 from proxy.policy.document import read_policies
 from proxy.policy.keys import KeyAttribute, KeyLimit, KeyPattern, TableKeys
+from proxy.policy.messages import has
 from proxy.policy.patterns import session_name
 from proxy.policy.rules import Decision, Policies
 from proxy.policy.vocabulary import ITEM_ACTIONS
@@ -290,6 +291,15 @@ def test_three_files_are_told_of_many() -> None:
     homes = tuple(Home(f"{name}.yaml", None, "owner #a") for name in "abcd")
     message = snapshot({}, homes=homes).decide(identity_of("x"), operation_of("GetItem"), 1.0).message
     assert message.endswith("add it under dags: in a.yaml or b.yaml or c.yaml, owner #a")
+
+
+def test_three_names_of_a_rule_are_told() -> None:
+    """Of its tables, indexes and whatever else it has; a rule may have dozens, and a message is one line."""
+    four = Globs(("abc1", "abc2", "abc3", "abc4"))
+    keys = KeyLimit(tuple(KeyPattern(False, (text,)) for text in "klmn"))
+    text = has(rule(tables=four, indexes=four, keys=keys, attributes=frozenset("wxyz"), tasks=four, environments=("dev", "prod")))
+    names = "abc1, abc2, abc3"
+    assert text == f"... on {names} index {names} keys k, l, m attributes w, x, y for tasks {names} in dev, prod"
 
 
 def test_a_subject_cannot_break_the_line() -> None:
