@@ -227,6 +227,16 @@ def test_limits_hold() -> None:
             read_statement(text)
 
 
+def test_a_statement_has_8192_characters_at_most() -> None:
+    """White space at its end among them."""
+    longest = f"{WHERE} a = '{'x' * (8192 - len(WHERE) - 7)}'"
+    assert len(longest) == 8192
+    assert read_statement(longest).attributes == {"a"}
+    for text in (longest + " ", longest.replace("x", "xx", 1)):
+        with pytest.raises(Unreadable, match="is longer than 8192 characters"):
+            read_statement(text)
+
+
 def test_levels_beside_each_other_do_not_add_up() -> None:
     """Neither to more depth nor to less: what was closed is as if it had not been."""
     beside = " AND ".join(["(a = 1)"] * 40)
