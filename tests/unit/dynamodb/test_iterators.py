@@ -104,6 +104,18 @@ def test_a_long_iterator_fits_and_a_longer_one_is_told() -> None:
         SEAL.seal(OpenedIterator(STREAM, base64.b64encode(noise.randbytes(1500)).decode()), "orders_daily", NONCE)
 
 
+def test_the_longest_that_fits_has_2048_characters() -> None:
+    """As many as DynamoDB's own and botocore's model take; with a few more of the iterator nothing leaves."""
+    text = base64.b64encode(random.Random(7).randbytes(1500)).decode()
+    lengths = []
+    for end in range(1000, 2000):
+        try:
+            lengths.append(len(SEAL.seal(OpenedIterator("", text[:end]), "orders_daily", NONCE)))
+        except Broken:
+            break
+    assert max(lengths) == 2048
+
+
 # ------------------------------------------------------------------------------------------------ requests
 
 

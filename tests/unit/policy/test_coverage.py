@@ -39,6 +39,7 @@ BY_NAMES: list[tuple[str, Rule, tuple[str, str, str], bool, bool]] = [
     ("its index by a glob", INDEXED, ("Query", "orders", "by_b1"), True, True),
     ("another index", INDEXED, ("Query", "orders", "by_c"), False, False),
     ("the table of its index", INDEXED, ("Query", "orders", ""), False, False),
+    ("the table, by a glob of all indexes", replace(NAMED, indexes=Globs(("*",))), ("Query", "orders", ""), False, False),
     ("an index of another table", INDEXED, ("Query", "totals", "by_a"), False, False),
     ("no table", NAMED, ("ListTables", "", ""), True, True),
     ("no table, with a glob of all actions", RULE, ("ListTables", "", ""), True, True),
