@@ -154,6 +154,7 @@ CONDITIONS = {
     "'a' IN ('a')": ("", ""),
     "pk = x": ("", "pk x"),
     'pk = "a"': ("", "pk a"),
+    "pk = FALSE AND x = Null AND y = True": ("", "pk x y"),
     "pk = NULL AND x = true AND y = [1] AND z = {'a': 1} AND w = <<1, 2>>": ("", "pk x y z w"),
     "pk.a = 'x' AND l[0] = 'y' AND m['pk'] = 'z'": ("", "pk l m"),
     "pk <> 'a' AND pk != 'b' AND pk > 'c' AND pk >= 'd' AND pk < 'e' AND pk <= 'f'": ("", "pk"),

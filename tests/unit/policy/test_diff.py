@@ -664,6 +664,7 @@ TWO = [("GetItem", "prod-growth-events", "", 2), ("GetItem", "prod-growth-state"
         # what names alone decide needs no key or attribute
         (ONE, DENYING, {"touch": ("GetItem", BY_ARN.replace("3333:", "4444:"), "", 1)}, "allow to deny"),
         (ONE, DENYING, {"touch": ("GetItem", BY_ARN.replace("arn:aws:", "arn:aws-cn:"), "", 1)}, "allow to deny"),
+        (ONE, DENYING, {"touches": [TWO[0], ("GetItem", BY_ARN.replace("3333:", "4444:"), "", 1)]}, "allow to deny"),
         (ONE, DENYING | {"growth.yaml": ASLEEP["growth.yaml"]}, {}, "allow to deny"),
         (ONE, WATCHED | {"growth.yaml": ASLEEP["growth.yaml"]}, {}, "allow to observe"),
         (ONE, DENYING | {"growth.yaml": GROWTH.replace(GET, "{actions: [Scan], tables: [events]}", 1)}, {}, "allow to deny"),
