@@ -26,6 +26,18 @@ WITHOUT_ATTRIBUTES = f"""
 
 
 @pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("*Backup", "CreateBackup, DeleteBackup, RestoreTableFromBackup"),
+        ("*TableReplica", "AssociateTableReplica, CreateTableReplica, DeleteTableReplica, ..."),
+    ],
+)
+def test_three_escalations_of_a_wildcard_are_told(word: str, told: str) -> None:
+    """And that there are more, where there are."""
+    assert vocabulary.unknown_action(word).startswith(f"`{word}` would reach escalations ({told});")
+
+
+@pytest.mark.parametrize(
     ("found", "names"),
     [
         (vocabulary.KEYED, ITEMS),
