@@ -763,6 +763,29 @@ def test_what_has_no_key_is_not_told_to_prove_one() -> None:
     assert message.endswith("; that the partition key is outside cannot be proven; ask the owners of a.yaml")
 
 
+@pytest.mark.parametrize(
+    ("operation", "whole_", "how"),
+    [
+        ("PartiQLSelect", "SELECT *", "write SELECT with some of b, c"),  # as a statement has it
+        ("PartiQLSelect", "no projection", "write SELECT with some of b, c"),  # as a description has it
+        ("Query", "no projection", "write ProjectionExpression with some of b, c"),
+        ("Query", "Select ALL_ATTRIBUTES", "leave that out"),
+        ("PartiQLUpdate", "RETURNING ALL OLD *", "leave that out"),
+    ],
+)
+def test_a_whole_item_that_comes_back_is_told_with_what_to_write(operation: str, whole_: str, how: str) -> None:
+    """What names the attributes, or to leave out what brings the others."""
+    text = LIMITED.replace(
+        "[read, write, Scan, PartiQLSelect], tables: [wide]", "[read, PartiQLSelect, PartiQLUpdate], tables: [wide]"
+    )
+    (snapshot,) = check_policies({"a.yaml": text}).snapshots
+    identity, what = request_of(Description("d", operation, "wide", attributes=("id",)), snapshot)
+    (touch,) = what.touches
+    touch = touch._replace(facts=dataclasses.replace(touch.facts, whole=whole_))
+    message = explain(snapshot, identity, what._replace(touches=(touch,)), NOW).decision.message
+    assert f": the whole item comes back ({whole_}), and a.yaml:13 gives b, c, d, e, f, g, h, id only; {how}" in message
+
+
 def test_three_names_are_all_told() -> None:
     """Of more the rest is counted."""
     (snapshot,) = check_policies({"a.yaml": LIMITED}).snapshots

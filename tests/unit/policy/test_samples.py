@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import pytest
 
 from proxy.model import Evidence, Identity, Operation, Pin, Subject, TableReference, Touch
 from proxy.policy.check import check_policies
-from proxy.policy.samples import operation_for, samples_for
+from proxy.policy.samples import Choice, _combined, operation_for, samples_for
 from proxy.policy.trial import StatedFacts
 
 if TYPE_CHECKING:
@@ -83,6 +84,19 @@ def test_a_key_is_proven_as_its_attribute_is_typed(
     """Inside a prefix, equal to a text, or a stranger to all; what a placeholder leaves empty is a stranger too."""
     wanted = {label: {attribute: Pin((value,))} for label, value in values.items()}
     assert proven("Query", table, index) == {**wanted, "not proven": {}}
+
+
+def test_all_combinations_are_asked_or_all_pairs() -> None:
+    """2,048 are all asked; of more every two values of two kinds meet, in few samples."""
+
+    def combined(*sizes: int) -> set[tuple[Choice, ...]]:
+        return set(_combined([[Choice(f"{kind}{number}") for number in range(size)] for kind, size in enumerate(sizes)]))
+
+    assert len(combined(8, 8, 8, 4)) == 2048
+    found = combined(10, 10, 10, 10)
+    assert len(found) <= 6 * 10 * 10 * 2 * 2
+    met = {pair for sample in found for pair in combinations((choice.label for choice in sample), 2)}
+    assert len(met) == 6 * 10 * 10
 
 
 def test_what_cannot_matter_gives_no_samples() -> None:
