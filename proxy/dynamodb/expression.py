@@ -42,7 +42,7 @@ class Expression(NamedTuple):
     tests: tuple[KeyTest, ...]  # of a key condition only, at most one for each attribute as written
     names: frozenset[str]  # the #aliases in it
     values: frozenset[str]  # the :placeholders in it
-    length: int = 0  # in tokens
+    length: int  # in tokens
 
 
 def read_expression(member: str, text: str) -> Expression:

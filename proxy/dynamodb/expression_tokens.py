@@ -22,12 +22,10 @@ MAX_CHARACTERS = 4096  # developer guide, "Service quotas": expression string 4 
 MAX_OPERATORS = 300
 MAX_PLACEHOLDER = 255
 
-_TOKEN = re.compile(
-    r"[ \t\r\n]+|([A-Za-z][A-Za-z0-9_]*|[#:][A-Za-z0-9_]+|0|[1-9][0-9]*|<=|>=|<>|[=<>()\[\].,+\-])|(.)", re.ASCII | re.DOTALL
-)
+_TOKEN = re.compile(r"[ \t\r\n]+|([A-Za-z][A-Za-z0-9_]*|[#:][A-Za-z0-9_]+|0|[1-9][0-9]*|<=|>=|<>|[=<>()\[\].,+\-])|(.)")
 COMPARISONS = frozenset(("=", "<>", "<", "<=", ">", ">="))
 _KEYWORDS = frozenset(("AND", "OR", "NOT", "IN", "BETWEEN", "SET", "REMOVE", "ADD", "DELETE"))
-_OPERATORS = COMPARISONS | {"+", "-", "AND", "OR", "NOT", "IN", "BETWEEN"}
+_OPERATORS = COMPARISONS | {"+", "-", "AND", "OR", "NOT", "BETWEEN"}  # IN counts as what stands before a parenthesis, as it does
 
 
 def _closings(tokens: list[str]) -> dict[int, int] | None:

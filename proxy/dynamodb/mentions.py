@@ -194,9 +194,9 @@ def refuse_overlaps(member: str, paths: tuple[Path, ...]) -> None:
     tree: dict[str | int, Any] = {}
     for path in paths:
         branch, is_new = tree, True
-        for place, step in enumerate(path):
+        for step in path:
             first = next(iter(branch), None)
-            if first is None and place and not is_new:
+            if first is None and not is_new:
                 refuse(f"`{member}` has paths that overlap; leave one of them out")  # an earlier path ends here
             if first is not None and type(first) is not type(step):
                 refuse(f"`{member}` has paths that take one thing for a map and for a list")

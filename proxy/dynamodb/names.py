@@ -58,4 +58,4 @@ def table_in(text: str) -> TableReference:
     if not text.startswith("arn:"):
         return TableReference(text)
     _, partition, _, region, account, resource = text.split(":", 5)
-    return TableReference(resource.split("/", 2)[1], partition, region, account)
+    return TableReference(resource.split("/")[1], partition, region, account)

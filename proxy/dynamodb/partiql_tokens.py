@@ -30,7 +30,7 @@ _TOKEN = re.compile(
     |(?P<number>[0-9]++(?:\.[0-9]++)?+(?:[eE][+-]?+[0-9]++)?+(?![A-Za-z0-9_.]))
     |(?P<sign><<|>>|<=|>=|<>|!=|[=<>()\[\]{},.:?*+]|-(?!-))
     |(?P<stray>.))""",
-    re.ASCII | re.DOTALL | re.VERBOSE,
+    re.VERBOSE,
 )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from sys import maxsize
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from proxy.dynamodb.values import Misfit, check_attributes, check_value
@@ -43,7 +44,7 @@ class Text:
     """A string of `shortest` to `longest` characters."""
 
     shortest: int = 0
-    longest: int = 1 << 30
+    longest: int = maxsize
 
     def judge(self) -> Judge:
         """Refuses other types and lengths."""
@@ -201,7 +202,7 @@ class ListOf:
 
     member: Shape
     fewest: int = 0
-    most: int = 1 << 30
+    most: int = maxsize
 
     def judge(self) -> Judge:
         """Refuses other types, counts and members."""
@@ -341,4 +342,4 @@ def _unknown(name: str) -> str:
 
 
 def _range(fewest: int, most: int) -> str:
-    return f"{fewest} to {most}" if most < 1 << 30 else f"at least {fewest}"
+    return f"{fewest} to {most}" if most < maxsize else f"at least {fewest}"

@@ -6,7 +6,6 @@ True and False are what the request proves; None is what it does not say, where 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.model import TableReference
@@ -183,4 +182,4 @@ def _attribute_gap(gap: AttributeGap) -> str:
 
 def moment(until: float) -> str:
     """A moment in UTC, to the minute."""
-    return "never" if until == inf else datetime.fromtimestamp(until, UTC).strftime("%Y-%m-%dT%H:%MZ")
+    return datetime.fromtimestamp(until, UTC).strftime("%Y-%m-%dT%H:%MZ")

@@ -8,7 +8,7 @@ them, and never before.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import IntEnum
+from enum import IntEnum, auto
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -35,10 +35,10 @@ class Asked(NamedTuple):
 class Gap(IntEnum):
     """Why an allow rule for the right action and table does not cover a request; the later, the nearer it came."""
 
-    TASK = 1  # it is for other tasks
-    ENDED = 2  # it was a grant until some moment
-    KEYS = 3  # a partition key is outside, or not proven to be inside
-    ATTRIBUTES = 4  # other attributes are named, come back or are lost
+    TASK = auto()  # it is for other tasks
+    ENDED = auto()  # it was a grant until some moment
+    KEYS = auto()  # a partition key is outside, or not proven to be inside
+    ATTRIBUTES = auto()  # other attributes are named, come back or are lost
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from proxy.actions import ALL
-from proxy.policy.declared import TestDeclaration
 from proxy.policy.trial import identity_of, operation_of
 from proxy.policy.vocabulary import WITHOUT_TABLE, unknown_action
-from proxy.yaml_source import Place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,10 +41,15 @@ class Description:
     is_new: bool = False
     has_client_token: bool = False
 
+    @property
+    def call(self) -> str:
+        """The operation, as an entry of `tests:` calls it."""
+        return self.operation
+
 
 def identity_in(description: Description) -> Identity:
     """Who asks."""
-    return identity_of(_test(description, ""))
+    return identity_of(description)
 
 
 def request_of(description: Description, policies: Policies) -> tuple[Identity, Operation]:
@@ -60,32 +63,7 @@ def request_of(description: Description, policies: Policies) -> tuple[Identity, 
     declared = policies.declared.get(table)
     if description.key is not None and (declared is None or declared.key is None):
         raise Misdescribed(f"no file declares the key of table `{table}`, so a value of it proves nothing; leave the key out")
-    test = _test(description, table)
-    return identity_of(test), operation_of(test, declared, table)
-
-
-def _test(description: Description, table: str) -> TestDeclaration:
-    return TestDeclaration(
-        place=Place("", 0),
-        dag=description.dag,
-        call=description.operation,
-        table=table,
-        index=description.index,
-        task=description.task,
-        environment=None,
-        expect_allow=True,
-        key=description.key,
-        attributes=description.attributes,
-        returns=description.returns,
-        run=description.run,
-        claims=description.claims,
-        is_verified=description.is_verified,
-        limit=description.limit,
-        segments=description.segments,
-        has_condition=description.has_condition,
-        is_new=description.is_new,
-        has_client_token=description.has_client_token,
-    )
+    return identity_of(description), operation_of(description, declared, table)
 
 
 def _real(description: Description, policies: Policies) -> str:

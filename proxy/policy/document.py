@@ -86,15 +86,14 @@ def digest_of(files: abc.Mapping[str, str]) -> str:
     total = hashlib.sha256()
     for name in sorted(files):
         for text in (PurePath(name).name, files[name]):
-            piece = text.encode("utf-8", "surrogatepass")
+            piece = text.encode(errors="surrogatepass")
             total.update(len(piece).to_bytes(8, "big") + piece)
     return total.hexdigest()
 
 
 def _top_of(text: str, name: str, mistakes: Mistakes) -> Mapping | None:
-    before = len(mistakes.errors)
     node = read_yaml(text, name, mistakes)
-    if node is None and len(mistakes.errors) == before + 1 and mistakes.errors[-1][1] == "is empty":
+    if node is None and mistakes.errors[-1][1] == "is empty":
         mistakes.errors[-1] = (Place(name, 0), f"is empty; {_WHAT_TO_WRITE}")
     return mapping_of(node, "a policy file", mistakes)
 

@@ -24,15 +24,17 @@ _ORDER = {action: at for at, action in enumerate(("read", "write", "GetItem", "Q
 _LOSING = frozenset({"PutItem", "DeleteItem"})  # take away what they do not name, so no list of attributes holds them
 _LINE = 126
 
+_Keys = tuple[tuple[bool, str], ...]  # (is_prefix, text)
+
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """One right of one DAG to one table or index; `is_allowed` False: a deny. Keys are (is_prefix, text)."""
+    """One right of one DAG to one table or index; `is_allowed` False: a deny."""
 
     is_allowed: bool
     table: str  # real name; empty for what is done without a table
     index: str
-    keys: tuple[tuple[bool, str], ...] = ()
+    keys: _Keys = ()
     attributes: tuple[str, ...] = ()
 
 
@@ -136,14 +138,13 @@ def _dag(name: str, dag: DraftDag) -> list[str]:
 
 def _rules(dag: DraftDag, *, is_allowed: bool) -> Iterable[str]:
     """One rule for all tables that have the same actions, keys and attributes."""
-    grouped: dict[tuple[tuple[str, ...], str, Right], list[str]] = {}
+    grouped: dict[tuple[tuple[str, ...], str, _Keys, tuple[str, ...]], list[str]] = {}
     for right, actions in dag.rights.items():
         if right.is_allowed is is_allowed:
-            alike = Right(is_allowed, "", "", right.keys, right.attributes)
-            grouped.setdefault((_grouped(actions), right.index, alike), []).append(right.table)
-    for (words, index, alike), tables in grouped.items():
+            grouped.setdefault((_grouped(actions), right.index, right.keys, right.attributes), []).append(right.table)
+    for (words, index, keys, attributes), tables in grouped.items():
         named = sorted(table for table in tables if table) or _any(dag)
-        yield rule(words, named, indexes=[index] if index else (), keys=alike.keys, attributes=alike.attributes)
+        yield rule(words, named, indexes=[index] if index else (), keys=keys, attributes=attributes)
 
 
 def _any(dag: DraftDag) -> list[str]:

@@ -33,7 +33,7 @@ def section_of(node: Node | None, what: str, mistakes: Mistakes) -> Mapping:
 
 def string_of(node: Node | None, what: str, mistakes: Mistakes) -> str:
     """A string that is not empty; `""` where the key is absent or a mistake is recorded."""
-    if isinstance(node, Scalar) and node.quoted and not node.text:
+    if isinstance(node, Scalar) and not node.text:
         mistakes.add(node.place, f"{what} is empty; write a value or leave the key out")
     if isinstance(node, Scalar) and not node.text.isprintable():
         mistakes.add(node.place, f"{what} holds a line break or an invisible character; write it without")
@@ -43,10 +43,10 @@ def string_of(node: Node | None, what: str, mistakes: Mistakes) -> str:
 
 def check_fields(mapping: Mapping, known: tuple[str, ...], what: str, mistakes: Mistakes) -> None:
     """Record unknown fields, and those that this version does not carry out."""
-    plain = Mapping(mapping.entries, {k: v for k, v in mapping.keys.items() if k not in LATER or k in known}, mapping.place)
+    plain = Mapping(mapping.entries, {k: v for k, v in mapping.keys.items() if k not in LATER}, mapping.place)
     known_keys(plain, known, what, mistakes)
     for field, key in mapping.keys.items():
-        if field not in plain.keys:
+        if field in LATER:
             mistakes.add(key.place, later(field))
 
 
@@ -108,8 +108,10 @@ def key_schema_of(node: Node | None, what: str, mistakes: Mistakes, *, is_index:
 
     A global index may have up to four of each, parted by a semicolon: `"tenant (S), region (S); created_at (N)"`.
     """
+    if node is None:
+        return None
     text = string_of(node, what, mistakes)
-    if not text or node is None:
+    if not text:
         return None
     partition, sort = _key_parts(text)
     attributes = (*partition, *sort)
@@ -147,8 +149,10 @@ def _attributes_in(text: str) -> _KeyPart:
 
 def moment_of(node: Node | None, what: str, mistakes: Mistakes) -> float:
     """Seconds since the epoch at which something ends: `"2026-11-30T18:00Z"`; `"2026-11-30"` is the end of that day in UTC."""
+    if node is None:
+        return 0.0
     text = string_of(node, what, mistakes)
-    if not text or node is None:
+    if not text:
         return 0.0
     try:
         if _DAY.fullmatch(text):

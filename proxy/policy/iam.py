@@ -36,10 +36,10 @@ _EQUALITIES = frozenset({"StringEquals", "StringEqualsIfExists", "ForAllValues:S
 
 
 class Source(NamedTuple):
-    """One policy document, and the role that it is of where that is known."""
+    """One policy document, and the role that it is of; empty where that is not known."""
 
     document: Mapping[str, Any]
-    role_arn: str = ""
+    role_arn: str
 
 
 class _Limits(NamedTuple):

@@ -65,7 +65,7 @@ class KeyPattern:
     @property
     def has_placeholders(self) -> bool:
         """True if the text is known per request only."""
-        return len(self.pieces) > 1
+        return len(self.pieces) != 1
 
     def written(self) -> str:
         """The pattern as it stands in the policy."""
@@ -204,7 +204,7 @@ def value_of(kind: str, value: Mapping[str, Any]) -> bytes | Decimal | None:
     if kind == "N":
         return number_of(text)
     try:
-        binary = binascii.a2b_base64(text, strict_mode=True)
+        binary = binascii.a2b_base64(text)  # what is read leniently is not written so again
     except ValueError:
         return None
     return binary if binascii.b2a_base64(binary, newline=False) == text.encode() else None
@@ -224,4 +224,4 @@ def number_of(text: str) -> Decimal | None:
 
 
 def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
+    return text.encode(errors="surrogatepass")

@@ -214,18 +214,18 @@ def _against_tables(snapshots: Sequence[Policies], real: frozenset[str]) -> Iter
 
 
 def _globs(policies: Policies) -> Iterator[tuple[str, str, Globs]]:
-    """Place, name and patterns of everything that reaches tables by globs."""
-    seen: set[str] = set()
+    """Place, name and patterns of everything that reaches tables by globs, each once."""
+    every: dict[tuple[str, str, tuple[str, ...]], Globs] = {}
     for found in policies.dag_rules():
         rules = [(rule, "the deny rule") for rule in found.deny]
         rules += [(requirement.rule, "the requirement") for requirement in found.require]
         places = [(rule.place, what, rule.tables) for rule, what in rules]
         if found.boundary is not None:
             places.append((found.boundary.place, f"the boundary of team {found.boundary.team}", found.boundary.tables))
-        for place, what, globs in places:
-            if place not in seen and any(is_glob(pattern) for pattern in globs.patterns) and "*" not in globs.patterns:
-                seen.add(place)
-                yield place, what, globs
+        every |= {(place, what, globs.patterns): globs for place, what, globs in places}
+    for (place, what, patterns), globs in every.items():
+        if any(is_glob(pattern) for pattern in patterns) and "*" not in patterns:
+            yield place, what, globs
 
 
 def _cut(names: Sequence[str]) -> str:

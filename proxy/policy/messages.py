@@ -215,5 +215,5 @@ def has(rule: Rule, *, with_tables: bool = True) -> str:
 def _near(name: str, known: Mapping[str, object]) -> str:
     """One of `known` that `name` is probably a misspelling of, or an empty string."""
     alike = (other for other in known if abs(len(other) - len(name)) <= 2 and (other[:3] == name[:3] or other[-3:] == name[-3:]))
-    found = difflib.get_close_matches(name, islice(alike, _MOST_COMPARED), 1, 0.8)
+    found = difflib.get_close_matches(name, islice(alike, _MOST_COMPARED), cutoff=0.8)
     return found[0] if found else ""

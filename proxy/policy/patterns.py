@@ -10,6 +10,8 @@ import re
 from itertools import product
 from typing import TYPE_CHECKING
 
+from proxy.globs import is_glob
+
 if TYPE_CHECKING:
     from proxy.globs import Globs
 
@@ -37,7 +39,7 @@ def session_name(dag_id: str) -> str:
     """
     if _SESSION_NAME.fullmatch(dag_id) and not _HASHED.fullmatch(dag_id):
         return dag_id
-    digest = hashlib.sha256(dag_id.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    digest = hashlib.sha256(dag_id.encode(errors="surrogatepass")).hexdigest()[:16]
     return f"{_NOT_SESSION.sub('_', dag_id)[:47]}-{digest}"
 
 
@@ -47,8 +49,10 @@ def can_meet(left: str, right: str) -> bool:
         return False
     reachable = _past_stars(right, {0})
     for sign in left:
+        if not reachable:
+            return False
         if sign == "*":  # swallows nothing, or any part of the rest
-            following = set(range(min(reachable, default=len(right) + 1), len(right) + 1))
+            following = set(range(min(reachable), len(right) + 1))
         else:
             following = {step for at in reachable for step in _after(right, at, sign)}
         reachable = _past_stars(right, following)
@@ -77,7 +81,7 @@ def _past_stars(pattern: str, positions: set[int]) -> set[int]:
 def _ends_fit(left: str, right: str) -> bool:
     """Cheap and often enough: what stands before the first wildcard must agree."""
     for one, other in zip(left, right, strict=False):
-        if one in "*?" or other in "*?":
+        if is_glob(one) or is_glob(other):
             return True
         if one != other:
             return False

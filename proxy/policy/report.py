@@ -32,11 +32,11 @@ _DECIDED = frozenset(
 
 def coverage_of(report: Report) -> dict[str, int]:
     """Place of each rule -> how many tests were decided by it, over all environments."""
-    places: dict[str, int] = {}
+    places: set[str] = set()
     for policies in report.snapshots:
         for rules in policies.dag_rules():
             requirements = (requirement.rule for requirement in rules.require)
-            places |= {rule.place: 0 for rule in (*rules.allow, *rules.deny, *requirements)}
+            places |= {rule.place for rule in (*rules.allow, *rules.deny, *requirements)}
     counted = Counter(place for outcome in report.outcomes for place in _decided_by(outcome))
     return {place: counted[place] for place in sorted(places, key=_order)}
 

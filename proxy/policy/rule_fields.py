@@ -164,7 +164,7 @@ def _check_placeholders(key: KeyDeclaration, mistakes: Mistakes, *, denies: bool
                 place,
                 f"`keys`: there is no placeholder `<{name}>`; known: <env>, <team>, <dag_id>, <task_id>, <run_id>, <claim.NAME>",
             )
-        elif not terminator and (key.is_prefix or at + 2 < len(pieces)):
+        elif not terminator and (key.is_prefix or at + 2 != len(pieces)):
             mistakes.add(
                 place,
                 f"`keys`: write a sign after <{name}> that its value never holds, for example <{name}>#; "

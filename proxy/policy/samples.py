@@ -177,7 +177,7 @@ def _pins(leading: Iterable[KeyAttribute | None], key: object, identity: Identit
 def _value(kind: str, text: str) -> str:
     if kind == "N":
         return text if number_of(text) is not None else _STRANGE_NUMBER
-    return base64.b64encode(text.encode("utf-8", "surrogatepass")).decode() if kind == "B" else text
+    return base64.b64encode(text.encode()).decode() if kind == "B" else text
 
 
 def _text_of(key: object, identity: Identity) -> str:

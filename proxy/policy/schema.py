@@ -41,6 +41,7 @@ _KEY_EXACT = rf"^(?:{_TEXT}|<(?:{_KEY_NAMES})>(?={_TEXT}|$))+$"
 _FILLED = rf"^(?:{_TEXT}|<(?:env|team)>)+$"
 _ROLE = r"^(?:arn:aws[a-z-]*:iam::[0-9]{12}:role/|(?!arn:))[A-Za-z0-9_+=,.@/<>-]{1,600}$"
 _SAID = r"^[^\x00-\x1f]+$"  # a string that is not empty and has one line
+_ATTRIBUTE = r"^(?:[^<*?\x00-\x1f]|<(?![^<>]*>))+$"  # names are exact
 _GLOB = r"^!?[A-Za-z0-9_.*?-]{1,255}$"
 _TABLE_GLOB = r"^!?[A-Za-z0-9_.*?<>-]{1,300}$"  # with placeholders
 _DAG = r"^[^\s/<>{}\[\],:#]{1,250}$"
@@ -79,7 +80,7 @@ def policy_schema() -> Schema:
 
 def schema_text() -> str:
     """The schema as it stands in policies/schema.json."""
-    return json.dumps(policy_schema(), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(policy_schema(), indent=2) + "\n"
 
 
 # ----------------------------------------------------------------------------------------------- pieces
@@ -150,7 +151,7 @@ _KEYS: Schema = {
 _COMMON: dict[str, Schema] = {
     "indexes": _globs("secondary indexes, as the table declares them; a table does not grant its indexes", _GLOB),
     "keys": _KEYS,
-    "attributes": _words("top-level attributes"),
+    "attributes": _words("top-level attributes", _ATTRIBUTE),
     "tasks": _globs("globs of task ids; !glob takes back", r"^!?[^\s/]{1,250}$"),
     "environments": _words("environments in which it holds; all without it"),
 }

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from proxy.policy.keys import KeyLimit, KeyPattern
 
 _MOST = 3  # patterns and names that are shown
-_NO_PROJECTION = "no projection"
+_NO_PROJECTION = ("no projection", "SELECT *")  # how facts of requests and of statements call it
 
 
 def outside_keys(rule: Rule, operation: Operation, asked: Asked) -> str:
@@ -56,9 +56,8 @@ def outside_attributes(rule: Rule, operation: Operation, asked: Asked) -> str:
         them = "them" if len(gap.names) > 1 else "it"
         return f"{start}it names {_quoted(gap.names)}, {given}; leave {them} out{end}"
     if gap.whole:
-        how = f"write ProjectionExpression with some of {listed}" if gap.whole == _NO_PROJECTION else "leave that out"
-        if touch.action.startswith("PartiQL") and gap.whole == _NO_PROJECTION:
-            how = f"write SELECT with some of {listed}"
+        word = "SELECT" if touch.action.startswith("PartiQL") else "ProjectionExpression"
+        how = f"write {word} with some of {listed}" if gap.whole in _NO_PROJECTION else "leave that out"
         return f"{start}the whole item comes back ({gap.whole}), {given}; {how}{end}"
     key = asked.keys.table
     how = f", or the condition attribute_not_exists({key.name})" if key and touch.action == "PutItem" else ""

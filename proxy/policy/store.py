@@ -52,7 +52,7 @@ def policy_texts(directory: Path) -> dict[str, str]:
     for path in _policy_files(directory):
         try:
             with path.open("rb") as file:
-                texts[_name_of(path)] = file.read(4 * MAX_BYTES).decode("utf-8")
+                texts[_name_of(path)] = file.read(4 * MAX_BYTES).decode()
         except UnicodeDecodeError:
             lines.append(f"{path}: is not UTF-8; save it as UTF-8")
         except OSError as error:

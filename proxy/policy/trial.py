@@ -16,6 +16,7 @@ from proxy.policy.vocabulary import PARTIQL_WRITES
 
 if TYPE_CHECKING:
     from proxy.policy.declared import KeySchema, TableDeclaration, TestDeclaration
+    from proxy.policy.described import Description
 
 ASSUMED = "tests"  # issuer and subject of who asks in a description
 _READS = frozenset({"GetItem", "Query", "Scan", "PartiQLSelect"})
@@ -41,7 +42,7 @@ class StatedFacts:
         return self.pins.get(name)
 
 
-def identity_of(test: TestDeclaration) -> Identity:
+def identity_of(test: TestDeclaration | Description) -> Identity:
     """Who asks."""
     evidence = Evidence.VERIFIED if test.is_verified else Evidence.CLAIMED
     subject = Subject(ASSUMED, ASSUMED, test.claims, ("*",), 0.0, "")
@@ -49,14 +50,14 @@ def identity_of(test: TestDeclaration) -> Identity:
     return Identity(subject, test.dag, evidence, source, "", task_id=test.task, run_id=test.run)
 
 
-def operation_of(test: TestDeclaration, table: TableDeclaration | None, real: str) -> Operation:
+def operation_of(test: TestDeclaration | Description, table: TableDeclaration | None, real: str) -> Operation:
     """What is asked for: one touch of `real`, the real name of `table`."""
     facts = _facts(test, table) if test.call in ITEM | PARTIQL else None
     is_write = test.call in WRITE | PARTIQL_WRITES
     return Operation(test.call, "", is_write, (Touch(test.call, TableReference(real), test.index, 0, facts),), b"")
 
 
-def _facts(test: TestDeclaration, table: TableDeclaration | None) -> StatedFacts:
+def _facts(test: TestDeclaration | Description, table: TableDeclaration | None) -> StatedFacts:
     schema = table.key if table else None
     of_index = table.indexes.get(test.index) if table else None
     key_names = [name for found in (schema, of_index) if found and test.call != "Scan" for name, _ in _own(found, test)]
@@ -75,7 +76,7 @@ def _facts(test: TestDeclaration, table: TableDeclaration | None) -> StatedFacts
     )
 
 
-def _own(schema: KeySchema, test: TestDeclaration) -> tuple[tuple[str, str], ...]:
+def _own(schema: KeySchema, test: TestDeclaration | Description) -> tuple[tuple[str, str], ...]:
     """The key attributes that the request has to name: all of an item's key, only the partition key of a Query."""
     return schema.partition if test.call in ("Query", "PartiQLSelect") else (*schema.partition, *schema.sort)
 
@@ -84,5 +85,5 @@ def _pins(key: str | None, schema: KeySchema | None) -> dict[str, Pin]:
     if key is None or schema is None:
         return {}
     name, kind = schema.leading
-    text = base64.b64encode(key.encode("utf-8", "surrogatepass")).decode() if kind == "B" else key
+    text = base64.b64encode(key.encode(errors="surrogatepass")).decode() if kind == "B" else key
     return {name: Pin(({kind: text},))}

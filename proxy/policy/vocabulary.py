@@ -123,7 +123,7 @@ def unknown_action(word: str) -> str:
     if "*" in word or "?" in word:
         return _wildcard(word, Globs((bare,)))
     names = {name.lower(): name for name in (*sorted(ALL), *ITEM_ACTIONS, "read", "write")}
-    near = difflib.get_close_matches(word.lower(), names, 1)
+    near = difflib.get_close_matches(word.lower(), names)
     hint = f"did you mean {names[near[0]]}?" if near else f'write some of {", ".join((*ITEM_ACTIONS, "read", "write"))} or "*"'
     return f"there is no action `{word}`; {hint}"
 

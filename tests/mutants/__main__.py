@@ -172,9 +172,15 @@ class Loaded:
         gc.freeze()
 
     def changed_codes(self, mutant: Mutant) -> dict[Place, CodeType]:
-        """The functions in which the mutant differs, an outer one for all that is in it. None for what runs at import only."""
+        """The functions in which the mutant differs, an outer one for all that is in it. None for what runs at import only.
+
+        None also where one that stands already would see other variables of its outer function: Python puts no such code in.
+        """
         before = compile(mutant.path.read_text(), str(mutant.path), "exec")
-        codes = dict(_differing(before, mutant.code()))
+        differing = list(_differing(before, mutant.code()))
+        if any(code is None and place in self._functions for place, code in differing):
+            return {}
+        codes = {place: code for place, code in differing if code is not None}
         return codes if any(place in self._functions for place in codes) else {}
 
     def put(self, codes: dict[Place, CodeType]) -> None:
@@ -190,12 +196,12 @@ def _place(code: CodeType) -> Place:
     return code.co_filename, code.co_qualname, code.co_firstlineno
 
 
-def _differing(before: CodeType, after: CodeType) -> Iterator[tuple[Place, CodeType]]:
+def _differing(before: CodeType, after: CodeType) -> Iterator[tuple[Place, CodeType | None]]:
     for old, new in zip(_inner(before), _inner(after), strict=False):
         if old == new:
             continue
-        if old.co_freevars == new.co_freevars and old.co_flags & 0x1:  # OPTIMIZED: a function, not the body of a class
-            yield _place(old), new
+        if old.co_flags & 0x1:  # OPTIMIZED: a function, not the body of a class
+            yield _place(old), new if old.co_freevars == new.co_freevars else None
         yield from _differing(old, new)
 
 

@@ -120,6 +120,7 @@ UPDATES = {
     "SET a = (b + c)": ("a", "b c"),
     "SET a = ((b) + (c))": ("a", "b c"),
     "SET a = (b) - (:n)": ("a", "b"),
+    "SET a = (b) + c": ("a", "b c"),
     "SET a = (b)": ("a", "b"),
     "SET a = if_not_exists(b, c)": ("a", "b c"),
     "SET a = (if_not_exists((b), (c)) + d)": ("a", "b c d"),
@@ -156,6 +157,25 @@ def test_limits_of_the_service_hold() -> None:
     ):
         with pytest.raises(Unreadable, match=problem):
             read_expression(member, text)
+
+
+@pytest.mark.parametrize(
+    ("member", "first", "more", "most"),
+    [
+        (FILTER, "a=b", " AND a=b", 150),
+        (FILTER, "a=b", " OR a=b", 150),
+        (FILTER, "NOT a=b", " OR NOT a=b", 100),
+        (FILTER, "a BETWEEN b AND c", " OR a BETWEEN b AND c", 100),
+        (FILTER, "a IN (b)", " OR a IN (b)", 150),
+        (UPDATE, "SET a=b+c", ",a=b+c", 150),
+        (UPDATE, "SET a=b-c", ",a=b-c", 150),
+    ],
+)
+def test_each_operator_counts_once(member: str, first: str, more: str, most: int) -> None:
+    """Whichever it is: as many as fit are taken, and with one piece more the text is refused."""
+    assert read_expression(member, first + more * (most - 1))
+    with pytest.raises(Unreadable, match="more than 300 operators"):
+        read_expression(member, first + more * most)
 
 
 def test_boto3_nests_a_group_for_each_test() -> None:

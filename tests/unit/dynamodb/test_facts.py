@@ -165,9 +165,22 @@ def test_alike_is_what_says_the_same() -> None:
         "two": wanted | {"ExpressionAttributeNames": {"#a": "y"}},
         "three": {"Keys": [KEY], "AttributesToGet": ["z"]},
         "four": {"Keys": [{"id": {"S": "a"}}], "AttributesToGet": ["z"]},
+        "five": {"Keys": [KEY], "AttributesToGet": ["w"]},
     }
     named = [each.named for each in all_facts("BatchGetItem", {"RequestItems": tables})]
-    assert named == [{"pk", "sk", "x"}, {"pk", "sk", "y"}, {"pk", "sk", "z"}, {"id", "z"}]
+    assert named == [{"pk", "sk", "x"}, {"pk", "sk", "y"}, {"pk", "sk", "z"}, {"id", "z"}, {"pk", "sk", "w"}]
+
+
+def test_a_text_that_was_read_does_not_speak_for_other_placeholders() -> None:
+    """A value that no expression uses is refused, though the text before it is the same."""
+    members = [
+        {"ConditionCheck": ORDERS | {"Key": KEY, "ConditionExpression": "a = :a", "ExpressionAttributeValues": values}}
+        for values in (A, A | {":b": {"S": "b"}})
+    ]
+    good, bad = all_facts("TransactWriteItems", {"TransactItems": members})
+    assert good.named == {"pk", "sk", "a"}
+    with pytest.raises(Unreadable, match="defines a placeholder that no expression uses"):
+        _ = bad.named
 
 
 def test_what_cannot_be_read_is_refused_once_for_all_rules() -> None:

@@ -7,6 +7,7 @@ a change shows it in words. Written anew by `python -m tests.unit.dynamodb.test_
 from __future__ import annotations
 
 from pathlib import Path
+from sys import maxsize
 from typing import TYPE_CHECKING
 
 from proxy.dynamodb import control_parts, names
@@ -78,7 +79,7 @@ def _said(shape: Shape) -> str:
 
 
 def _range(least: int, most: int) -> str:
-    return f"{least} or more" if most == 1 << 30 else f"{least} to {most}"
+    return f"{least} or more" if most == maxsize else f"{least} to {most}"
 
 
 def current() -> list[str]:

@@ -18,6 +18,7 @@ def test_a_request_without_expressions_is_silent() -> None:
     said = read_mentions({"TableName": "orders", "Key": {"pk": S}})
     assert said == Mentions()
     assert said.projected is None
+    assert said.length == 0
     assert said.attributes == frozenset()
 
 
@@ -97,6 +98,11 @@ REFUSED: dict[str, dict[str, Any]] = {
         "KeyConditionExpression": "pk = :v",
         "ExpressionAttributeValues": {":v": S},
     },
+    "two key conditions, of two keys": {
+        "KeyConditions": {"sk": {"ComparisonOperator": "EQ", "AttributeValueList": [S]}},
+        "KeyConditionExpression": "pk = :v",
+        "ExpressionAttributeValues": {":v": S},
+    },
     "operator with expression": {"ConditionalOperator": "OR", "FilterExpression": "a = b"},
     "nothing to get": {"AttributesToGet": []},
     "one thing twice": {"AttributesToGet": ["a", "a"]},
@@ -155,6 +161,36 @@ def test_a_legacy_query_is_told_whole() -> None:
         equalities={"pk": S},
         ranges={"sk": Range("between", (S, N))},
     )
+
+
+NULL = {"a": {"ComparisonOperator": "NULL"}}
+LEGACY: dict[str, Any] = {
+    "AttributesToGet": ["a"],
+    "AttributeUpdates": {"a": {"Value": S}},
+    "Expected": {"a": {"Exists": False}},
+    "KeyConditions": {"a": {"ComparisonOperator": "EQ", "AttributeValueList": [S]}},
+    "QueryFilter": NULL,
+    "ScanFilter": NULL,
+}
+
+
+@pytest.mark.parametrize("member", LEGACY)
+def test_each_legacy_parameter_speaks_for_itself(member: str) -> None:
+    """Its attributes are told where nothing else stands in the request, and none of them stands beside expressions but one."""
+    assert read_mentions({member: LEGACY[member]}).attributes == {"a"}
+    for beside in ({"ProjectionExpression": "b"}, {"FilterExpression": "attribute_exists(b)"}):
+        if member == "KeyConditions":
+            assert read_mentions({member: LEGACY[member], **beside}).attributes == {"a", "b"}
+            continue
+        with pytest.raises(Unreadable, match="the request mixes expressions and legacy parameters"):
+            read_mentions({member: LEGACY[member], **beside})
+
+
+@pytest.mark.parametrize("member", ["QueryFilter", "ScanFilter", "KeyConditions", "Expected"])
+def test_a_wrong_number_of_values_is_told_by_its_member(member: str) -> None:
+    """Which of them it is, whoever wrote it must know."""
+    with pytest.raises(Unreadable, match=f"^`{member}` has the wrong number of values for EQ$"):
+        read_mentions({member: {"a": {"ComparisonOperator": "EQ", "AttributeValueList": []}}})
 
 
 def test_a_legacy_scan_and_write_are_told_whole() -> None:

@@ -134,6 +134,7 @@ CONDITIONS = {
     "pk IN ('a', ?)": ("pk=a,0", "pk"),
     "(pk) IN ['a', ('b')]": ("pk=a,b", "pk"),
     "pk IN <<'a'>>": ("pk=a", "pk"),
+    "(pk) NOT IN ('a') AND (x) NOT BETWEEN 1 AND 2 AND (y) BETWEEN (1) AND (2)": ("", "pk x y"),
     "(')') = pk": ("pk=)", "pk"),
     "(pk = '(')": ("pk=(", "pk"),
     "pk = 'a' AND pk = 'b'": ("pk=a,b", "pk"),
@@ -153,6 +154,7 @@ CONDITIONS = {
     "'a' IN ('a')": ("", ""),
     "pk = x": ("", "pk x"),
     'pk = "a"': ("", "pk a"),
+    "pk = FALSE AND x = Null AND y = True": ("", "pk x y"),
     "pk = NULL AND x = true AND y = [1] AND z = {'a': 1} AND w = <<1, 2>>": ("", "pk x y z w"),
     "pk.a = 'x' AND l[0] = 'y' AND m['pk'] = 'z'": ("", "pk l m"),
     "pk <> 'a' AND pk != 'b' AND pk > 'c' AND pk >= 'd' AND pk < 'e' AND pk <= 'f'": ("", "pk"),
@@ -205,6 +207,8 @@ def test_a_refusal_says_where_and_never_what() -> None:
     """A statement holds names and values of the caller."""
     with pytest.raises(Unreadable, match=r"^the PartiQL statement is not in DynamoDB's dialect at character 23$"):
         read_statement("SELECT * FROM orders  ; secret")
+    with pytest.raises(Unreadable, match=r" at character 9$"):  # its end
+        read_statement("SELECT *")
 
 
 def test_limits_hold() -> None:
@@ -222,6 +226,25 @@ def test_limits_hold() -> None:
     ):
         with pytest.raises(Unreadable):
             read_statement(text)
+
+
+def test_a_statement_has_8192_characters_at_most() -> None:
+    """White space at its end among them."""
+    longest = f"{WHERE} a = '{'x' * (8192 - len(WHERE) - 7)}'"
+    assert len(longest) == 8192
+    assert read_statement(longest).attributes == {"a"}
+    for text in (longest + " ", longest.replace("x", "xx", 1)):
+        with pytest.raises(Unreadable, match="is longer than 8192 characters"):
+            read_statement(text)
+
+
+def test_levels_beside_each_other_do_not_add_up() -> None:
+    """Neither to more depth nor to less: what was closed is as if it had not been."""
+    beside = " AND ".join(["(a = 1)"] * 40)
+    deepest = "(" * 32 + "b = 1" + ")" * 32
+    assert set(read_statement(f"{WHERE} {beside} AND {deepest}").equalities) == {"a", "b"}
+    with pytest.raises(Unreadable, match="is nested more than 32 levels deep"):
+        read_statement(f"{WHERE} {beside} AND ({deepest})")
 
 
 def test_in_has_dynamodb_s_own_number_of_values() -> None:

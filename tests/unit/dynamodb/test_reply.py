@@ -186,6 +186,22 @@ def test_errors_that_cannot_be_read_have_an_empty_summary(body: bytes) -> None:
     assert summary(GET, 503, body) == ReplySummary()
 
 
+def test_a_hundred_reasons_are_told() -> None:
+    """More than a transaction has members."""
+    reasons = [{"reason": "TableReadKeyRangeThroughputExceeded", "resource": f"t{number:03}"} for number in range(101)]
+    found = summary(GET, 400, error("x#ThrottlingException", throttlingReasons=reasons)).throttles
+    assert [throttle.table for throttle in found] == [f"t{number:03}" for number in range(100)]
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_errors_are_read_up_to_a_size(more: int) -> None:
+    """4 MiB, and 20,000 colons and commas; what has one more is not looked into."""
+    read = ReplySummary() if more else ReplySummary("ValidationException")
+    head = b'{"__type":"x#ValidationException"'
+    assert summary(GET, 400, head + b" " * ((4 << 20) - len(head) - 1 + more) + b"}") == read
+    assert summary(GET, 400, head + b',"a":[' + b"1," * (20_000 - 3 + more) + b"1]}") == read
+
+
 @given(st.sampled_from([GET, BATCH_GET, BATCH_WRITE, TRANSACTION]), st.sampled_from([200, 400, 500]), st.binary(max_size=100))
 def test_no_reply_makes_the_summary_fail(asked: Operation, status: int, body: bytes) -> None:
     """Whatever comes from upstream, the answer of the worker does not depend on our understanding it."""

@@ -151,6 +151,17 @@ def test_long_binary_values_are_judged_as_short_ones(end: str, fits: bool) -> No
             check_value({"B": wrong})
 
 
+@pytest.mark.parametrize("length", [4, 60, 64, 68, 72])
+def test_each_sign_of_a_binary_value_is_judged(length: int) -> None:
+    """Wherever it stands, in short values and in long ones."""
+    good = "+/Az" * (length // 4)
+    check_value({"B": good})
+    for place in range(length):
+        for sign in "-. \u00e9":
+            with pytest.raises(Misfit):
+                check_value({"B": good[:place] + sign + good[place + 1 :]})
+
+
 def test_problems_show_no_content() -> None:
     """Names and contents of attributes are data; a message holds the API's words only."""
     for kind in KINDS:

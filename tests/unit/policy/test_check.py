@@ -238,6 +238,14 @@ dags: {growth_sync: {environments: [dev], allow: [{actions: [read], tables: [eve
     assert check_policies({"platform.yaml": PLATFORM, "growth.yaml": text}).lines() == []
 
 
+def test_where_no_environment_says_a_region_one_stands_in() -> None:
+    """No test depends on it, and the gateway has its own setting."""
+    text = 'dags: {d: {role: "arn:aws:iam::111122223333:role/r"}}\n'
+    regions = [next(check_policies({"a.yaml": text}, *more).snapshots[0].principals()).region for more in ((), ("eu-west-1",))]
+    assert regions == ["us-east-1", "eu-west-1"]
+    assert not check_policies({"a.yaml": text.replace("arn:aws:iam::111122223333:role/", "")}).is_good  # of no account
+
+
 def test_one_mistake_is_told_once() -> None:
     """A moment that is none has not ended, a test without a DAG misspells none, and a warning is one in all environments."""
     unmapped = PLATFORM + "unmapped: {role: legacy, mode: observe, until: never}\n"

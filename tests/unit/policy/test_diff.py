@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from proxy.model import Evidence, Identity, Operation, Subject, TableReference, Touch
 from proxy.policy.check import check_policies
-from proxy.policy.diff import Change, Difference, diff_policies
+from proxy.policy.diff import Change, Difference, _places, diff_policies
 from proxy.policy.diff_report import render_diff
-from proxy.policy.recorded import TrafficChange, diff_traffic, read_records
+from proxy.policy.document import read_policies
+from proxy.policy.recorded import Record, RecordedFacts, TrafficChange, diff_traffic, read_records
+from proxy.refusal import Reason
+from proxy.yaml_source import Mistakes
 from tests.unit.policy.whole import whole
 
 if TYPE_CHECKING:
+    from proxy.policy.cases import DagRules
     from proxy.policy.check import Report
     from proxy.policy.rules import Policies
 
@@ -293,6 +298,43 @@ def test_lines_that_are_no_records_are_passed_over() -> None:
     assert [found.id for found in read_records(lines)] == ["0" * 16]
 
 
+def test_a_record_is_told_whole() -> None:
+    """Who asked, what was touched as a single request touches it, when, how it was decided, and by which rules of which files."""
+    touches = [("GetItem", "t", "", 2), ("Query", BY_ARN, "by_a", 1), ("DescribeTable", "t", "", 1)]
+    told = {
+        "touches": touches,
+        "operation": "BatchGetItem",
+        "reason": "observed",
+        "would_deny": "no_rule",
+        "rule": "/p/a.yaml:1, b.yaml:2",
+    }
+    (found,) = read_records([record(prod(ONE), **told)])
+    facts = found.operation.touches[0].facts
+    assert isinstance(facts, RecordedFacts)
+    subject = Subject("i", "s", {}, (), 0.0, "")
+    assert found == Record(
+        id="0" * 16,
+        time=1795341600.0,
+        identity=Identity(subject, "growth_a", Evidence.VERIFIED, "claim", "", task_id="load"),
+        operation=Operation(
+            "BatchGetItem",
+            "",
+            False,
+            (
+                Touch("GetItem", TableReference("t"), "", 0, facts),
+                Touch("Query", TableReference("prod-growth-events", "aws", "eu-west-1", "333333333333"), "by_a", 0, facts),
+                Touch("DescribeTable", TableReference("t"), "", 0),
+            ),
+            b"",
+        ),
+        reason=Reason.NO_RULE,
+        state="observe",
+        rules=frozenset({"a.yaml:1", "b.yaml:2"}),
+        policy_digest=prod(ONE).digest,
+        members=4,
+    )
+
+
 @pytest.mark.parametrize("told", [{"task_id": None}, {"task_id": ""}, {}])
 def test_a_record_without_a_task_is_of_an_unknown_one(told: dict[str, Any]) -> None:
     """Also one that says null, or is of a gateway that did not write it."""
@@ -303,10 +345,15 @@ def test_a_record_without_a_task_is_of_an_unknown_one(told: dict[str, Any]) -> N
     assert found.identity.task_id == ""
 
 
+def test_a_record_of_a_gateway_that_told_no_source_has_none() -> None:
+    """Where the DAG's name came from is told by `explain`, if it is known."""
+    line = {name: value for name, value in json.loads(record(prod(ONE))).items() if name != "source"}
+    (found,) = read_records([json.dumps(line)])
+    assert found.identity.source == ""
+
+
 def test_boundaries_take_away() -> None:
     """A DAG or table beyond the boundary is lost with all of its rules; it is not even loaded by `check`, but compared."""
-    from proxy.policy.document import read_policies
-    from proxy.yaml_source import Mistakes
 
     def loaded(platform: str) -> list[Policies]:
         found = read_policies({"platform.yaml": platform, "growth.yaml": GROWTH}, "prod", "", Mistakes())
@@ -372,6 +419,38 @@ def test_observation_is_between_no_and_yes() -> None:
         (("GetItem",), "allow", "observe", False),
         (("Scan",), "observe", "allow", True),
     ]
+
+
+SEVERAL = (
+    "{actions: [GetItem, ListTables], tables: [events]}\n"
+    "      - {actions: [Query], tables: [events], indexes: [by_a]}\n"
+    "      - {actions: [Scan], tables: [state]}"
+)
+OF_EVENTS = {"GetItem events", "ListTables", "ListTables events", "Query events by_a"}
+
+
+@pytest.mark.parametrize(
+    ("more", "platform", "asked"),
+    [
+        ("", "", set()),
+        ("\n      - {actions: [PutItem], tables: [state]}", "", {"PutItem state"}),
+        ("", "deny: [{actions: [Scan, GetItem], tables: ['*-state']}]\n", {"Scan state"}),
+        ("", "deny: [{actions: ['*'], tables: ['*-events']}]\n", OF_EVENTS),
+        ("", "require: [{actions: [Scan], tables: ['*'], max_limit: 1}]\n", {"Scan state"}),
+    ],
+)
+def test_only_what_a_changed_rule_can_reach_is_asked(more: str, platform: str, asked: set[str]) -> None:
+    """In both directions, and of that only what one of the two versions allows; a DAG that is new or gone is asked whole."""
+
+    def places(before: DagRules | None, after: DagRules | None) -> set[str]:
+        found = [" ".join(filter(None, place)) for place in _places(before, after)]
+        assert len(found) == len(set(found))
+        return {place.replace("prod-growth-", "") for place in found}
+
+    old = prod(with_rule(SEVERAL)).rules_of("growth_a")
+    new = prod(with_rule(SEVERAL + more) | {"platform.yaml": PLATFORM + platform}).rules_of("growth_a")
+    assert places(old, new) == places(new, old) == asked
+    assert places(None, old) == places(old, None) == OF_EVENTS | {"Scan state"}
 
 
 # --------------------------------------------------------------------------------------------------- reports
@@ -585,6 +664,7 @@ TWO = [("GetItem", "prod-growth-events", "", 2), ("GetItem", "prod-growth-state"
         # what names alone decide needs no key or attribute
         (ONE, DENYING, {"touch": ("GetItem", BY_ARN.replace("3333:", "4444:"), "", 1)}, "allow to deny"),
         (ONE, DENYING, {"touch": ("GetItem", BY_ARN.replace("arn:aws:", "arn:aws-cn:"), "", 1)}, "allow to deny"),
+        (ONE, DENYING, {"touches": [TWO[0], ("GetItem", BY_ARN.replace("3333:", "4444:"), "", 1)]}, "allow to deny"),
         (ONE, DENYING | {"growth.yaml": ASLEEP["growth.yaml"]}, {}, "allow to deny"),
         (ONE, WATCHED | {"growth.yaml": ASLEEP["growth.yaml"]}, {}, "allow to observe"),
         (ONE, DENYING | {"growth.yaml": GROWTH.replace(GET, "{actions: [Scan], tables: [events]}", 1)}, {}, "allow to deny"),
@@ -593,6 +673,16 @@ TWO = [("GetItem", "prod-growth-events", "", 2), ("GetItem", "prod-growth-state"
 def test_recorded_decisions_change_as_far_as_is_known(old, new, fields: dict[str, Any], change_: str) -> None:
     """Rules that are the same in both versions cover what they covered; of others the record must tell, or nobody can."""
     assert replayed(old, new, **fields) == (change_ if change_ != "deny to deny" else "")
+
+
+def test_beyond_the_boundary_no_key_or_attribute_matters() -> None:
+    """A recorded request for a table that is no longer the team's is denied, whatever it was about."""
+    narrow = DENYING["platform.yaml"].replace('"<env>-growth-*"', '"<env>-growth-s*"')
+    after = read_policies({"platform.yaml": narrow, "growth.yaml": GROWTH}, "prod", "", Mistakes())
+    before = prod(DENYING)
+    assert after is not None
+    (found,) = diff_traffic(read_records([record(before)]), before, after)
+    assert (found.before, found.after) == ("allow", "deny")
 
 
 def test_what_observation_lets_through_is_told_as_observed() -> None:

@@ -10,6 +10,6 @@ def test_each_row_is_four_short_cells() -> None:
     for row in DIFFERENCES:
         for cell in row:
             assert cell
-            assert "\n" not in cell
+            assert cell.isprintable()
             assert not cell.endswith(".")
     assert len({row.topic for row in DIFFERENCES}) == len(DIFFERENCES)

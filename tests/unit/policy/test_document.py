@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from proxy.model import Evidence, Workload
+from proxy.policy.cases import DagRules, Unmapped
 from proxy.policy.declared import KeySchema
 from proxy.policy.document import digest_of, read_document, read_policies
 from proxy.policy.fields import moment_of
@@ -178,6 +179,24 @@ workloads:
     ]
 
 
+def test_what_nobody_has_named_is_let_through_with_no_rights() -> None:
+    """As the role of `unmapped`, in the environment's own home, whichever DAG it is; nothing is allowed by it."""
+    platform = PLATFORM + 'contact: "#p"\nunmapped: {role: legacy, mode: observe, until: "2027-01-31"}\n'
+    rules = DagRules(
+        pattern="*",
+        place="platform.yaml:11",
+        role_arn="arn:aws:iam::111111111111:role/legacy",
+        home=("aws", "eu-west-1", "111111111111"),
+        allow=(),
+        deny=(),
+        boundary=None,
+        owner="owner #p",
+        environments=(),
+        is_active=True,
+    )
+    assert loaded({"platform.yaml": platform}, "dev").unmapped == Unmapped(rules, 1801440000.0)
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [
@@ -225,6 +244,34 @@ def test_a_role_of_another_account_is_warned_of() -> None:
 
 
 WARNED = (
+    (
+        "deny",
+        "{actions: [GetItem, Query, ConditionCheckItem], tables: [orders]}",  # all of `read`, one by one
+        "`read` does not hold Scan, so scanning passes this rule by; write [read, Scan] if it should not",
+    ),
+    (
+        "allow",
+        "{actions: [GetItem], tables: [orders], keys: {prefix: '<task_id>#'}}",
+        "`keys`: the caller chooses <task_id>, and with it the keys; begin with <dag_id># or with a fixed text",
+    ),
+    (
+        "allow",
+        "{actions: [GetItem], tables: [orders], attributes: [pk, 'list[0]']}",
+        "`attributes` are those at the top of an item; `list[0]` is one with such a name, not a path into one",
+    ),
+    (
+        "deny",
+        "{actions: [Query], tables: [orders], indexes: [by_status], attributes: [status]}",
+        "requests name the key `status` of table `orders`, so the rule denies them all",
+    ),
+    (
+        "allow",
+        "{actions: [PartiQLDelete], tables: [orders], attributes: [pk]}",
+        (
+            "PartiQLDelete takes every attribute away, so a rule with `attributes` does not cover it; "
+            "write it in a rule of its own, without `attributes`"
+        ),
+    ),
     (
         "deny",
         "{actions: [read], tables: [orders]}",
@@ -289,6 +336,18 @@ def test_what_is_probably_not_meant_is_warned_of(list_name: str, rule: str, warn
 def test_what_is_meant_is_not_warned_of(list_name: str, rule: str) -> None:
     """These rules load without a word."""
     loaded(files_of({"rule": rule, "as": list_name}))
+
+
+def test_keys_of_an_index_need_no_key_of_the_table() -> None:
+    """A rule about an index alone is judged by the index's key."""
+    text = """\
+tables: {orders: {indexes: {by_a: "a (S)"}}}
+dags:
+  d:
+    role: arn:aws:iam::111122223333:role/r
+    allow: [{actions: [Query], tables: [orders], indexes: [by_a], keys: {prefix: "x#"}}]
+"""
+    loaded({"a.yaml": text})
 
 
 def test_a_key_may_be_of_several_attributes() -> None:
@@ -356,6 +415,11 @@ def test_the_digest_is_of_names_and_contents() -> None:
     }
     assert len(digests) == 4
     assert digest_of({"here/a.yaml": "x"}) == digest_of({"there/a.yaml": "x"})
+
+
+def test_a_digest_outlives_upgrades() -> None:
+    """Records name the policies that decided; those of before are told from others after."""
+    assert digest_of({"b.yaml": "é", "a.yaml": "x"}) == "ffaaf9a0f2754cd1380ff717d26ad4d52bbfd355a75ba0679774ce7e1b546497"
 
 
 def test_every_field_that_comes_later_is_refused_with_its_reason() -> None:

@@ -432,6 +432,19 @@ def test_members_of_a_batch_that_are_alike_are_told_once() -> None:
     assert "PutItem on 'prod-growth-events' (items 1, 2, 3)" in found.lines()
 
 
+def test_ten_kinds_of_members_are_explained() -> None:
+    """And ten positions of each kind are told to a person: a batch may have hundreds."""
+    snapshot = policies()
+    identity, single = request_of(Description("growth_sync", "PutItem", "events"), snapshot)
+    (touch,) = single.touches
+    alike = tuple(touch._replace(position=position) for position in range(1, 13))
+    found = explain(snapshot, identity, Operation("BatchWriteItem", "", True, alike, b""), NOW)
+    assert "PutItem on 'prod-growth-events' (items 1, 2, 3, 4, 5, 6, 7, 8, 9, 10)" in found.lines()
+    several = tuple(touch._replace(table=TableReference(f"t{number:02}"), position=number) for number in range(1, 13))
+    found = explain(snapshot, identity, Operation("BatchWriteItem", "", True, several, b""), NOW)
+    assert [part.what for part in found.touches] == [f"PutItem on 't{number:02}'" for number in range(1, 11)]
+
+
 def test_a_record_explains_as_far_as_it_goes() -> None:
     """What a rule asks of the request itself is unknown, and so may be the verdict."""
     snapshot = policies()
@@ -544,21 +557,30 @@ dags:
     role: arn:aws:iam::111122223333:role/r
     allow:
       - {actions: [GetItem], tables: [orders], keys: {prefix: "<run_id>#"}}
-      - {actions: [PutItem, Scan], tables: [old]}
+      - {actions: [PutItem, DeleteItem, Scan], tables: [old]}
 """
-    require = "require: [{actions: [write], tables: ['*'], condition: true}, {actions: [Scan], tables: ['*'], max_segments: 1}]\n"
+    require = """\
+require:
+  - {actions: [PutItem], tables: ['*'], condition: true}
+  - {actions: [Scan], tables: ['*'], max_segments: 1}
+  - {actions: [DeleteItem], tables: ['*'], client_token: true}
+"""
     (snapshot,) = check_policies({"a.yaml": text, "platform.yaml": require}).snapshots
     told = {
         (operation, table): asked(snapshot, "d", operation, table).decision.message
-        for operation, table in (("GetItem", "new-orders"), ("PutItem", "orders"), ("Scan", "orders"))
+        for operation, table in (("GetItem", "new-orders"), ("PutItem", "orders"), ("DeleteItem", "orders"), ("Scan", "orders"))
     }
     assert told == {
         ("GetItem", "new-orders"): (
             "dag 'd' may not GetItem on 'new-orders': <run_id> is empty, so prefix '<run_id>#' (a.yaml:6) names no key"
         ),
         ("PutItem", "orders"): (
-            "dag 'd' may not PutItem on 'orders': platform.yaml:1 requires a condition; "
+            "dag 'd' may not PutItem on 'orders': platform.yaml:2 requires a condition; "
             "write ConditionExpression; BatchWriteItem has none, TransactWriteItems does; ask the owners of platform.yaml"
+        ),
+        ("DeleteItem", "orders"): (
+            "dag 'd' may not DeleteItem on 'orders': platform.yaml:4 requires a client token; "
+            "write it as TransactWriteItems with ClientRequestToken; ask the owners of platform.yaml"
         ),
         ("Scan", "orders"): "",
     }
@@ -704,6 +726,13 @@ def test_whole_refusals() -> None:
     assert "\n".join(lines) == whole("refusals.txt")
 
 
+def test_five_names_are_told_of_a_rule() -> None:
+    """Of those that lie beside its attributes."""
+    (snapshot,) = check_policies({"a.yaml": LIMITED}).snapshots
+    found = asked(snapshot, "d", "Query", "wide", attributes=tuple("uvwxyz"))
+    assert "the request names 'u', 'v', 'w', 'x', 'y' beside its attributes" in [rule.why for rule in found.touches[0].rules]
+
+
 @pytest.mark.parametrize(
     ("limit", "more", "told"),
     [
@@ -724,11 +753,45 @@ def test_a_denied_query_of_an_index_is_told_which_key_to_prove(limit: str, more:
     assert message.partition(")")[2] == f"{sentence}; ask the owners of a.yaml"
 
 
+def test_what_has_no_key_is_not_told_to_prove_one() -> None:
+    """A deny of keys stops the whole table from being deleted, and no way to write that would help."""
+    text = LIMITED.replace(
+        "{actions: [DeleteTable], tables: [orders, wide, bare]}", "{actions: ['*'], tables: [orders], keys: {exact: [k]}}"
+    )
+    (snapshot,) = check_policies({"a.yaml": text.replace("[k]", "['k']")}).snapshots
+    message = asked(snapshot, "d", "DeleteTable", "orders").decision.message
+    assert message.endswith("; that the partition key is outside cannot be proven; ask the owners of a.yaml")
+
+
+@pytest.mark.parametrize(
+    ("operation", "whole_", "how"),
+    [
+        ("PartiQLSelect", "SELECT *", "write SELECT with some of b, c"),  # as a statement has it
+        ("PartiQLSelect", "no projection", "write SELECT with some of b, c"),  # as a description has it
+        ("Query", "no projection", "write ProjectionExpression with some of b, c"),
+        ("Query", "Select ALL_ATTRIBUTES", "leave that out"),
+        ("PartiQLUpdate", "RETURNING ALL OLD *", "leave that out"),
+    ],
+)
+def test_a_whole_item_that_comes_back_is_told_with_what_to_write(operation: str, whole_: str, how: str) -> None:
+    """What names the attributes, or to leave out what brings the others."""
+    text = LIMITED.replace(
+        "[read, write, Scan, PartiQLSelect], tables: [wide]", "[read, PartiQLSelect, PartiQLUpdate], tables: [wide]"
+    )
+    (snapshot,) = check_policies({"a.yaml": text}).snapshots
+    identity, what = request_of(Description("d", operation, "wide", attributes=("id",)), snapshot)
+    (touch,) = what.touches
+    touch = touch._replace(facts=dataclasses.replace(touch.facts, whole=whole_))
+    message = explain(snapshot, identity, what._replace(touches=(touch,)), NOW).decision.message
+    assert f": the whole item comes back ({whole_}), and a.yaml:13 gives b, c, d, e, f, g, h, id only; {how}" in message
+
+
 def test_three_names_are_all_told() -> None:
     """Of more the rest is counted."""
     (snapshot,) = check_policies({"a.yaml": LIMITED}).snapshots
     message = asked(snapshot, "d", "Query", "wide", attributes=("x", "y", "id")).decision.message
     assert ": it names 'x', 'y', and " in message
+    assert message.endswith(" only; leave them out")
     message = asked(snapshot, "d", "Query", "wide", attributes=("x", "y", "z")).decision.message
     assert ": it names 'x', 'y', 'z', and " in message
 

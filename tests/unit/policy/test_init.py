@@ -174,6 +174,26 @@ def test_a_long_word_of_a_note_has_its_own_line() -> None:
     assert draft.render().splitlines()[1:3] == ["# " + "x" * 150, "# and more"]
 
 
+def test_a_key_is_known_wherever_its_name_was_said() -> None:
+    """By a condition that names keys and attributes both, though no rule came of it."""
+    said = {
+        "ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["a"], "dynamodb:Attributes": ["pk", "v"]},
+        "StringEquals": {"dynamodb:Select": "SPECIFIC_ATTRIBUTES"},
+    }
+    found = from_iam(statement(Resource=f"{TABLE}orders/index/by_a", Condition=said), statement())
+    assert '  orders: {key: "pk (S)"}' in found
+
+
+def test_a_note_is_broken_at_116_characters() -> None:
+    """With what stands before it in the file it fits in a line of 126."""
+    first = "x" * 100
+    for last, lines in (("y" * 15, 1), ("y" * 16, 2), ("y-" * 8, 2)):
+        draft = Draft("CloudTrail")
+        draft.notes = [f"{first} {last}"]
+        broken = [f"# {first} {last}"] if lines == 1 else [f"# {first}", f"# {last}"]
+        assert draft.render().splitlines()[1 : 1 + lines] == broken
+
+
 def test_an_index_without_a_good_name_is_not_taken_for_the_table() -> None:
     """It is left out, not widened."""
     found = lines_of(event("Query", requestParameters={"tableName": "orders", "indexName": "a b"}))

@@ -246,6 +246,15 @@ def test_requirements_reach_tables_by_globs_too() -> None:
     ) == ["platform.yaml:7: note: the requirement in dev matches tables that no file declares: x-pii"]
 
 
+def test_rules_on_one_line_reach_tables_each_by_its_own_globs() -> None:
+    """Two deny rules in one line of a file are two."""
+    platform = PLATFORM + "deny: [{actions: ['*'], tables: ['x-*']}, {actions: [Scan], tables: ['y-*']}]\n"
+    real = ("dev-growth-events", "dev-growth-state", "x-pii", "y-pii")
+    assert told(rules("actions: [read], tables: [events, state]"), platform, real) == [
+        f"platform.yaml:6: note: the deny rule in dev matches tables that no file declares: {name}" for name in ("x-pii", "y-pii")
+    ]
+
+
 def test_five_tables_are_all_named() -> None:
     """Only of more the rest is counted."""
     real = ("dev-growth-events", "dev-growth-state", *(f"t{number}-pii" for number in range(5)))

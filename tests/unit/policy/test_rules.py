@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 from proxy.globs import Globs
 from proxy.model import Evidence, Identity, Operation, Pin, Principal, Subject, TableReference, Touch
-from proxy.policy import rules as rules_module
 from proxy.policy.cases import Boundary, DagRules, Home
 from proxy.policy.coverage import Asked, Requirement, Rule
 from proxy.policy.document import read_policies
 from proxy.policy.keys import KeyAttribute, KeyLimit, KeyPattern, TableKeys
+from proxy.policy.messages import has
+from proxy.policy.patterns import session_name
 from proxy.policy.rules import Decision, Policies
 from proxy.policy.vocabulary import ITEM_ACTIONS
 from proxy.refusal import Forbidden, Reason, Unreadable
@@ -107,6 +108,16 @@ def test_the_role_of_an_allowed_decision_is_the_dags() -> None:
     assert decision.granted_role() == Principal(role, "growth_sync", "us-gov-west-1", "growth_sync")
 
 
+def test_members_that_several_rules_allow_are_one_decision() -> None:
+    """Each rule is named once, in the order of the members, and nothing is said."""
+    get = rule(place="a.yaml:3", actions=frozenset({"GetItem"}))
+    policies = snapshot({"d": dag_rules(allow=(get, rule(place="a.yaml:2", actions=frozenset({"Query"}))))})
+    members = [Touch(action, TableReference("orders"), "", at) for at, action in enumerate(("Query", "GetItem", "Query"), 1)]
+    decision = policies.decide(identity_of("d"), operation_of("TransactGetItems", *members), 1.0)
+    principal = Principal("arn:aws:iam::111122223333:role/r", session_name("d"), "eu-west-1", "d")
+    assert decision == Decision(Reason.ALLOWED, "", "a.yaml:2, a.yaml:3", principal)
+
+
 def test_a_refused_decision_hands_out_no_role() -> None:
     """The only way to a role raises Forbidden with reason, message and rule of the decision."""
     decision = Decision(Reason.NO_RULE, "no", "a.yaml:1", None)
@@ -162,7 +173,8 @@ def snapshot(dags: dict[str, DagRules], *globs: DagRules, homes: tuple[Home, ...
 
 def test_two_globs_that_name_one_dag_give_it_nothing() -> None:
     """Should two globs ever name one DAG, it is refused with both named: nobody can say which was meant."""
-    policies = snapshot({}, dag_rules(pattern="a*"), dag_rules(pattern="*b", place="b.yaml:2"))
+    third = dag_rules(pattern="?b", place="c.yaml:3")  # the first two are enough to mend it
+    policies = snapshot({}, dag_rules(pattern="a*"), dag_rules(pattern="*b", place="b.yaml:2"), third)
     decision = policies.decide(identity_of("ab"), operation_of("GetItem", Touch("GetItem", TableReference("orders"))), 1.0)
     assert (decision.reason, decision.rule) == (Reason.NO_RULE, "a.yaml:1")
     assert decision.message == (
@@ -191,9 +203,9 @@ def test_ready_decisions_of_globbed_dags_are_bounded() -> None:
     policies = snapshot({"own": dag_rules(pattern="own")}, dag_rules(pattern="a*"))
     operation = operation_of("GetItem", Touch("GetItem", TableReference("orders")))
     policies.decide(identity_of("own"), operation, 1.0)
-    for number in range(rules_module._MAX_GLOBBED + 2):
+    for number in range(4098):
         policies.decide(identity_of(f"a{number}"), operation, 1.0)
-    assert len(policies._ready) == rules_module._MAX_GLOBBED + 1
+    assert len(policies._ready) == 4097
     assert "own" in policies._ready
     assert "a1" not in policies._ready
     assert policies.decide(identity_of("a1"), operation, 1.0).reason is Reason.NO_RULE
@@ -246,6 +258,50 @@ def test_a_denial_is_cheap_however_long_the_names() -> None:
     assert time.process_time() - began < 0.5
 
 
+def refused_table(tables: list[str], asked: str, *, of_one_rule: int = 1) -> str:
+    """The place of the rule that is called nearest, of rules at lines 1, 2, ... for these tables."""
+    groups = [tables[at : at + of_one_rule] for at in range(0, len(tables), of_one_rule)]
+    allow = tuple(rule(place=f"a.yaml:{line}", tables=Globs(tuple(group))) for line, group in enumerate(groups, 1))
+    operation = operation_of("GetItem", Touch("GetItem", TableReference(asked)))
+    return snapshot({"d": dag_rules(allow=allow)}).decide(identity_of("d"), operation, 1.0).rule
+
+
+def test_the_nearest_rule_is_looked_for_among_a_few() -> None:
+    """32 names, four of one rule, 64 characters of each: what lies beyond is not compared, the last that is may be nearest."""
+    far = [f"zz{number}" for number in range(32)]
+    assert refused_table([*far[:31], "orders"], "order") == "a.yaml:32"
+    assert refused_table([*far, "orders"], "order") == "a.yaml:1"
+    assert refused_table([*far[:7], "orders"], "order", of_one_rule=4) == "a.yaml:2"
+    assert refused_table([*far[:9], "orders"], "order", of_one_rule=5) == "a.yaml:1"
+    assert refused_table(["x" * 63 + "b", "x" * 63 + "ac"], "x" * 63 + "a") == "a.yaml:2"
+    assert refused_table(["x" * 64 + "b", "x" * 64 + "ac"], "x" * 64 + "a") == "a.yaml:1"
+
+
+def test_a_misspelt_dag_is_looked_for_among_a_few() -> None:
+    """32 that begin or end alike; the last of them may be the one that is meant."""
+    far = {f"ord{number:05}": dag_rules() for number in range(32)}
+    for before, is_found in ((31, True), (32, False)):
+        dags = {**dict(list(far.items())[:before]), "orders_a": dag_rules()}
+        message = snapshot(dags).decide(identity_of("orders_b"), operation_of("GetItem"), 1.0).message
+        assert ("did you mean 'orders_a'?" in message) is is_found
+
+
+def test_three_files_are_told_of_many() -> None:
+    """Where a DAG may be added to any of an owner's files, some are enough."""
+    homes = tuple(Home(f"{name}.yaml", None, "owner #a") for name in "abcd")
+    message = snapshot({}, homes=homes).decide(identity_of("x"), operation_of("GetItem"), 1.0).message
+    assert message.endswith("add it under dags: in a.yaml or b.yaml or c.yaml, owner #a")
+
+
+def test_three_names_of_a_rule_are_told() -> None:
+    """Of its tables, indexes and whatever else it has; a rule may have dozens, and a message is one line."""
+    four = Globs(("abc1", "abc2", "abc3", "abc4"))
+    keys = KeyLimit(tuple(KeyPattern(False, (text,)) for text in "klmn"))
+    text = has(rule(tables=four, indexes=four, keys=keys, attributes=frozenset("wxyz"), tasks=four, environments=("dev", "prod")))
+    names = "abc1, abc2, abc3"
+    assert text == f"... on {names} index {names} keys k, l, m attributes w, x, y for tasks {names} in dev, prod"
+
+
 def test_a_subject_cannot_break_the_line() -> None:
     """A verified subject is shown like any other name from outside: on one line."""
     subject = Subject("airflow", "pods:a\nb", {}, ("*",), 0.0, "id")
@@ -295,6 +351,14 @@ def test_all_indexes_are_not_the_table() -> None:
     """A glob of every name has the empty one too, and that is the table's."""
     every = rule(indexes=Globs(("*",)))
     assert (every.grants_index("by_day"), every.grants_index("")) == (True, False)
+
+
+def test_a_grant_that_ends_now_has_ended() -> None:
+    """The one that goes on is nearer, though both are for another task."""
+    ended, running = (rule(place=f"a.yaml:{line}", tasks=Globs(("load",)), until=until) for line, until in ((2, 1.0), (3, 2.0)))
+    policies = snapshot({"d": dag_rules(allow=(ended, running))})
+    operation = operation_of("GetItem", Touch("GetItem", TableReference("orders")))
+    assert policies.decide(identity_of("d", "store"), operation, 1.0).rule == "a.yaml:3"
 
 
 def globs_from(names: tuple[str, ...]) -> st.SearchStrategy[Globs]:
@@ -553,10 +617,10 @@ def test_facts_are_read_only_where_a_rule_asks() -> None:
 def test_what_is_kept_of_one_dag_is_bounded() -> None:
     """Index names that a caller makes up under a glob fill no more than a bounded room, and are judged all the same."""
     policies = snapshot({"d": dag_rules(allow=(rule(indexes=Globs(("*",))),))})
-    for number in range(rules_module._MAX_CASES + 2):
+    for number in range(4098):
         touch = Touch("Query", TableReference("orders"), f"i{number}")
         assert policies.decide(identity_of("d"), operation_of("Query", touch), 1.0).reason is Reason.ALLOWED
-    assert len(policies._ready["d"].decisions) == rules_module._MAX_CASES
+    assert len(policies._ready["d"].decisions) == 4096
 
 
 def test_a_request_that_cannot_be_read_is_not_observed() -> None:

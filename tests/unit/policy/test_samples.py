@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.model import Evidence, Operation, Pin, TableReference, Touch
+from proxy.model import Evidence, Identity, Operation, Pin, Subject, TableReference, Touch
 from proxy.policy.check import check_policies
-from proxy.policy.samples import operation_for, samples_for
+from proxy.policy.samples import Choice, _combined, operation_for, samples_for
 from proxy.policy.trial import StatedFacts
 from tests.pinned import pins_of
 
 if TYPE_CHECKING:
-    from proxy.model import Identity
     from proxy.policy.cases import DagRules
 
 TEXT = """\
@@ -87,6 +87,39 @@ def test_a_key_is_proven_as_its_attribute_is_typed(
     assert proven("Query", table, index) == {**wanted, "not proven": {}}
 
 
+def test_all_combinations_are_asked_or_all_pairs() -> None:
+    """2,048 are all asked; of more every two values of two kinds meet, in few samples."""
+
+    def combined(*sizes: int) -> set[tuple[Choice, ...]]:
+        return set(_combined([[Choice(f"{kind}{number}") for number in range(size)] for kind, size in enumerate(sizes)]))
+
+    assert len(combined(8, 8, 8, 4)) == 2048
+    found = combined(10, 10, 10, 10)
+    assert len(found) <= 6 * 10 * 10 * 2 * 2
+    met = {pair for sample in found for pair in combinations((choice.label for choice in sample), 2)}
+    assert len(met) == 6 * 10 * 10
+
+
+def test_what_cannot_matter_gives_no_samples() -> None:
+    """Keys, attributes and shapes of rules on other tables or for other actions: asked with them, nothing else would come out."""
+    text = (
+        TEXT
+        + """\
+      - {actions: [GetItem], tables: [number], attributes: [id, v]}
+    deny:
+      - {actions: [write], tables: [number], keys: {exact: ["8"]}}
+      - {actions: [read, Scan], tables: [text], attributes: [v]}
+"""
+    )
+    require = "require: [{actions: [Scan], tables: ['*'], max_limit: 3}, {actions: [write], tables: [t*], condition: true}]\n"
+    report = check_policies({"a.yaml": text, "platform.yaml": require})
+    assert report.snapshots, report.lines()
+    labels = asked("Query", "number", new=report.snapshots[0].rules_of("d"))
+    assert set(labels) == {
+        ("any other", key, "whole items", "the required shape") for key in ("7", "-0.5", "any other", "not proven")
+    }
+
+
 def test_a_scan_proves_nothing() -> None:
     """DynamoDB tests no key of it."""
     assert proven("Scan", "number") == {"7": {}, "-0.5": {}, "any other": {}, "not proven": {}}
@@ -129,7 +162,8 @@ def test_a_sample_is_the_request_that_would_be_sent(action: str, replaces: bool,
     identity, operation = asked(action, "number")[whole]
     facts = StatedFacts({}, frozenset(), "no projection", replaces, frozenset(absent), 1, 1, True, True)
     assert operation == Operation(action, "", is_write, (Touch(action, TableReference("number"), "", 0, facts),), b"")
-    assert (identity.dag_id, identity.task_id, identity.evidence) == ("d", STRANGER, Evidence.VERIFIED)
+    nobody = Subject("samples", "samples", {}, ("*",), 0.0, "")
+    assert identity == Identity(nobody, "d", Evidence.VERIFIED, "claim", "", task_id=STRANGER, run_id="run")
 
 
 def test_an_operation_without_items_proves_nothing() -> None:

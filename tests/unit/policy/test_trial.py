@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from proxy.model import Evidence, Operation, Pin, TableReference, Touch
+from proxy.model import Evidence, Identity, Operation, Pin, Subject, TableReference, Touch
 from proxy.policy import declared
 from proxy.policy.declared import KeySchema, TableDeclaration, Varied
 from proxy.policy.trial import StatedFacts, identity_of, operation_of
@@ -82,6 +82,9 @@ def test_a_binary_key_is_written_as_text() -> None:
     (touch,) = operation_of(described("GetItem", key="é#"), table("B"), "real").touches
     assert touch.facts is not None
     assert pins_of(touch.facts) == {"pk": Pin(({"B": "w6kj"},))}
+    (touch,) = operation_of(described("GetItem", key="\udcff"), table("B"), "real").touches  # of a command line, no UTF-8
+    assert touch.facts is not None
+    assert pins_of(touch.facts) == {"pk": Pin(({"B": "7bO/"},))}
 
 
 def test_of_a_table_that_no_file_declares_nothing_is_proven() -> None:
@@ -94,7 +97,8 @@ def test_of_a_table_that_no_file_declares_nothing_is_proven() -> None:
 def test_who_asks_is_verified_unless_the_test_says_otherwise() -> None:
     """By a claim of the token, or by a header beside it."""
     verified = identity_of(described("GetItem", task="t", run="r", claims={"team": "a"}))
-    assert (verified.dag_id, verified.task_id, verified.run_id, verified.subject.claims) == ("d", "t", "r", {"team": "a"})
+    nobody = Subject("tests", "tests", {"team": "a"}, ("*",), 0.0, "")
+    assert verified == Identity(nobody, "d", Evidence.VERIFIED, "claim", "", task_id="t", run_id="r")
     claimed = identity_of(described("GetItem", is_verified=False))
     assert [(who.evidence, who.source) for who in (verified, claimed)] == [
         (Evidence.VERIFIED, "claim"),

@@ -26,6 +26,18 @@ WITHOUT_ATTRIBUTES = f"""
 
 
 @pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("*Backup", "CreateBackup, DeleteBackup, RestoreTableFromBackup"),
+        ("*TableReplica", "AssociateTableReplica, CreateTableReplica, DeleteTableReplica, ..."),
+    ],
+)
+def test_three_escalations_of_a_wildcard_are_told(word: str, told: str) -> None:
+    """And that there are more, where there are."""
+    assert vocabulary.unknown_action(word).startswith(f"`{word}` would reach escalations ({told});")
+
+
+@pytest.mark.parametrize(
     ("found", "names"),
     [
         (vocabulary.KEYED, ITEMS),
@@ -46,6 +58,11 @@ WITHOUT_ATTRIBUTES = f"""
         (vocabulary.ITEM_ACTIONS, "GetItem Query Scan PutItem UpdateItem DeleteItem ConditionCheckItem"),
         (vocabulary.SOURCES, "claim session subject annotation header user_agent"),
         (vocabulary.PER_REQUEST, "dag_id task_id run_id"),
+        (
+            vocabulary.MEMBERS,
+            """BatchExecuteStatement BatchGetItem BatchWriteItem ExecuteStatement ExecuteTransaction TransactGetItems
+            TransactWriteItems""",
+        ),
         (vocabulary.PLATFORM_FILES, "platform.yaml platform.yml"),
         (vocabulary.PLATFORM_SECTIONS, "environments teams workloads deny require grants unmapped contact"),
         (vocabulary.TEAM_SECTIONS, "team contact tables defaults dags tests"),
