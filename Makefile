@@ -147,7 +147,7 @@ MUTANTS ?= 400
 SEED ?= 1
 .PHONY: mutants
 mutants: $(call ready,dev) ## change policy/ and dynamodb/ in MUTANTS places drawn by SEED, one at a time, and see whether a test falls (10 min; not in CI)
-	$(DEV) -m tests.mutants --sample $(MUTANTS) --seed $(SEED)
+	DDB_PROXY_PURE=1 $(DEV) -m tests.mutants --sample $(MUTANTS) --seed $(SEED)
 
 .PHONY: clients
 clients: environments ## what needs the newest boto3: our tables against its model, the gateway between it and real engines

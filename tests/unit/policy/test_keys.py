@@ -23,7 +23,7 @@ def test_what_is_no_utf_8_is_compared_as_it_came() -> None:
     """A key of the command line, a run of somebody's: nothing breaks, equal texts are equal, others are not."""
     limit = KeyLimit((KeyPattern(False, ("", "run_id", "")),))
     attribute, identity = KeyAttribute("pk", "S"), identity_of(run_id=LONE)
-    assert limit.is_inside(attribute, Pin(({"S": LONE},)), identity)
+    assert limit.are_inside("S", [Pin(({"S": LONE},))], identity)
     assert not limit.is_outside(attribute, Pin(({"S": LONE},)), identity)
     assert limit.is_outside(attribute, Pin(({"S": "a"},)), identity)
 
