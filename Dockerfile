@@ -1,8 +1,10 @@
 # The gateway's image: a locked virtual environment on a slim Python, run as uid 10001, fit for a read-only root file system.
 # Build: docker build -t dynamodb-proxy .        Needs at run time: a settings file and policies below /etc/dynamodb-proxy.
 ARG PYTHON_IMAGE=docker.io/library/python:3.12-slim-bookworm
+# The same Python with a compiler, for proxy/native.c; nothing of it is in the image that runs.
+ARG BUILD_IMAGE=docker.io/library/python:3.12-bookworm
 
-FROM ${PYTHON_IMAGE} AS build
+FROM ${BUILD_IMAGE} AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
 # Every file that pip takes from outside has its hash in the lock; of it nothing is compiled.
@@ -12,8 +14,6 @@ RUN python3 -m venv /opt/build \
     && /opt/build/bin/pip install --require-hashes --only-binary=:all: --requirement requirements/build.txt \
     && /opt/build/bin/pip --python /opt/dynamodb-proxy/bin/python install \
         --require-hashes --only-binary=:all: --requirement requirements/server.txt
-# The compiler is for proxy/native.c alone; nothing of it is in the image that runs.
-RUN command -v cc || { apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*; }
 COPY pyproject.toml setup.py README.md LICENSE ./
 COPY proxy proxy
 # --no-index: if the lock lacks something that [server] needs, the build stops here instead of fetching it unhashed.

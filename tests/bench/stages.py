@@ -19,7 +19,7 @@ from proxy.app import Journal
 from proxy.aws.sigv4 import PassedHeaders, signed_request
 from proxy.dynamodb.operation import read_operation
 from proxy.dynamodb.reply import summarise
-from proxy.edge.gate import read_head
+from proxy.edge.gate import read_head, read_plain_head
 from proxy.edge.limits import EdgeLimits
 from proxy.edge.shared import Edge
 from proxy.identity.binding import bind
@@ -103,7 +103,7 @@ async def _stages(plane: DataPlane, request: bytes) -> dict[str, Callable[[], An
         journal.outcome(exchange)
 
     return {
-        "head": lambda: read_head(raw, "127.0.0.1:40000", limits),
+        "head": lambda: read_plain_head(request, "127.0.0.1:40000", limits) or read_head(raw, "127.0.0.1:40000", limits),
         "token": lambda: plane.gateway.tokens.known(found_token(head.headers)[1], time.time()),
         "bind": lambda: bind(subject, claimed_in(head.headers), policies.workloads, policies.dag_of_key),
         "read": lambda: read_operation(target, body, 60000, None),

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.bench.smoke import STALE, TOO_MUCH, baseline, turns_of_a_request
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ def _times_baseline() -> list[float]:
     return taken
 
 
+@pytest.mark.needs("compiled")
 def test_a_request_costs_what_it_did() -> None:
     """Much over the committed baseline is a regression; far under it, a doubling would no longer be seen."""
     taken = _times_baseline()
