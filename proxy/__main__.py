@@ -199,8 +199,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run_in_gateway(options: argparse.Namespace) -> int:
-    if os.environ.get("DDB_PROXY_PURE"):
-        sys.modules["proxy._native"] = None  # type: ignore[assignment]  # whoever imports it is told that it is not there
     if options.command in ("check", "explain", "diff", "init", "schema"):
         from proxy.authoring import run
 

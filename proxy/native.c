@@ -10,6 +10,7 @@
 #include <Python.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef Py_ssize_t size;
@@ -785,7 +786,13 @@ static PyMethodDef functions[] = {
 static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_native", "Compiled forms of pure functions.", -1, functions,
                                         NULL, NULL, NULL, NULL};
 
+/* With DDB_PROXY_PURE in the environment the module is not there, whichever way a process began: workers are spawned. */
 PyMODINIT_FUNC PyInit__native(void) {
+    const char *pure = getenv("DDB_PROXY_PURE");
+    if (pure != NULL && *pure != '\0') {
+        PyErr_SetString(PyExc_ImportError, "left out, for DDB_PROXY_PURE is set");
+        return NULL;
+    }
     fill_tables();
     method = PyBytes_FromString("POST");
     path = PyBytes_FromString("/");

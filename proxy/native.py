@@ -2,7 +2,7 @@
 
 Each knows only what is plainly right and answers None or False for all else: then the form in Python, which always stands behind
 it, reads and judges. So a refusal and its words come from Python alone, and what is served is the same with or without them.
-Without them, or with DDB_PROXY_PURE in the environment (`__main__`), what stands here takes their place.
+Without them, or with DDB_PROXY_PURE in the environment, at which they look themselves, what stands here takes their place.
 """
 
 from __future__ import annotations

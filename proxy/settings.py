@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 PREFIX = "DDB_PROXY_"
 CONFIG_VARIABLE = "DDB_PROXY_CONFIG"
-PURE_VARIABLE = "DDB_PROXY_PURE"  # `__main__` looks at it
+PURE_VARIABLE = "DDB_PROXY_PURE"  # native.c looks at it
 _NOT_OURS = WORKER_VARIABLES | {CONFIG_VARIABLE, PURE_VARIABLE}  # gateway and worker may share an environment
 REQUIRED = object()
 # What Kubernetes puts into every pod for a Service that is named `ddb-proxy`; no setting ends so.

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from tests.stack.ministack import Ministack
     from tests.stack.oidc_provider import IdentityProvider
 
-if os.environ.get("DDB_PROXY_PURE"):
-    sys.modules["proxy._native"] = None  # type: ignore[assignment]  # as `proxy.__main__` does
 # What a fixture needs, its tests need.
 _FIXTURE_NEEDS = {
     "airflow": ("airflow3",),

@@ -262,6 +262,16 @@ def worker_ids(gateway: RunningGateway) -> set[str]:
     return {str(r["worker"]) for r in gateway.records() if r["record"] == "outcome"}
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_each_worker_leaves_out_the_compiled_forms_where_it_is_told_to(tmp_path: Path, aws: FakeAws, workers: int) -> None:
+    """DDB_PROXY_PURE holds for the processes that serve, however they were begun."""
+    settings = settings_in(tmp_path, aws.url, workers=workers)
+    with running_gateway(tmp_path, settings, env={"DDB_PROXY_PURE": "1"}) as gateway:
+        gateway.until_ready()
+        gateway.until(lambda: gateway.errors.read_text().count("serving http on") == workers, "all have said what they serve")
+        assert gateway.errors.read_text().count("all is Python") == workers
+
+
 def test_two_workers_are_one_gateway(tmp_path: Path, aws: FakeAws) -> None:
     """Both answer, their metrics are one sum, readiness counts both, the dead is replaced, SIGHUP and SIGTERM reach both."""
     with running_gateway(tmp_path, settings_in(tmp_path, aws.url), "--workers", "2") as gateway:
