@@ -13,6 +13,7 @@ from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.model import Evidence
+from proxy.policy.keys import KeyAttribute
 from proxy.policy.vocabulary import METADATA, SHAPES, WITHOUT_ATTRIBUTES, WITHOUT_TABLE
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from proxy.globs import Globs
     from proxy.model import Facts, Identity, Touch
     from proxy.policy.keys import KeyLimit, LeadingKeys
+
+_UNKNOWN = (KeyAttribute("", ""),)  # where no key is known: it proves nothing, and yet shows whether a request can be read
 
 
 class Asked(NamedTuple):
@@ -177,7 +180,7 @@ def attribute_gap(attributes: frozenset[str], asked: Asked) -> AttributeGap:
 
 def _hold_inside(limit: KeyLimit, touches: Sequence[Touch], keys: LeadingKeys, identity: Identity) -> bool:
     """The leading key of what is read is inside; of an index, either its own or the table's where that is pinned too."""
-    for attribute in keys.both:
+    for attribute in keys.both or _UNKNOWN:
         pins = [touch.facts.pin(attribute.name) if touch.facts is not None else None for touch in touches]
         if limit.are_inside(attribute.kind, pins, identity):
             return True

@@ -537,6 +537,20 @@ def test_what_cannot_be_read_is_not_merely_denied() -> None:
         assert found is answer
 
 
+def test_what_cannot_be_read_is_not_merely_outside_of_an_allow_rule() -> None:
+    """Nor there where no key is known: a request that nobody understands is not let through by observation."""
+    rules = dag_rules(allow=(rule(keys=KeyLimit((KeyPattern(True, ("",)),))),))
+    nameless = StatedFacts(pins={"": [{"S": "a"}]})
+    unreadable = StatedFacts(unreadable=("pins",))
+    for facts, answer in ((unreadable, Unreadable), (StatedFacts(), Reason.OUTSIDE_KEYS), (nameless, Reason.OUTSIDE_KEYS)):
+        touch = Touch("Query", TableReference("orders"), facts=facts)
+        try:
+            found: object = snapshot({"d": rules}).decide(identity_of("d"), operation_of("Query", touch), 1.0).reason
+        except Unreadable:
+            found = Unreadable
+        assert found is answer
+
+
 A_KEY, ANOTHER_KEY = ({"pins": {"pk": [{"S": text}]}, "named": ["pk"]} for text in "ab")
 INSIDE = KeyLimit((KeyPattern(True, ("a",)),))
 OUTSIDE = Boundary("team", "platform.yaml:1", Globs(("*",)), Globs(("t2",)), "owner #p")
