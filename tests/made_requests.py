@@ -7,6 +7,7 @@ choice, so that hypothesis can take the place of a seeded one and make a failure
 from __future__ import annotations
 
 import json
+import random
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -348,3 +349,33 @@ def written(body: dict[str, Any], chance: Random) -> bytes:
     if chance.random() < 0.3:
         text = re.sub(r"[abt]_", lambda found: f"{found[0][0]}\\u005f", text)
     return text.encode()
+
+
+def _damaged(chance: Random, value: Any) -> Any:
+    """The value with one thing somewhere in it that is not as it was."""
+    strange = [
+        None, True, 0, -1, 1 << 70, 1.5, "", "x", "x" * 300, "arn:aws:dynamodb:us-east-1:000000000000:table/abc", [], {},
+        "\ud800",
+        {"S": 1}, {"S": "a", "N": "1"}, {"N": "x"}, {"B": "AB=="}, {"Q": "x"}, {"é": "x"}, [{"S": "x"}], "ab\n", "tab_é",
+    ]  # fmt: skip
+    if isinstance(value, dict) and value and chance.random() < 0.85:
+        name = chance.choice(sorted(value))
+        action = chance.random()
+        if action < 0.1:
+            return {key: member for key, member in value.items() if key != name}
+        if action < 0.2:
+            return {**value, chance.choice(["Unknown", "Item", "Key", "tab_x", "S"]): chance.choice(strange)}
+        return {**value, name: _damaged(chance, value[name])}
+    if isinstance(value, list) and value and chance.random() < 0.7:
+        place = chance.randrange(len(value))
+        return [*value[:place], _damaged(chance, value[place]), *value[place + 1 :]] * chance.choice((1, 1, 1, 30))
+    return chance.choice(strange)
+
+
+def damaged_body(operation: str, seed: int) -> Any:
+    """A body that is made wildly, with some parts changed that its judge may well refuse."""
+    chance = random.Random(seed)
+    request: Any = RequestMaker(chance).body(operation)
+    for _ in range(chance.randint(1, 3)):
+        request = _damaged(chance, request)
+    return request

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from proxy.dynamodb.members import INPUTS, ITEM_INPUTS
 from proxy.dynamodb.names import OWN_TABLE, TABLE, table_in
 from proxy.dynamodb.shapes import Attributes, ByTable, Choice, Flag, ListOf, MapOf, Number, Structure, Text, Value, Whole
 from proxy.dynamodb.values import Misfit
 from proxy.model import TableReference
+from tests.made_requests import RequestMaker, damaged_body
+from tests.plans import fits
 
 if TYPE_CHECKING:
     from proxy.dynamodb.shapes import Shape
@@ -108,3 +114,58 @@ def test_what_does_not_fit_is_told_with_its_place(shape: Shape, values: tuple[An
 def test_a_name_or_arn_says_which_table_it_is_of(text: str, table: TableReference) -> None:
     """Colons of a stream's label are its own; partition, Region and account come from an ARN only."""
     assert table_in(text) == table
+
+
+@given(st.sampled_from(sorted(INPUTS)), st.integers(), st.booleans())
+@settings(max_examples=1500, deadline=None)
+def test_a_plan_takes_what_its_judge_takes(name: str, seed: int, damaged: bool) -> None:
+    """Of operations on items all, unless a table goes by its ARN; of others nothing else."""
+    shape = INPUTS[name]
+    request = damaged_body(name, seed) if damaged else RequestMaker(Random(seed)).body(name)
+    is_taken = not said_of(shape, request)
+    found = fits(shape.plan(), request)
+    assert is_taken or not found
+    if name in ITEM_INPUTS and "arn:" not in str(request):
+        assert found == is_taken
+
+
+@pytest.mark.parametrize("shape", [OWN_TABLE, Number(0, 1), ListOf(OWN_TABLE), MapOf(OWN_TABLE), ByTable(TABLE, OWN_TABLE, 1),
+                                   ByTable(OWN_TABLE, Flag(), 1)])  # fmt: skip
+def test_what_the_compiled_form_has_no_word_for_has_no_plan(shape: Shape) -> None:
+    """Nor has what holds it; a structure has its other members."""
+    assert shape.plan() is None
+    assert fits(Structure({"A": shape, "B": Flag()}).plan(), {"B": True})
+    assert not fits(Structure({"A": shape, "B": Flag()}).plan(), {"A": []})
+
+
+PLANNED: tuple[Any, ...] = (
+    (Text(), "", 1),
+    (Text(2, 3), "abc", "a"),
+    (Text(2, 3), "ab", "abcd"),
+    (Whole(1), 1, 0),
+    (Whole(0, 2), 2, 3),
+    (Flag(), True, 1),
+    (Choice(("A", "B")), "B", "C"),
+    (Value(), {"S": ""}, {"S": 1}),
+    (Attributes(), {"a": {"N": "1"}}, {"a": {"N": "x"}}),
+    (ListOf(Flag(), 1, 2), [True], []),
+    (ListOf(Flag(), 1, 2), [True, True], [True] * 3),
+    (ListOf(Flag()), [], [1]),
+    (MapOf(Flag()), {"x": True}, {"x": 1}),
+    (TABLE, "abc", "ab"),
+    (ByTable(TABLE, Flag(), 2), {"abc": True}, {"ab": True}),
+    (ByTable(TABLE, Flag(), 2), {"abc": True, "abd": True}, {}),
+    (ByTable(TABLE, Flag(), 1), {"abc": True}, {"abc": True, "abd": True}),
+    (VERBS, {"Put": True}, {"Put": True, "Delete": True}),
+    (NESTED, {"Rows": []}, {"Note": ""}),
+    (NESTED, {"Rows": []}, {"Rows": [], "X": 1}),
+)
+
+
+@pytest.mark.parametrize(("shape", "good", "bad"), PLANNED)
+def test_the_borders_of_a_plan(shape: Shape, good: Any, bad: Any) -> None:
+    """What just fits and what does not, of each kind."""
+    assert fits(shape.plan(), good)
+    assert not fits(shape.plan(), bad)
+    assert not said_of(shape, good)
+    assert said_of(shape, bad)
