@@ -38,7 +38,7 @@ dags:
 
 
 async def compare_dags(folder: Path, run: Run) -> None:
-    """64 DAGs, each with its token and AWS session, against one; a policy of 10,000 DAGs against one of 10."""
+    """64 DAGs, each with its token, AWS session and connection, against one; a policy of 10,000 DAGs against one of 10."""
     many = [f"dag_{number}" for number in range(64)]
     plane = await DataPlane.started(folder / "64", policy_of(many))
     run.figures["dags/64"] = await _ratio(plane, many, plane, many[:1])
@@ -54,23 +54,22 @@ async def compare_dags(folder: Path, run: Run) -> None:
 async def _ratio(plane: DataPlane, dags: list[str], other: DataPlane, other_dags: list[str]) -> float:
     sides = []
     for one, names in ((plane, dags), (other, other_dags)):
-        requests = [request_of(get_item(name), one.token(name)) for name in names]
-        caller = one.caller()
-        for request in requests:
+        asking = [(one.caller(), request_of(get_item(name), one.token(name))) for name in names]
+        for caller, request in asking:
             assert (await caller.ask(request)).startswith(b"HTTP/1.1 200")
-        sides.append((caller, requests))
+        sides.append(asking)
     least = [float("inf"), float("inf")]
     for _ in range(ROUNDS):
-        for side, (caller, requests) in enumerate(sides):
-            least[side] = min(least[side], await _seconds(caller, itertools.islice(itertools.cycle(requests), CALLS)))
-    for caller, _ in sides:
+        for side, asking in enumerate(sides):
+            least[side] = min(least[side], await _seconds(itertools.islice(itertools.cycle(asking), CALLS)))
+    for caller, _ in itertools.chain(*sides):
         caller.close()
     return least[0] / least[1]
 
 
-async def _seconds(caller: Caller, requests: Iterable[bytes]) -> float:
+async def _seconds(asking: Iterable[tuple[Caller, bytes]]) -> float:
     started = time.process_time()
-    for request in requests:
+    for caller, request in asking:
         await caller.ask(request)
     return time.process_time() - started
 
