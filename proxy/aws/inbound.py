@@ -24,14 +24,31 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SKEW_SECONDS = 900
+_REMEMBERED_BYTES = 1024  # of an `Authorization` whose terms are remembered
 CLAIMS = b"x-airflow-"  # headers that say which DAG and task: as good as the body
 _AUTHORIZATION = re.compile(
     rb"AWS4-HMAC-SHA256 Credential=([0-9A-Za-z]{1,128})/([0-9]{8})/([a-z0-9-]{1,40})/([a-z0-9-]{1,40})/aws4_request"
-    rb", ?SignedHeaders=([a-z0-9;-]{1,2048}), ?Signature=([0-9a-f]{64})"
+    rb", ?SignedHeaders=([a-z0-9;-]{1,2048}), ?Signature="
 )
+_SIGNATURE_LENGTH = 64  # the rest of the header: hexadecimal digits
+_HEXADECIMAL = b"0123456789abcdef"
 _DATE = re.compile(rb"[0-9]{8}T[0-9]{6}Z")
 _ALWAYS = frozenset({b"host", b"x-amz-date", b"x-amz-security-token", b"content-type"})
 MUST_BE_SIGNED = {"dynamodb": _ALWAYS | {b"x-amz-target"}, "sts": _ALWAYS}
+
+
+class _Terms(NamedTuple):
+    """What `Authorization` says before the signature itself: the same for all requests of a session on one day."""
+
+    key_id: str
+    day: str
+    region: str
+    service: str
+    scope: bytes
+    listed: bytes
+    names: tuple[bytes, ...]
+    signed: frozenset[bytes]
+    are_in_order: bool
 
 
 class InboundSignature(NamedTuple):
@@ -62,41 +79,65 @@ def read_signature(headers: Mapping[bytes, bytes], access_key_id: str, secret: s
 
     Raises Unauthenticated: SIGNATURE_INCOMPLETE, SIGNATURE_EXPIRED, SIGNATURE_MISMATCH.
     """
-    found = _AUTHORIZATION.fullmatch(headers.get(b"authorization", b""))
-    if found is None:
+    authorization = headers.get(b"authorization", b"")
+    terms, given = _terms_of(authorization[:-_SIGNATURE_LENGTH]), authorization[-_SIGNATURE_LENGTH:]
+    if terms is None or given.translate(None, _HEXADECIMAL):
         raise _incomplete("`Authorization` is not `AWS4-HMAC-SHA256 Credential=..., SignedHeaders=..., Signature=...`")
-    key_id, day, region, signed_for, listed, given = found.groups()
-    if key_id != access_key_id.encode():
+    if terms.key_id != access_key_id:
         raise Unauthenticated(
             Reason.SIGNATURE_MISMATCH, "the access key id is not that of the session token; give both of one login to the SDK"
         )
-    if signed_for != service.encode():
+    if terms.service != service:
         raise _incomplete(f"it is signed for another service than `{service}`")
     date = headers.get(b"x-amz-date", b"")
-    _check_time(date, day, now)
-    names = listed.split(b";")
-    if any(before >= after for before, after in pairwise(names)):
+    _check_time(date, terms.day, now)
+    if not terms.are_in_order:
         raise _incomplete("`SignedHeaders` are not in order, or one stands twice")
-    missing = [name for name in names if name not in headers]
-    if missing:
+    if not terms.signed <= headers.keys():
         raise _incomplete("`SignedHeaders` names a header that did not come")
-    _check_signed(headers, frozenset(names), service)
-    lines = [b"%b:%b\n" % (name, _collapsed(headers[name])) for name in names]
-    scope = b"%b/%b/%b/aws4_request" % (day, region, signed_for)
+    _check_signed(headers, terms.signed, service)
+    lines = [
+        b"%b:%b\n" % (name, value if b"  " not in value else b" ".join(value.split()))  # runs of spaces are signed as one
+        for name, value in zip(terms.names, map(headers.__getitem__, terms.names), strict=True)
+    ]
     return InboundSignature(
-        key=signing_key(secret, day.decode(), region.decode(), service),
-        scope=b"AWS4-HMAC-SHA256\n%b\n%b\n" % (date, scope),
-        canonical=b"POST\n/\n\n%b\n%b\n" % (b"".join(lines), listed),
+        key=signing_key(secret, terms.day, terms.region, service),
+        scope=b"AWS4-HMAC-SHA256\n%b\n%b\n" % (date, terms.scope),
+        canonical=b"POST\n/\n\n%b\n%b\n" % (b"".join(lines), terms.listed),
         given=given,
     )
 
 
-def _check_time(date: bytes, day: bytes, now: float) -> None:
-    if _DATE.fullmatch(date) is None or not date.startswith(day):
-        raise _incomplete("`X-Amz-Date` is missing, not a time, or of another day than the credential scope")
-    moment = _moment(date)
+def _terms_of(beginning: bytes) -> _Terms | None:
+    return _remembered_terms(beginning) if len(beginning) <= _REMEMBERED_BYTES else _read_terms(beginning)
+
+
+def _read_terms(beginning: bytes) -> _Terms | None:
+    found = _AUTHORIZATION.fullmatch(beginning)
+    if found is None:
+        return None
+    key_id, day, region, service, listed = found.groups()
+    names = tuple(listed.split(b";"))
+    return _Terms(
+        key_id=key_id.decode(),
+        day=day.decode(),
+        region=region.decode(),
+        service=service.decode(),
+        scope=b"%b/%b/%b/aws4_request" % (day, region, service),
+        listed=listed,
+        names=names,
+        signed=frozenset(names),
+        are_in_order=all(before < after for before, after in pairwise(names)),
+    )
+
+
+_remembered_terms = lru_cache(maxsize=2048)(_read_terms)
+
+
+def _check_time(date: bytes, day: str, now: float) -> None:
+    moment = _moment(date, day)
     if moment is None:
-        raise _incomplete("`X-Amz-Date` is not a time")
+        raise _incomplete("`X-Amz-Date` is missing, not a time, or of another day than the credential scope")
     if abs(now - moment) > SKEW_SECONDS:
         raise Unauthenticated(
             Reason.SIGNATURE_EXPIRED,
@@ -106,7 +147,10 @@ def _check_time(date: bytes, day: bytes, now: float) -> None:
 
 
 @lru_cache(maxsize=64)
-def _moment(date: bytes) -> float | None:
+def _moment(date: bytes, day: str) -> float | None:
+    """The time of a request that was signed for this day; None for anything else."""
+    if _DATE.fullmatch(date) is None or not date.startswith(day.encode()):
+        return None
     try:
         return datetime.strptime(date.decode(), "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
     except ValueError:
@@ -118,14 +162,9 @@ def _check_signed(headers: Mapping[bytes, bytes], names: frozenset[bytes], servi
     wanted = MUST_BE_SIGNED[service]
     if not wanted <= names:
         raise _incomplete(f"`{min(wanted - names).decode()}` is not signed")
-    for name in headers:
-        if name.startswith(CLAIMS) and name not in names:
-            raise _incomplete(f"`{name.decode()}` is not signed; add it before the SDK signs, as the worker's plugin does")
-
-
-def _collapsed(value: bytes) -> bytes:
-    """A value as it is signed: runs of spaces are one."""
-    return b" ".join(value.split()) if b"  " in value else value
+    claims = [name for name in headers.keys() - names if name.startswith(CLAIMS)]
+    if claims:
+        raise _incomplete(f"`{min(claims).decode()}` is not signed; add it before the SDK signs, as the worker's plugin does")
 
 
 def _incomplete(what: str) -> Unauthenticated:

@@ -154,6 +154,30 @@ def test_separators_without_spaces_are_read() -> None:
     verify(headers | {b"authorization": headers[b"authorization"].replace(b", ", b",")})
 
 
+def test_terms_that_are_long_are_read_each_time() -> None:
+    """So many signed headers that what `Authorization` says of them is not remembered; they are verified alike."""
+    many = {f"X-Airflow-{number:03}-{'n' * 20}": str(number) for number in range(40)}
+    headers = signed(**many)
+    assert len(headers[b"authorization"]) > 1200
+    verify(headers)
+    headers[b"x-airflow-007-" + b"n" * 20] = b"8"
+    assert refusal_of(headers).reason is Reason.SIGNATURE_MISMATCH
+
+
+def test_what_is_remembered_of_an_authorization_is_no_verdict() -> None:
+    """The same terms again with another signature, secret, day or set of headers: each request is verified for itself."""
+    verify(signed())
+    other = signed(BODY + b" ")
+    assert other[b"authorization"][:-64] == signed()[b"authorization"][:-64]
+    assert refusal_of(signed() | {b"authorization": other[b"authorization"]}).reason is Reason.SIGNATURE_MISMATCH
+    assert refusal_of(signed(), secret="other").reason is Reason.SIGNATURE_MISMATCH
+    assert refusal_of(signed(), now=NOW + 86_400).reason is Reason.SIGNATURE_EXPIRED
+    assert refusal_of({name: value for name, value in signed().items() if name != b"host"}).reason is Reason.SIGNATURE_INCOMPLETE
+    assert refusal_of(signed() | {b"x-amz-date": b"20261123T000000Z"}).reason is Reason.SIGNATURE_INCOMPLETE
+    assert refusal_of(signed() | {b"authorization": GOOD[:-64] + b"0" * 63 + b"G"}).reason is Reason.SIGNATURE_INCOMPLETE
+    verify(signed())
+
+
 def test_a_signature_shows_nothing() -> None:
     """Its key would sign for a whole day."""
     assert repr(read_signature(signed(), KEY_ID, SECRET, "dynamodb", NOW)) == "InboundSignature()"
