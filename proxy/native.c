@@ -1,8 +1,9 @@
 /* Compiled forms of a few pure functions of the served path; `proxy/native.py` says how they are used.
 
-   Each knows only what is plainly right, and answers None (or False) for all else: then the form in Python reads and judges, and
-   says what is wrong. So nothing is refused here, no message is made here, and what is taken here must be taken there, with the
-   same result: tests hold the two against each other. Nothing is kept between calls, and no argument is changed.
+   Those that judge (plain_head, plain_reply, plainly_fits) know only what is plainly right, and answer None or False for all
+   else: then the form in Python reads and judges, and says what is wrong. So nothing is refused here, no message is made here,
+   and what is taken here must be taken there, with the same result. The others do in full what their forms in Python do. Tests
+   hold the two against each other. Nothing is kept between calls, and no argument is changed.
    Only the stable ABI of Python 3.11 is used, so that one build serves that version and all later ones. */
 
 #define PY_SSIZE_T_CLEAN

@@ -1,7 +1,8 @@
 """Compiled forms of a few pure functions of the served path (`native.c`), where this distribution was built with them.
 
-Each knows only what is plainly right and answers None or False for all else: then the form in Python, which always stands behind
-it, reads and judges. So a refusal and its words come from Python alone, and what is served is the same with or without them.
+Those that judge know only what is plainly right and answer None or False for all else: then the form in Python, which always
+stands behind them, reads and judges. So a refusal and its words come from Python alone, and what is served is the same with or
+without them; the others do in full what their forms in Python do.
 Without them, or with DDB_PROXY_PURE in the environment, at which they look themselves, what stands here takes their place.
 """
 
