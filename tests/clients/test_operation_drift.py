@@ -6,6 +6,7 @@ Runs in the clients environment, where botocore is the newest; needs nothing of 
 from __future__ import annotations
 
 import json
+from sys import maxsize
 from typing import TYPE_CHECKING, Any
 
 import botocore
@@ -122,7 +123,7 @@ def differences(shapes: Any, ours: Shape, name: str, path: str) -> Any:
         case Structure() if kind == "structure":
             yield from structure_differences(shapes, ours, modelled, path)
         case ListOf() if kind == "list":
-            if ours.fewest != modelled.get("min", 0) or ours.most != modelled.get("max", 1 << 30):
+            if ours.fewest != modelled.get("min", 0) or ours.most != modelled.get("max", maxsize):
                 yield f"{path}: counts {modelled.get('min')} to {modelled.get('max')}"
             yield from differences(shapes, ours.member, modelled["member"]["shape"], f"{path}[]")
         case ByTable() if kind == "map":
@@ -151,7 +152,7 @@ def differences(shapes: Any, ours: Shape, name: str, path: str) -> Any:
                 yield f"{path}: range {modelled.get('min')} to {modelled.get('max')}"
         case Text() if kind == "string" and "enum" not in modelled:
             # names of attributes have a length too, which DynamoDB checks itself
-            longest = 1 << 30 if name == "AttributeName" else modelled.get("max", 1 << 30)
+            longest = maxsize if name == "AttributeName" else modelled.get("max", maxsize)
             if ours.shortest != modelled.get("min", 0) or ours.longest != longest:
                 yield f"{path}: length {modelled.get('min')} to {modelled.get('max')}"
         case _:

@@ -637,6 +637,25 @@ def test_what_is_kept_of_one_dag_is_bounded() -> None:
     assert len(policies._ready["d"].decisions) == 4096
 
 
+def test_what_is_kept_of_one_dag_is_bounded_over_all_kinds() -> None:
+    """Answers that are settled, and rules that the request decides, share the room."""
+    limited = rule(indexes=Globs(("l*",)), attributes=frozenset({"pk"}))
+    policies = snapshot({"d": dag_rules(allow=(rule(indexes=Globs(("f*",))), limited))})
+    for number in range(2200):
+        for kind in "fl":
+            touch = Touch("Query", TableReference("orders"), f"{kind}{number}", facts=StatedFacts())
+            policies.decide(identity_of("d"), operation_of("Query", touch), 1.0)
+    ready = policies._ready["d"]
+    assert len(ready.decisions) + len(ready.cases) == 4096
+    assert min(len(ready.decisions), len(ready.cases)) > 2000
+
+
+def test_a_dag_that_no_file_names_is_refused_by_no_rule() -> None:
+    """The place of a rule is empty where none decided."""
+    decision = snapshot({"d": dag_rules()}).decide(identity_of("x"), operation_of("GetItem"), 1.0)
+    assert (decision.reason, decision.rule) == (Reason.UNKNOWN_DAG, "")
+
+
 def test_a_request_that_cannot_be_read_is_not_observed() -> None:
     """Observation lets pass what a policy refuses, never what the gateway does not understand."""
     policies = policies_of("observing")
