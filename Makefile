@@ -126,7 +126,7 @@ WITH_COMPILED_FORMS := $(addprefix tests/unit/,test_native.py test_known_callers
 # Warnings are errors here, for here is one compiler; who installs may have any.
 SANITIZED := .cache/sanitized/proxy/_native.abi3.so
 .PHONY: sanitize
-sanitize: $(call ready,dev) ## the compiled forms under the sanitizers of addresses, leaks and undefined behaviour (needs gcc)
+sanitize: $(call ready,dev) ## the compiled forms under the sanitizers of addresses and undefined behaviour (needs gcc)
 	@mkdir -p $(dir $(SANITIZED)) && cp -r proxy tests pyproject.toml .cache/sanitized/
 	cc -std=c11 -Wall -Wextra -Wconversion -Werror -O1 -g -fsanitize=address,undefined -fno-sanitize-recover \
 	  -shared -fPIC -I"$$($(DEV) -c 'import sysconfig; print(sysconfig.get_path("include"))')" -o $(SANITIZED) proxy/native.c
@@ -134,7 +134,7 @@ sanitize: $(call ready,dev) ## the compiled forms under the sanitizers of addres
 	  LD_PRELOAD="$$(cc -print-file-name=libasan.so)" .venv/dev/bin/python -m pytest tests/unit/test_native.py -p no:cacheprovider
 
 .PHONY: attacks
-attacks: $(call ready,dev) ## attacks on a real gateway, by category (CORPUS=FILE for other ones of the format)
+attacks: $(call ready,dev) $(filter $(COMPILED),$(PARTS)) ## attacks on a real gateway, by category (CORPUS=FILE for other ones of the format)
 	$(PYTEST) tests/attacks $(if $(CORPUS),--corpus $(CORPUS))
 
 FUZZ_SECONDS ?= 600

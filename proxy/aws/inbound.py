@@ -97,8 +97,8 @@ def read_signature(headers: Mapping[bytes, bytes], access_key_id: str, secret: s
         raise _incomplete("`SignedHeaders` names a header that did not come")
     _check_signed(headers, terms.signed, service)
     lines = [
-        b"%b:%b\n" % (name, value if b"  " not in value else b" ".join(value.split()))  # runs of spaces are signed as one
-        for name, value in zip(terms.names, map(headers.__getitem__, terms.names), strict=True)
+        b"%b:%b\n" % (name, value if b"  " not in (value := headers[name]) else b" ".join(value.split()))
+        for name in terms.names  # runs of spaces are signed as one
     ]
     return InboundSignature(
         key=signing_key(secret, terms.day, terms.region, service),

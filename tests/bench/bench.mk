@@ -1,6 +1,6 @@
 # How fast, against whom, and for how long: tests/bench/LOG.md has the results.
 
-BENCH := $(call ready,bench) $(call ready,bench-server)
+BENCH := $(call ready,bench) $(call ready,bench-server) $(COMPILED)
 
 # Ours and the naive one run on the system's Python where there is one, which is built with optimisations as that of the image
 # is; one that pyenv built without them takes a fifth more.

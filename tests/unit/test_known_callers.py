@@ -143,11 +143,11 @@ def test_no_other_header_says_who_asks() -> None:
             super().__init__()
             self.read: set[bytes] = set()
 
-        def get(self, name: bytes, default: bytes | None = None) -> bytes | None:  # type: ignore[override]
+        def get(self, name: bytes, default: bytes | None = None) -> bytes | None:  # type: ignore[override]  # narrower than `dict.get`, as the two that call it are
             self.read.add(name)
             return default
 
-        def __iter__(self):  # type: ignore[no-untyped-def]  # `isdisjoint` goes over all names
+        def __iter__(self):  # type: ignore[no-untyped-def]  # its type is `dict`'s; `isdisjoint` goes over all names
             self.read |= {b"x-dag-token", b"x-amz-security-token"}
             return super().__iter__()
 

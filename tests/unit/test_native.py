@@ -418,6 +418,6 @@ def test_wrong_arguments_are_errors(arguments: tuple[Any, ...]) -> None:
             function(*arguments)
     for reply in (list, 1):
         with pytest.raises(TypeError):
-            plain_reply(ANSWER, reply)  # type: ignore[arg-type]
+            plain_reply(ANSWER, reply)  # type: ignore[arg-type]  # what is tried
         with pytest.raises(TypeError):
-            plain_head(USUAL, PEER, reply, 9999, 99, 9999, 99)  # type: ignore[arg-type]
+            plain_head(USUAL, PEER, reply, 9999, 99, 9999, 99)  # type: ignore[arg-type]  # what is tried
