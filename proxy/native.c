@@ -212,8 +212,12 @@ static int is_fit(const Line *line, Role role, const Limits *limits, long long *
     }
 }
 
+static PyObject *value_of(const Line *line) {
+    return PyBytes_FromStringAndSize((const char *)line->value, line->value_length);
+}
+
 static int put(PyObject *headers, PyObject *name, const Line *line) {
-    PyObject *value = name == NULL ? NULL : PyBytes_FromStringAndSize((const char *)line->value, line->value_length);
+    PyObject *value = name == NULL ? NULL : value_of(line);
     int failed = value == NULL || PyDict_SetItem(headers, name, value) < 0;
     Py_XDECREF(value);
     return failed ? -1 : 0;
@@ -303,18 +307,22 @@ static PyObject *same_values(PyObject *Py_UNUSED(module), PyObject *const *argum
         PyObject *one = PyDict_GetItemWithError(arguments[0], name), *other = PyDict_GetItemWithError(arguments[1], name);
         if (PyErr_Occurred())
             return NULL;
-        if (one == other)
-            continue;
-        char *text, *other_text;
-        size length, other_length;
-        if (one == NULL || other == NULL)
-            Py_RETURN_FALSE;
-        if (PyBytes_AsStringAndSize(one, &text, &length) < 0 || PyBytes_AsStringAndSize(other, &other_text, &other_length) < 0)
-            return NULL;
-        if (length != other_length || memcmp(text, other_text, (size_t)length) != 0)
-            Py_RETURN_FALSE;
+        int are_same = one == other || (one != NULL && other != NULL ? PyObject_RichCompareBool(one, other, Py_EQ) : 0);
+        if (are_same <= 0)
+            return are_same < 0 ? NULL : Py_NewRef(Py_False);
     }
     Py_RETURN_TRUE;
+}
+
+enum { AROUND_A_LINE = 4 }; /* `: ` and CRLF */
+
+/* How many bytes were written. */
+static size write_line(char *to, const char *name, size name_length, const char *value, size value_length) {
+    memcpy(to, name, (size_t)name_length);
+    memcpy(to + name_length, ": ", 2);
+    memcpy(to + name_length + 2, value, (size_t)value_length);
+    memcpy(to + name_length + 2 + value_length, "\r\n", 2);
+    return name_length + value_length + AROUND_A_LINE;
 }
 
 PyDoc_STRVAR(passed_lines_doc,
@@ -337,13 +345,9 @@ static PyObject *passed_lines(PyObject *Py_UNUSED(module), PyObject *const *argu
             return NULL;
         if (text_length < 1 || text_length > LONGEST_PASSED || !all_of((const uint8_t *)text, text_length, PASSED))
             continue;
-        if (name_length + text_length + 4 > MOST_PASSED - length)
+        if (name_length + text_length + AROUND_A_LINE > MOST_PASSED - length)
             return PyErr_Format(PyExc_ValueError, "more lines than there is room for");
-        memcpy(lines + length, name, (size_t)name_length);
-        memcpy(lines + length + name_length, ": ", 2);
-        memcpy(lines + length + name_length + 2, text, (size_t)text_length);
-        memcpy(lines + length + name_length + 2 + text_length, "\r\n", 2);
-        length += name_length + text_length + 4;
+        length += write_line(lines + length, name, name_length, text, text_length);
     }
     return PyBytes_FromStringAndSize(lines, length);
 }
@@ -370,7 +374,7 @@ static int status_of(const uint8_t *data, size total, size *at) {
 
 /* As `put`, to a list of pairs. */
 static int append(PyObject *fields, PyObject *name, const Line *line) {
-    PyObject *value = name == NULL ? NULL : PyBytes_FromStringAndSize((const char *)line->value, line->value_length);
+    PyObject *value = name == NULL ? NULL : value_of(line);
     PyObject *field = value == NULL ? NULL : PyTuple_Pack(2, name, value);
     int failed = field == NULL || PyList_Append(fields, field) < 0;
     Py_XDECREF(value);
@@ -435,20 +439,15 @@ PyDoc_STRVAR(value_in_doc,
              "The value of the first pair of `headers` that has this name; empty bytes where none has.");
 
 static PyObject *value_in(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count) {
-    char *wanted, *name;
-    size wanted_length, name_length;
     if (count != 2 || !PyTuple_Check(arguments[0]))
         return PyErr_Format(PyExc_TypeError, "value_in takes a tuple and a name");
-    if (PyBytes_AsStringAndSize(arguments[1], &wanted, &wanted_length) < 0)
-        return NULL;
     for (size place = 0; place < PyTuple_Size(arguments[0]); place++) {
-        PyObject *pair = PyTuple_GetItem(arguments[0], place), *key = PyTuple_GetItem(pair, 0);
-        if (key == NULL || PyBytes_AsStringAndSize(key, &name, &name_length) < 0)
+        PyObject *pair = PyTuple_GetItem(arguments[0], place), *name = PyTuple_GetItem(pair, 0);
+        int is_it = name == NULL ? -1 : PyObject_RichCompareBool(name, arguments[1], Py_EQ);
+        if (is_it < 0)
             return NULL;
-        if (name_length == wanted_length && memcmp(name, wanted, (size_t)name_length) == 0) {
-            PyObject *value = PyTuple_GetItem(pair, 1);
-            return value == NULL ? NULL : Py_NewRef(value);
-        }
+        if (is_it)
+            return Py_XNewRef(PyTuple_GetItem(pair, 1));
     }
     return PyBytes_FromStringAndSize("", 0);
 }
@@ -459,7 +458,7 @@ PyDoc_STRVAR(joined_answer_doc,
              "`end`, `body`.");
 
 /* Go over the pairs: count their bytes, and write them where `to` is not NULL. -1: an exception. */
-static size write_fields(PyObject *headers, PyObject *left_out, uint8_t *to) {
+static size write_fields(PyObject *headers, PyObject *left_out, char *to) {
     size written = 0;
     for (size place = 0; place < PyTuple_Size(headers); place++) {
         PyObject *pair = PyTuple_GetItem(headers, place);
@@ -474,13 +473,9 @@ static size write_fields(PyObject *headers, PyObject *left_out, uint8_t *to) {
             return -1;
         if (is_left_out)
             continue;
-        if (to != NULL) {
-            memcpy(to + written, name_text, (size_t)name_length);
-            memcpy(to + written + name_length, ": ", 2);
-            memcpy(to + written + name_length + 2, value_text, (size_t)value_length);
-            memcpy(to + written + name_length + 2 + value_length, "\r\n", 2);
-        }
-        written += name_length + value_length + 4;
+        if (to != NULL)
+            write_line(to + written, name_text, name_length, value_text, value_length);
+        written += name_length + value_length + AROUND_A_LINE;
     }
     return written;
 }
@@ -501,7 +496,7 @@ static PyObject *joined_answer(PyObject *Py_UNUSED(module), PyObject *const *arg
     PyObject *answer = PyBytes_FromStringAndSize(NULL, beginning_length + framing_length + fields + end_length + body_length);
     if (answer == NULL)
         return NULL;
-    uint8_t *to = (uint8_t *)PyBytes_AsString(answer);
+    char *to = PyBytes_AsString(answer);
     memcpy(to, beginning, (size_t)beginning_length);
     memcpy(to + beginning_length, framing, (size_t)framing_length);
     to += beginning_length + framing_length;

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SKEW_SECONDS = 900
-_REMEMBERED_BYTES = 1024  # of an `Authorization` whose terms are remembered
+_REMEMBERED_BYTES = (
+    512  # of an `Authorization` whose terms are remembered: an SDK's has 300, and a thousand of the worst take 18 MiB
+)
 CLAIMS = b"x-airflow-"  # headers that say which DAG and task: as good as the body
 _AUTHORIZATION = re.compile(
     rb"AWS4-HMAC-SHA256 Credential=([0-9A-Za-z]{1,128})/([0-9]{8})/([a-z0-9-]{1,40})/([a-z0-9-]{1,40})/aws4_request"
@@ -131,7 +133,7 @@ def _read_terms(beginning: bytes) -> _Terms | None:
     )
 
 
-_remembered_terms = lru_cache(maxsize=2048)(_read_terms)
+_remembered_terms = lru_cache(maxsize=1024)(_read_terms)
 
 
 def _check_time(date: bytes, day: str, now: float) -> None:

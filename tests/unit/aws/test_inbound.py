@@ -11,6 +11,7 @@ from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.aws import inbound
 from proxy.aws.inbound import SKEW_SECONDS, read_signature
 from proxy.refusal import Reason, Unauthenticated
 from tests.signing import signed_headers
@@ -162,6 +163,20 @@ def test_terms_that_are_long_are_read_each_time() -> None:
     verify(headers)
     headers[b"x-airflow-007-" + b"n" * 20] = b"8"
     assert refusal_of(headers).reason is Reason.SIGNATURE_MISMATCH
+
+
+def test_invented_terms_take_little_room() -> None:
+    """One session can send as many different ones as it likes: none that is long is kept, and of short ones a thousand at most."""
+    kept = inbound._remembered_terms
+    kept.cache_clear()
+    beginning = b"AWS4-HMAC-SHA256 Credential=A%d/20261122/eu-west-1/dynamodb/aws4_request, SignedHeaders=%b, Signature="
+    for number in range(1100):
+        for names in (b"host", b";".join(b"n%04d" % place for place in range(80))):
+            assert inbound._terms_of(beginning % (number, names)) is not None
+    assert kept.cache_info().currsize == 1024
+    kept.cache_clear()
+    inbound._terms_of(beginning % (1, b"n" * 512))
+    assert kept.cache_info().currsize == 0
 
 
 def test_what_is_remembered_of_an_authorization_is_no_verdict() -> None:
