@@ -166,7 +166,7 @@ def test_terms_that_are_long_are_read_each_time() -> None:
 
 
 def test_invented_terms_take_little_room() -> None:
-    """One session can send as many different ones as it likes: none that is long is kept, and of short ones a thousand at most."""
+    """One session can send as many different ones as it likes: none that is long is kept, and of short ones a thousand."""
     kept = inbound._remembered_terms
     kept.cache_clear()
     beginning = b"AWS4-HMAC-SHA256 Credential=A%d/20261122/eu-west-1/dynamodb/aws4_request, SignedHeaders=%b, Signature="
