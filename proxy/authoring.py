@@ -81,9 +81,9 @@ def _table_names(file: Path) -> list[str]:
     try:
         document = json.loads(text)
     except ValueError:
-        return text.split()
+        document = text.split()
     names = document.get("TableNames", ()) if isinstance(document, dict) else document
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise CannotTry(f"{file}: holds no names of tables; write one a line, or give what `aws dynamodb list-tables` prints")
     return names
 

@@ -101,10 +101,13 @@ def test_warnings_fail_only_strictly(run: Run, single: Path) -> None:
     assert (status, "no rule names table `spare`" in out) == (1, True)
 
 
-def test_files_that_are_no_names_of_tables(run: Run, tmp_path: Path, single: Path) -> None:
-    """Status 2: it could not be tried."""
+@pytest.mark.parametrize(
+    "text", ['{"TableNames": "orders"}', '{"TableNames": [1]}', "", " \n", "[]", '{"TableNames": []}', "{}", "7"]
+)
+def test_files_that_are_no_names_of_tables(run: Run, tmp_path: Path, single: Path, text: str) -> None:
+    """Status 2: it could not be tried. So is one without any name, which a command that failed leaves behind."""
     names = tmp_path / "tables"
-    names.write_text('{"TableNames": "orders"}')
+    names.write_text(text)
     assert run("check", single, "--tables", names)[0::2] == (
         2, f"{names}: holds no names of tables; write one a line, or give what `aws dynamodb list-tables` prints\n"
     )  # fmt: skip
