@@ -98,7 +98,7 @@ class Connection(asyncio.Protocol):
         """Take bytes in; those behind the end of a conversation are not looked at."""
         if self._phase is _CLOSING:
             return
-        if self._phase is _IDLE and not self._buffer and self._is_whole_request(data):
+        if self._phase is _IDLE and not self._buffer and self._try_whole_request(data):
             return
         self._buffer += data
         if self._phase is _IDLE or self._phase is _HEAD:
@@ -164,8 +164,11 @@ class Connection(asyncio.Protocol):
 
     # ------------------------------------------------------------------------------------- one request
 
-    def _is_whole_request(self, data: bytes) -> bool:
-        """Begin to serve a plain request that came alone and in one piece, as most do: nothing of it need wait in the buffer."""
+    def _try_whole_request(self, data: bytes) -> bool:
+        """Begin to serve a plain request that came alone and in one piece, as most do: nothing of it need wait in the buffer.
+
+        False, and nothing is done, where `data` is anything else.
+        """
         plain = read_plain_head(data, self._peer, self._edge.limits)
         if plain is None:
             return False
@@ -268,12 +271,12 @@ class Connection(asyncio.Protocol):
 
     async def read(self) -> bytes:
         """The whole body, once. Raises a `Refusal` (too slow, overloaded) or `Abandoned`."""
-        if self._body is not None and (body := self.at_hand()) is not None:
-            return body
-        self._reserve()
-        if len(self._buffer) < self._admitted.body_length:
+        body = self.at_hand()
+        if body is None:
+            self._reserve()
             await self._wait_for_body()
-        return self._take_body()
+            body = self._take_body()
+        return body
 
     def _reserve(self) -> None:
         if not self._has_body:  # what stands in the buffer now is another request
