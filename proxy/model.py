@@ -72,15 +72,26 @@ class Proof(Protocol):
         ...
 
 
+class Session(Proof, Protocol):
+    """That somebody logged in, whose requests are signed."""
+
+    @property
+    def secret(self) -> str:
+        """What they are signed with."""
+
+
 class Known(NamedTuple):
     """Who asked last on a connection, and by what headers: a task's requests say the same of their origin.
 
-    It saves reading them again, and no more: whether the proof holds, kill switches and policies are asked for each request.
+    It saves reading them again, and no more: whether the proof holds, a session's signature, kill switches and policies are
+    looked at for each request.
     """
 
     headers: dict[bytes, bytes]
+    who: tuple[bytes, ...]  # names of those that say who asks
     token: bytes
     proof: Proof
+    session: Session | None  # the proof again, where it signs its requests
     claimed: Claimed
 
 

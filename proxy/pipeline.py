@@ -24,7 +24,7 @@ from proxy.dynamodb.iterators import IteratorSeal, OpenedIterator, seal_reply
 from proxy.dynamodb.operation import operation_name, read_in_steps, read_operation
 from proxy.dynamodb.reply import summarise
 from proxy.identity.binding import bind
-from proxy.identity.channels import SESSION_PREFIX, WHO, admissible, claimed_in, found_token
+from proxy.identity.channels import SESSION_PREFIX, SIGNED, WHO, WHO_SIGNS, admissible, claimed_in, found_token
 from proxy.model import Ending, Exchange, Known, Reply
 from proxy.native import same_values, value_in
 from proxy.refusal import ANSWERS, Abandoned, Broken, Forbidden, Reason, Refusal, Unavailable
@@ -36,8 +36,7 @@ if TYPE_CHECKING:
     from proxy.aws.inbound import InboundSignature
     from proxy.aws.sigv4 import Endpoint, UnsignedLines
     from proxy.identity.denials import DenyList
-    from proxy.identity.sessions import Session
-    from proxy.model import Credentials, Identity, Principal, Proof, RequestHead, Subject
+    from proxy.model import Credentials, Identity, Principal, Proof, RequestHead, Session, Subject
     from proxy.policy.rules import Policies
 
 log = logging.getLogger("proxy.pipeline")
@@ -204,26 +203,30 @@ class Pipeline:
         """Answer one request; None if the caller went away first. Never raises."""
         exchange = self._begin(head)
         ticks = time.perf_counter()
-        waited = 0.0
+        waited, headers = 0.0, head.headers
         try:
             # Who is calling, and for which DAG? Before the body is read.
-            signature, known = None, incoming.known
-            if known is None or not same_values(head.headers, known.headers, WHO) or not known.proof.holds(exchange.started):
-                known = incoming.known = proof = None
-                channel, token = found_token(head.headers)
+            known = incoming.known
+            proof: Proof | None = None
+            session: Session | None = None
+            if known is None or not same_values(headers, known.headers, known.who) or not known.proof.holds(exchange.started):
+                known = incoming.known = None
+                channel, token = found_token(headers)
                 if token.startswith(SESSION_PREFIX):
-                    subject, signature = opened(self._sessions, admissible(channel, token), head, "dynamodb", exchange.started)
+                    proof = session = self._sessions.open(admissible(channel, token), exchange.started)
+                    subject = session.subject
                 elif (proof := self._tokens.proof_of(token, exchange.started)) is not None:
                     subject = proof.subject
                 else:
                     subject = await self._tokens.verify(admissible(channel, token))
             else:
-                token, proof, subject = known.token, known.proof, known.proof.subject
+                token, session, subject = known.token, known.session, known.proof.subject
+                if session is not None and not headers.get(b"authorization", b"").startswith(SIGNED):
+                    found_token(headers)  # which refuses a token beside the session's
+            signature = None if session is None else _signature(session, head, exchange.started)
             exchange.subject = subject
             policies, denials = self._policies.current, self._denials.current
             identity = None if signature else _bound(exchange, subject, head, policies, denials, known)
-            if known is None and proof is not None:
-                incoming.known = Known(head.headers, token, proof, claimed_in(head.headers))
 
             # What do they want?
             body, was_late = incoming.at_hand(), False
@@ -239,9 +242,12 @@ class Pipeline:
             if was_late:  # a slow caller keeps neither a token that ended meanwhile (or whose key did) nor old policies
                 subject, policies, identity = await self._bound_anew(exchange, token, head)
             elif identity is None:
-                identity = _bound(exchange, subject, head, policies, denials)
+                identity = _bound(exchange, subject, head, policies, denials, known)
+            if known is None and proof is not None:
+                who = WHO if session is None else WHO_SIGNS
+                incoming.known = Known(headers, who, token, proof, session, claimed_in(headers))
             opens = partial(self._seal.open, dag_id=identity.dag_id)
-            target, most, is_large = head.headers.get(b"x-amz-target", b""), self._max_json_members, len(body) > LARGE
+            target, most, is_large = headers.get(b"x-amz-target", b""), self._max_json_members, len(body) > LARGE
             if is_large:
                 operation = await self._turns.take(read_in_steps(target, body, most, opens))
                 # nor does a caller in a long line: kill switches are thrown and policies loaded while others have their turns
@@ -273,7 +279,7 @@ class Pipeline:
             self._journal.decision(exchange)
             stream = operation.stream
             del body, operation  # which `_send` lets go of before it waits
-            reply = await self._send(exchange, principal, credentials, _PASSED.lines(head.headers))
+            reply = await self._send(exchange, principal, credentials, _PASSED.lines(headers))
             if stream:
                 reply = seal_reply(reply, self._sealer(stream, identity.dag_id))
             exchange.ending = _SERVED
@@ -389,10 +395,8 @@ def note_attempt(exchange: Exchange, headers: dict[bytes, bytes]) -> None:
         exchange.attempt = int(attempt[1]) if attempt else 1
 
 
-def opened(sessions: Sessions, token: bytes, head: RequestHead, service: str, now: float) -> tuple[Subject, InboundSignature]:
-    """Who logged in, and the signature that must still be held against the body. Raises Unauthenticated."""
-    session = sessions.open(token, now)
-    return session.subject, read_signature(head.headers, session.subject.session_id, session.secret, service, now)
+def _signature(session: Session, head: RequestHead, now: float) -> InboundSignature:
+    return read_signature(head.headers, session.subject.session_id, session.secret, "dynamodb", now)
 
 
 def _bound(

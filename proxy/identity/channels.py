@@ -34,6 +34,9 @@ WHO = (
     b"x-airflow-try-number",
     b"x-airflow-map-index",
 )
+# A session says it in these: its signature is another for each request, and looked at by itself.
+WHO_SIGNS = WHO[1:]
+SIGNED = b"AWS4-HMAC-SHA256 "  # as `Authorization` begins that holds no token
 _SIGNED_BY_AWS = (b"aws4-hmac-sha256", b"aws4-ecdsa-p256-sha256")
 _JWT_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
 _WHITE_SPACE = re.compile(rb"[\x00-\x20\x7f]|\\[nrt]|%0[9ad]|%20", re.IGNORECASE)

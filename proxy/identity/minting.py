@@ -27,10 +27,11 @@ class SessionMint:
         self._issuers = issuers
         self._environment = environment
         self._opened: dict[bytes, Session] = {}
-        self.replace_keys(keys)
+        self._seal = SessionSeal(keys, issuers, environment)
 
     def replace_keys(self, keys: tuple[bytes, ...]) -> None:
         """Mint with the first of `keys` and open with any; sessions of other keys end."""
+        self._seal.is_in_force = False
         self._seal = SessionSeal(keys, self._issuers, self._environment)
         self._opened.clear()
 

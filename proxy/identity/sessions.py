@@ -41,9 +41,14 @@ class Session(NamedTuple):
     subject: Subject  # `expires_at` is the session's own end
     issued_at: float
     secret: str
+    seal: SessionSeal  # that opened it
 
     def __repr__(self) -> str:
         return f"Session({self.subject.session_id})"
+
+    def holds(self, now: float) -> bool:
+        """Whether it may still be believed: it has not ended, nor were the keys replaced."""
+        return now < self.subject.expires_at and self.seal.is_in_force
 
 
 class SessionSeal:
@@ -53,6 +58,7 @@ class SessionSeal:
     """
 
     def __init__(self, keys: tuple[bytes, ...], issuers: Iterable[Issuer], environment: str) -> None:
+        self.is_in_force = True  # until its keys are replaced
         self._keys = {derived(key, _NAME)[:_KEY_ID]: key for key in keys}
         self._minting = derived(keys[0], _NAME)[:_KEY_ID]
         self._issuers = {issuer.name: issuer for issuer in issuers}
@@ -91,7 +97,7 @@ class SessionSeal:
             expires_at=float(content["exp"]),
             session_id=_access_key_id(key, unique),
         )
-        return Session(subject, float(content["iat"]), _secret(key, unique))
+        return Session(subject, float(content["iat"]), _secret(key, unique), self)
 
 
 def lasting(subject: Subject, now: float, seconds: float) -> Subject:
