@@ -39,6 +39,7 @@ from proxy.observe.audit import AuditLog
 from proxy.observe.fleet import WorkerStatus, fleet_status, render_shared, share_between_workers
 from proxy.observe.loop_lag import LoopLag
 from proxy.observe.sink import LineSink
+from proxy.outbox import Outbox
 from proxy.pipeline import Pipeline
 from proxy.policy.document import digest_of
 from proxy.policy.store import PolicyError, load_policies, policies_of, policy_texts
@@ -72,17 +73,21 @@ CANNOT_START = 3
 class Journal:
     """What happened, told to audit and metrics alike."""
 
-    def __init__(self, audit: AuditLog, metrics: Metrics, source: Gateway) -> None:
+    def __init__(self, audit: AuditLog, metrics: Metrics, source: Gateway, outbox: Outbox) -> None:
         self.audit = audit
         self.metrics = metrics
         self._source = source
+        self._outbox = outbox
 
     def decision(self, exchange: Exchange) -> None:
         """Put the decision in the audit. Raises Unavailable(AUDIT_UNAVAILABLE)."""
         self.audit.decision(exchange)
 
     def outcome(self, exchange: Exchange) -> None:
-        """Record how it ended. Never raises: what was done is done, and its answer must reach the caller."""
+        """Record how it ended, by the end of the turn. Never raises: what was done is done, its answer must reach the caller."""
+        self._outbox.then(self._tell, exchange)
+
+    def _tell(self, exchange: Exchange) -> None:
         try:
             self.audit.outcome(exchange)
         except Exception:  # the answer is on its way: what cannot be told of it must not stop it
@@ -118,6 +123,7 @@ class Gateway:
             tags=settings.aws_session_tags,
         )
         self.roles = RoleCredentials(self._assume)
+        self.outbox = Outbox()
         self.upstreams = Upstreams(
             {
                 "dynamodb": settings.aws_endpoint_url,
@@ -130,8 +136,9 @@ class Gateway:
                 connect=settings.upstream_connect_seconds,
                 total=settings.upstream_total_seconds,
             ),
+            self.outbox,
         )
-        journal = Journal(self.audit, self.metrics, self)
+        journal = Journal(self.audit, self.metrics, self, self.outbox)
         self.pipeline = Pipeline(
             tokens=self.tokens,
             sessions=self.trusted.sessions,
@@ -284,6 +291,7 @@ class Gateway:
         if (edge := self.edge_state.get("edge")) and edge.requests:  # over the drain timeout: now broken, and on record
             await edge.drain(LAST_WORDS_SECONDS)
             await edge.cancel_requests()
+        self.outbox.flush()  # the outcomes of the last turn
         self.audit.event("stop")
         if left := self.audit.close():
             log.error("%d audit records could not be written", left)
@@ -353,7 +361,9 @@ class LifespanApp:
         except (PolicyError, Unusable) as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
-        scope["state"].update(pipeline=gateway.pipeline, logins=gateway.logins, limits=edge_limits(self.settings))
+        scope["state"].update(
+            pipeline=gateway.pipeline, logins=gateway.logins, limits=edge_limits(self.settings), outbox=gateway.outbox
+        )
         await gateway.start(scope["state"])
         await send({"type": "lifespan.startup.complete"})
         await receive()

@@ -167,7 +167,9 @@ class GatewayServer(uvicorn.Server):
             sys.exit(STARTUP_FAILURE)
         loop = asyncio.get_running_loop()
         state = self.lifespan.state
-        self._edge = state["edge"] = Edge(state["pipeline"], state.get("limits") or EdgeLimits(), loop, state.get("logins"))
+        self._edge = state["edge"] = Edge(
+            state["pipeline"], state.get("limits") or EdgeLimits(), loop, state.get("logins"), state.get("outbox")
+        )
         tls = load_tls(self.plane)
         try:
             self.servers = [await self._listen(listener, tls) for listener in sockets or []]

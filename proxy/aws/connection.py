@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from proxy.aws.whole_reply import Lines
     from proxy.model import Headers
+    from proxy.outbox import Outbox
 
 # Bytes on the wire, chunk framing and trailers included in the body's.
 HEAD_LIMIT = 64 * 1024
@@ -70,6 +71,7 @@ class Connection(asyncio.Protocol):
         "_is_last",
         "_judged",
         "_loop",
+        "_outbox",
         "_owner",
         "_parser",
         "_poll",
@@ -82,8 +84,9 @@ class Connection(asyncio.Protocol):
         "usable",
     )
 
-    def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop, outbox: Outbox) -> None:
         self._owner = owner
+        self._outbox = outbox
         self._loop = loop
         self._transport: asyncio.Transport  # from `connection_made` on, before which nobody has the connection
         self._answer: Prompt[Reply] | None = None
@@ -117,7 +120,7 @@ class Connection(asyncio.Protocol):
         self.deadline = deadline
         answer: Prompt[Reply] = Prompt(loop=self._loop)
         self._answer = answer
-        self._transport.write(request)
+        self._outbox.write(self._transport, request)
         return answer
 
     def _start_parser(self) -> None:

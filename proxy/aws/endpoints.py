@@ -15,6 +15,7 @@ from proxy.aws.upstream import UpstreamPool
 
 if TYPE_CHECKING:
     from proxy.aws.upstream import PoolLimits
+    from proxy.outbox import Outbox
 
 _HOSTS = {"dynamodb": "dynamodb", "streams": "streams.dynamodb", "search": "search-dynamodb"}
 
@@ -27,10 +28,11 @@ def default_endpoint(region: str, plane: str) -> str:
 class Upstreams:
     """The pools, one for each endpoint. `endpoint_urls` maps planes to URLs that beat AWS's own; "" or absent: AWS's own."""
 
-    def __init__(self, endpoint_urls: dict[str, str], ca_file: str, limits: PoolLimits) -> None:
+    def __init__(self, endpoint_urls: dict[str, str], ca_file: str, limits: PoolLimits, outbox: Outbox) -> None:
         self._endpoint_urls = endpoint_urls
         self._ca_file = ca_file
         self._limits = limits
+        self._outbox = outbox
         self._pools: dict[tuple[str, str], UpstreamPool] = {}
 
     def pool_of(self, region: str, plane: str) -> UpstreamPool:
@@ -46,7 +48,7 @@ class Upstreams:
         host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname or ""
         endpoint = Endpoint("https" if is_tls else "http", host, url.port or (443 if is_tls else 80), region)
         trust = ResumingContext(self._ca_file) if is_tls else None
-        return UpstreamPool(endpoint, trust, self._limits)
+        return UpstreamPool(endpoint, trust, self._limits, self._outbox)
 
     async def close(self) -> None:
         """Close every connection."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from proxy.aws.connection import Connection, Cut
+from proxy.outbox import Outbox
 from proxy.refusal import Broken, Reason, Unavailable
 
 if TYPE_CHECKING:
@@ -47,7 +48,13 @@ class PoolLimits:
 class UpstreamPool:
     """Connections to one endpoint. `tls` is the trust for an https endpoint, made once by the caller."""
 
-    def __init__(self, endpoint: Endpoint, tls: ResumingContext | None = None, limits: PoolLimits | None = None) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        tls: ResumingContext | None = None,
+        limits: PoolLimits | None = None,
+        outbox: Outbox | None = None,
+    ) -> None:
         if (endpoint.scheme == "https") != (tls is not None):
             raise ValueError("an https endpoint needs a TLS context, and an http one must have none")
         self.endpoint = endpoint
@@ -55,6 +62,7 @@ class UpstreamPool:
         self._name = f"{endpoint.host}:{endpoint.port}"
         self._tls = tls
         self._limits = limits or PoolLimits()
+        self._outbox = outbox or Outbox()
         self._slots = self._limits.connections
         self._idle: deque[Connection] = deque()  # the most recently used one is at the right
         self._connections: set[Connection] = set()
@@ -253,7 +261,7 @@ class UpstreamPool:
         async with asyncio.timeout_at(now + share):
             plain = await self._dial(family, kind, protocol, address)
             _, connection = await loop.create_connection(
-                lambda: Connection(self, loop),
+                lambda: Connection(self, loop, self._outbox),
                 sock=plain,  # owned and closed by the loop from here on
                 ssl=self._tls,
                 server_hostname=self._host if self._tls else None,

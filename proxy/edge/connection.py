@@ -112,6 +112,7 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The caller sends no more: it has left, or (seldom) closed its half only; a running request may still answer."""
         self.gone = True
+        self._edge.outbox.flush()  # or what waits for the end of this turn would find the transport closed
         self._end_wait_for_body(Abandoned())
         return self._phase is _SERVING and self._transport.can_write_eof()
 
@@ -127,6 +128,8 @@ class Connection(asyncio.Protocol):
         """The caller reads slower than we write."""
         self._writing_paused = True
         self._unsent = self._transport.get_write_buffer_size()
+        if self._phase is _IDLE:  # the answer had waited for the end of the turn
+            self._enter(_WRITING, self._edge.limits.write_seconds)
 
     def resume_writing(self) -> None:
         """The caller caught up; look at its next request."""
@@ -302,7 +305,7 @@ class Connection(asyncio.Protocol):
         body_whole = self._body_whole = Prompt(loop=self._edge.loop)
         self._enter(_BODY, self._edge.limits.body_seconds)
         if self._admitted.awaits_continue and not self._buffer:
-            self._transport.write(_CONTINUE)
+            self._edge.outbox.write(self._transport, _CONTINUE)
         self._pace_reading()
         await body_whole
 
@@ -337,7 +340,7 @@ class Connection(asyncio.Protocol):
         self._answer(self._edge.service.turn_away(refusal, self._peer), closes=True)
 
     def _answer(self, reply: Reply, *, closes: bool) -> None:
-        self._transport.write(self._edge.written(reply, closes=closes))
+        self._edge.outbox.write(self._transport, self._edge.written(reply, closes=closes))
         if closes:
             self._linger()
         elif self._writing_paused:
@@ -352,6 +355,7 @@ class Connection(asyncio.Protocol):
         if self.gone:
             self._close()
             return
+        self._edge.outbox.flush()
         self._buffer.clear()
         self._enter(_CLOSING, self._patience())
         if self._transport.can_write_eof():
@@ -362,6 +366,7 @@ class Connection(asyncio.Protocol):
 
     def _close(self) -> None:
         """Close when all is flushed, and by force when that takes too long."""
+        self._edge.outbox.flush()
         self._enter(_CLOSING, self._patience())
         self._transport.close()
 

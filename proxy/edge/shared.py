@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
 
 from proxy.native import joined_answer
+from proxy.outbox import Outbox
 from proxy.refusal import Reason, Throttled
 
 if TYPE_CHECKING:
@@ -50,10 +51,16 @@ class Edge:
     """
 
     def __init__(
-        self, service: Service, limits: EdgeLimits, loop: asyncio.AbstractEventLoop, logins: LoginService | None = None
+        self,
+        service: Service,
+        limits: EdgeLimits,
+        loop: asyncio.AbstractEventLoop,
+        logins: LoginService | None = None,
+        outbox: Outbox | None = None,
     ) -> None:
         self.service = service
         self.logins = logins or service
+        self.outbox = outbox or Outbox()
         self.limits = limits
         self.loop = loop
         self.is_draining = False

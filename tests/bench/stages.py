@@ -89,7 +89,7 @@ async def _stages(plane: DataPlane, request: bytes) -> dict[str, Callable[[], An
     credentials = await plane.gateway.roles.credentials_for(principal)
     reply = Reply(200, HEADERS, ANSWER_BODY)
     endpoint = plane.gateway.upstreams.pool_of(REGION, "dynamodb").endpoint
-    journal = Journal(plane.gateway.audit, plane.gateway.metrics, plane.gateway)
+    journal = Journal(plane.gateway.audit, plane.gateway.metrics, plane.gateway, plane.gateway.outbox)
     edge = Edge(plane.gateway.pipeline, limits, plane.loop)
     passed = PassedHeaders(b"amz-sdk-invocation-id", b"amz-sdk-request")
 

@@ -26,6 +26,7 @@ from proxy.aws.tls_sessions import ResumingContext
 from proxy.aws.upstream import PoolLimits, UpstreamPool
 from proxy.model import Credentials
 from proxy.refusal import Broken, Reason, Unavailable
+from tests.outboxes import OUTBOXES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -144,6 +145,12 @@ class Server:
                 task.cancel()
             await until(lambda: not self._tasks)
             await listener.wait_closed()
+
+
+@pytest.fixture(params=OUTBOXES.values(), ids=OUTBOXES, autouse=True)
+def outbox(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When what is written leaves."""
+    monkeypatch.setattr("proxy.aws.upstream.Outbox", request.param)
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ from proxy.edge.limits import EdgeLimits
 from proxy.edge.shared import Edge
 from proxy.model import Reply
 from proxy.refusal import Abandoned, Refusal
+from tests.outboxes import OUTBOXES
 
 if TYPE_CHECKING:
     import ssl
@@ -151,6 +152,12 @@ async def running_benches() -> AsyncIterator[Callable[..., object]]:
         server.close()
         await bench.close()
         assert await bench.edge.drain(10)
+
+
+@pytest.fixture(params=OUTBOXES.values(), ids=OUTBOXES, autouse=True)
+def outbox(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When what is written leaves."""
+    monkeypatch.setattr("proxy.edge.shared.Outbox", request.param)
 
 
 @pytest.fixture

@@ -361,6 +361,24 @@ async def test_a_half_closed_caller_still_hears_its_answer(start: Callable[..., 
     assert (await wire.rest()).endswith(b"\r\n\r\n{}")
 
 
+@pytest.mark.parametrize("end", ["eof", "drain", "leave"])
+async def test_an_answer_is_not_lost_to_what_ends_its_connection_in_the_same_turn(start: Callable[..., Any], end: str) -> None:
+    """The caller's half close, a drain, or an answer that is the last one: what was answered before is written before."""
+    bench = await start()
+    wire = await bench.connect()
+    await bench.until(lambda: bench.edge.connections)
+    (connection,) = bench.edge.connections
+    connection.data_received(post(b"{}"))
+    if end == "eof" and not connection.eof_received():
+        connection._transport.close()  # as the loop does
+    elif end == "drain":
+        connection.close_if_idle()
+    elif end == "leave":
+        connection.data_received(post(b"{}", b"x-do: none"))
+    assert (await wire.reply())[::2] == (200, b"{}")
+    assert await wire.rest() == b""
+
+
 @pytest.mark.parametrize("do", [b"none", b"crash", b"twice"])
 async def test_a_request_without_an_answer_ends_its_connection(
     start: Callable[..., Any], do: bytes, caplog: pytest.LogCaptureFixture

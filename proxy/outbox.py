@@ -1,0 +1,81 @@
+"""What leaves in one turn of the loop leaves together at its end, where it is much.
+
+A turn of a busy loop has many events, and uvloop writes to a socket there and then. Each such write wakes who waits at the other
+end and runs the kernel's code where the gateway's own was in the processor's caches; behind the last event, one write after the
+other costs a quarter less of everything. So does the record of how requests ended. Where little happens there is nothing to
+gain, and what waits would only be late: then all goes at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = logging.getLogger("proxy.outbox")
+
+FEW = 3  # writes; a turn with fewer is not worth the wait
+_QUIET_TURNS = 4  # one after the other, until writes go at once again
+AT_ONCE = 64  # writes, before it is looked again how many a turn has
+
+T = TypeVar("T")
+
+
+class Outbox:
+    """What waits for the end of the turn, in order. For one event loop.
+
+    Writes to one transport stay in order as long as all of them come here; who closes a transport calls `flush` first.
+    """
+
+    def __init__(self, at_once: int = AT_ONCE) -> None:
+        self._at_once = at_once  # so many writes go at once, and what is to be done behind them too
+        self._quiet = 0  # turns with few writes, one after the other
+        self._writes: list[tuple[asyncio.WriteTransport, bytes]] = []
+        self._jobs: list[tuple[Callable[[Any], None], Any]] = []
+        self._is_due = False
+
+    def write(self, transport: asyncio.WriteTransport, data: bytes) -> None:
+        """Write to a transport, by the end of this turn; nothing where it is closed by then."""
+        if self._at_once:
+            self._at_once -= 1
+            transport.write(data)
+            return
+        if not self._is_due:
+            self._come_back()
+        self._writes.append((transport, data))
+
+    def then(self, job: Callable[[T], None], about: T) -> None:
+        """Do something that nobody waits for, behind this turn's writes. It must not raise."""
+        if self._at_once:
+            job(about)
+            return
+        if not self._is_due:
+            self._come_back()
+        self._jobs.append((job, about))
+
+    def flush(self) -> None:
+        """Write and do at once what waits."""
+        writes, self._writes = self._writes, []
+        for transport, data in writes:
+            if not transport.is_closing():
+                try:
+                    transport.write(data)
+                except Exception:  # the others' answers must not be lost with it
+                    log.exception("a connection could not be written to")
+        jobs, self._jobs = self._jobs, []
+        for job, about in jobs:
+            job(about)
+
+    def _come_back(self) -> None:
+        self._is_due = True
+        asyncio.get_running_loop().call_soon(self._end_turn)
+
+    def _end_turn(self) -> None:
+        self._is_due = False
+        self._quiet = 0 if len(self._writes) >= FEW else self._quiet + 1
+        if self._quiet >= _QUIET_TURNS:
+            self._quiet, self._at_once = 0, AT_ONCE
+        self.flush()

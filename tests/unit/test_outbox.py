@@ -1,0 +1,118 @@
+"""The outbox: late only where much leaves in one turn, in order always, and nothing of it is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from proxy.outbox import AT_ONCE, FEW, Outbox
+from tests.outboxes import busy_outbox
+
+if TYPE_CHECKING:
+    import pytest
+
+
+class Sink(asyncio.WriteTransport):
+    """Where bytes go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+        self.closing = False
+        self.fails = False
+
+    def write(self, data: bytes) -> None:  # type: ignore[override]  # bytes are all that comes
+        """Take them."""
+        if self.fails:
+            raise RuntimeError("the handler is closed")
+        self.written.append(data)
+
+    def is_closing(self) -> bool:
+        """Whether it takes none any more."""
+        return self.closing
+
+
+def fill(outbox: Outbox, sink: Sink, writes: int) -> None:
+    """Some writes of one turn."""
+    for number in range(writes):
+        outbox.write(sink, b"%d" % number)
+
+
+async def test_what_comes_seldom_goes_at_once() -> None:
+    """At first, and again after some turns with few writes each; now and then one is looked at."""
+    outbox, sink = Outbox(), Sink()
+    late = 0
+    for number in range(10 * AT_ONCE):
+        outbox.write(sink, b"")
+        late += len(sink.written) != number + 1
+        await asyncio.sleep(0)
+        assert len(sink.written) == number + 1
+    assert 0 < late < 10 * AT_ONCE / 12
+
+
+async def test_what_comes_often_leaves_together_at_the_end_of_the_turn() -> None:
+    """As long as turns have several writes."""
+    outbox, sink = Outbox(0), Sink()
+    for _ in range(20):
+        sink.written.clear()
+        fill(outbox, sink, FEW)
+        assert sink.written == []
+        await asyncio.sleep(0)
+        assert sink.written == [b"%d" % number for number in range(FEW)]
+
+
+async def test_a_turn_with_few_writes_between_busy_ones_changes_nothing() -> None:
+    """Only several quiet turns in a row do."""
+    outbox, sink = Outbox(0), Sink()
+    for turn in range(30):
+        sink.written.clear()
+        fill(outbox, sink, FEW if turn % 3 == 0 else 1)
+        assert sink.written == []
+        await asyncio.sleep(0)
+
+
+async def test_jobs_come_behind_the_writes_of_their_turn() -> None:
+    """In order; at once where writes go at once."""
+    outbox, sink = busy_outbox(), Sink()
+    outbox.then(lambda about: sink.written.append(about), b"told")
+    outbox.write(sink, b"answer")
+    assert sink.written == []
+    await asyncio.sleep(0)
+    assert sink.written == [b"answer", b"told"]
+    Outbox().then(sink.written.append, b"now")
+    assert sink.written[-1] == b"now"
+
+
+async def test_a_flush_leaves_nothing_to_the_end_of_the_turn() -> None:
+    """Nothing is written or done twice."""
+    outbox, sink = busy_outbox(), Sink()
+    outbox.then(sink.written.append, b"told")
+    outbox.write(sink, b"answer")
+    outbox.flush()
+    assert sink.written == [b"answer", b"told"]
+    outbox.write(sink, b"more")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert sink.written == [b"answer", b"told", b"more"]
+
+
+async def test_one_bad_connection_takes_nothing_of_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    """A closed one is passed over, one that fails is told of; whoever comes behind them is answered."""
+    outbox, closed, failing, good = busy_outbox(), Sink(), Sink(), Sink()
+    for sink in (closed, failing, good):
+        outbox.write(sink, b"answer")
+    outbox.then(good.written.append, b"told")
+    closed.closing = failing.fails = True
+    await asyncio.sleep(0)
+    assert (closed.written, good.written) == ([], [b"answer", b"told"])
+    assert "could not be written to" in caplog.text
+
+
+async def test_what_a_job_brings_leaves_with_the_next_turn() -> None:
+    """A job may write, and have more done."""
+    outbox, sink = busy_outbox(), Sink()
+    outbox.then(lambda about: outbox.write(sink, about), b"late")
+    await asyncio.sleep(0)
+    assert sink.written == []
+    await asyncio.sleep(0)
+    assert sink.written == [b"late"]
