@@ -340,3 +340,7 @@ class Exchange:
     decided: bool = False  # the decision record is in the sink, or may wait for it
     recorded: bool = False  # the outcome record is written
     ending: Ending | None = None
+
+    def note_sent(self) -> None:
+        """The first byte may go upstream now."""
+        self.sent = True

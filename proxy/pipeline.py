@@ -31,12 +31,12 @@ from proxy.refusal import ANSWERS, Abandoned, Broken, Forbidden, Reason, Refusal
 from proxy.runs import Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from proxy.aws.inbound import InboundSignature
     from proxy.aws.sigv4 import Endpoint, UnsignedLines
     from proxy.identity.denials import DenyList
-    from proxy.model import Credentials, Identity, Principal, Proof, RequestHead, Session, Subject
+    from proxy.model import Credentials, Identity, Operation, Principal, Proof, RequestHead, Session, Subject
     from proxy.policy.rules import Policies
 
 log = logging.getLogger("proxy.pipeline")
@@ -277,9 +277,17 @@ class Pipeline:
 
             # Told before it is done; signed; sent once.
             self._journal.decision(exchange)
+            sending = self._sending(exchange, principal, operation, credentials, _PASSED.lines(headers))
             stream = operation.stream
-            del body, operation  # which `_send` lets go of before it waits
-            reply = await self._send(exchange, principal, credentials, _PASSED.lines(headers))
+            if len(body) > _HEAVY:
+                exchange.operation = operation.without_contents()
+            del body, operation
+            before = time.perf_counter()
+            try:
+                reply = await sending
+            finally:
+                exchange.upstream_seconds = time.perf_counter() - before
+            self._note_reply(exchange, principal, credentials, reply)
             if stream:
                 reply = seal_reply(reply, self._sealer(stream, identity.dag_id))
             exchange.ending = _SERVED
@@ -330,28 +338,18 @@ class Pipeline:
         note_attempt(exchange, headers)
         return exchange
 
-    async def _send(self, exchange: Exchange, principal: Principal, credentials: Credentials, extra: UnsignedLines) -> Reply:
+    def _sending(
+        self, exchange: Exchange, principal: Principal, operation: Operation, credentials: Credentials, extra: UnsignedLines
+    ) -> Awaitable[Reply]:
+        """The signed request, about to be sent."""
+        upstream = self._upstream_of(principal.region, operation.plane)
+        request = signed_request(upstream.endpoint, operation.target.encode(), operation.body, credentials, self._clock(), extra)
+        return upstream.send(request, is_write=operation.is_write, sent=exchange.note_sent)
+
+    def _note_reply(self, exchange: Exchange, principal: Principal, credentials: Credentials, reply: Reply) -> None:
+        """Put on record how AWS answered. Raises Unavailable (CREDENTIALS_REFUSED) where it did not accept who signed."""
         operation = exchange.operation
         assert operation is not None  # noqa: S101 - for the type checker: `serve` set it
-
-        def sent() -> None:
-            exchange.sent = True
-
-        upstream = self._upstream_of(principal.region, operation.plane)
-        target, body = operation.target.encode(), operation.body
-        sending = upstream.send(
-            signed_request(upstream.endpoint, target, body, credentials, self._clock(), extra),
-            is_write=operation.is_write,
-            sent=sent,
-        )
-        del body
-        if exchange.request_bytes > _HEAVY:
-            operation = exchange.operation = operation.without_contents()
-        before = time.perf_counter()
-        try:
-            reply = await sending
-        finally:
-            exchange.upstream_seconds = time.perf_counter() - before
         exchange.status, exchange.reply_bytes = reply.status, len(reply.body)
         exchange.aws_request_id = value_in(reply.headers, b"x-amzn-requestid").decode("latin-1")
         exchange.summary = summarise(operation, reply)
@@ -363,7 +361,6 @@ class Pipeline:
                 "nothing was done, retry; if it stays, look at the gateway's clock and base credentials with "
                 "'dynamodb-proxy doctor'",
             )
-        return reply
 
     def _refuse(self, exchange: Exchange, refusal: Refusal) -> Reply:
         """Turn a refusal into its answer, and see to it that it is on record."""
