@@ -162,6 +162,13 @@ def test_a_whole_group_is_told_by_its_name() -> None:
     assert rules_of(*found[1:]) == [f"{{actions: [{', '.join(sorted(READ)[1:])}], tables: [orders]}}"]
 
 
+def test_the_usual_actions_stand_first() -> None:
+    """In the order in which one thinks of them, whatever was seen first; then all others by name."""
+    names = ("GetItem", "Query", "Scan", "PutItem", "UpdateItem", "DescribeTable", "DescribeTimeToLive")
+    found = [event(name, requestParameters={"tableName": "orders"}) for name in reversed(names)]
+    assert rules_of(*found) == [f"{{actions: [{', '.join(names)}], tables: [orders]}}"]
+
+
 def test_a_name_of_nothing_is_marked() -> None:
     """A DAG has an id, also where none could be read."""
     assert (dag_id_of(""), dag_id_of("a b")) == ("REPLACE", "a_b")
