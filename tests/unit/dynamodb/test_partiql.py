@@ -256,14 +256,6 @@ def test_in_has_dynamodb_s_own_number_of_values() -> None:
             read_statement(f"{hundred},1{end}")
 
 
-def test_a_read_without_its_partition_key_is_a_full_scan() -> None:
-    """As IAM's FullTableScan: an equality or IN must narrow it."""
-    assert read_statement("SELECT * FROM orders WHERE pk IN ('a')").is_full_scan("pk") is False
-    assert read_statement("SELECT * FROM orders WHERE pk = 'a' OR x = 1").is_full_scan("pk") is True
-    assert read_statement("SELECT * FROM orders").is_full_scan("pk") is True
-    assert read_statement("DELETE FROM orders WHERE x = 1").is_full_scan("pk") is False
-
-
 def test_each_verb_has_its_action() -> None:
     """EXISTS reads."""
     assert [verb.action for verb in Verb] == [
