@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 REPLACE = "REPLACE"
 _NOT_DAG = re.compile(r"[^\w.-]", re.ASCII)
 _ORDER = {action: at for at, action in enumerate(("read", "write", "GetItem", "Query", "Scan", "PutItem", "UpdateItem"))}
-_LOSING = frozenset({"PutItem"})  # takes away what it does not name: attributes alone do not give it. No draft has deletes with them
+_LOSING = frozenset({"PutItem"})  # takes away what it does not name: attributes alone do not give it. Deletes never have any
 _LINE = 126
 
 _Keys = tuple[tuple[bool, str], ...]  # (is_prefix, text)
