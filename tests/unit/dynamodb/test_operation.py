@@ -438,7 +438,7 @@ def test_an_index_that_is_no_name_is_refused(index: Any) -> None:
         (
             "DescribeBackup",
             {"BackupArn": "nightly"},
-            "`BackupArn` of DescribeBackup must be exactly arn:<partition>:dynamodb:<region>:<account>:table/<name>/backup/<label>",
+            "`BackupArn` of DescribeBackup must be exactly arn:<partition>:dynamodb:<region>:<account>:table/<name>/backup/",
         ),
         ("TransactGetItems", {"TransactItems": []}, "`TransactItems` of TransactGetItems must have 1 to 100 members"),
         ("TransactGetItems", {"TransactItems": [{}]}, "`TransactItems[0]` of TransactGetItems lacks `Get`"),
