@@ -215,6 +215,7 @@ def test_limits_hold() -> None:
     """8192 characters, 32 levels, list indexes of ten digits."""
     condition = "(" * 32 + "a = 1" + ")" * 32
     assert read_statement(f"{WHERE} {condition}").equalities == {"a": (Literal("N", "1"),)}
+    assert read_statement("SELECT a[1234567890] FROM orders").projected == (("a", 1234567890),)
     for text in (
         f"{WHERE} a = '{'x' * 8192}'",
         f"{WHERE} ({condition})",
