@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from proxy.dynamodb.values import KINDS, MAX_NESTING, Misfit, check_attributes, check_value
+from proxy.dynamodb.values import KINDS, Misfit, check_attributes, check_value
 
 
 def nested(kind: str, levels: int) -> dict[str, Any]:
@@ -45,8 +45,8 @@ def nested(kind: str, levels: int) -> dict[str, Any]:
         {"L": [{"NULL": True}, {"N": "1"}]},
         {"BOOL": True},
         {"NULL": True},
-        nested("L", MAX_NESTING),
-        nested("M", MAX_NESTING),
+        nested("L", 32),
+        nested("M", 32),
     ],
 )
 def test_values_of_every_type_fit(value: Any) -> None:
@@ -116,8 +116,8 @@ def test_values_of_every_type_fit(value: Any) -> None:
         {"BOOL": 1},
         {"NULL": None},
         {"NULL": "true"},
-        nested("L", MAX_NESTING + 1),
-        nested("M", MAX_NESTING + 1),
+        nested("L", 33),
+        nested("M", 33),
     ],
 )
 def test_what_is_not_exactly_one_type_with_its_content_does_not_fit(value: Any) -> None:
