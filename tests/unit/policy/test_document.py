@@ -336,6 +336,7 @@ def test_what_is_probably_not_meant_is_warned_of(list_name: str, rule: str, warn
         ("allow", "{actions: [Scan], tables: [orders], attributes: [status, pk]}"),
         ("allow", "{actions: [read], tables: [orders], keys: [{exact: ['a'], prefix: 'b'}, {exact: ['c']}]}"),
         ("deny", "{actions: [read, Scan], tables: [orders], keys: {prefix: '<run_id>#'}}"),
+        ("allow", "{actions: [GetItem], tables: [orders], keys: {prefix: 'loads#<task_id>#'}}"),
         ("allow", "{actions: [GetItem], tables: [counters], keys: {exact: ['-1.5e3', '<claim.shard>']}}"),
         ("allow", "{actions: [DescribeTable, PutResourcePolicy, UpdateTable.StreamSpecification], tables: [orders]}"),
     ],
