@@ -170,6 +170,12 @@ def test_problems_show_no_content() -> None:
         assert "s3cret" not in caught.value.problem
 
 
+def test_an_unknown_type_is_told_with_those_that_there_are() -> None:
+    """In DynamoDB's own words."""
+    with pytest.raises(Misfit, match=r"^has a value of an unknown type; the types are S, N, B, SS, NS, BS, M, L, NULL, BOOL$"):
+        check_value({"T": "x"})
+
+
 def test_a_long_string_of_digits_is_judged_in_linear_time() -> None:
     """A number of a million digits is DynamoDB's to refuse; one bad character at its end costs nothing special."""
     check_value({"N": "1" * 1_000_000})

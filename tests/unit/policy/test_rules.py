@@ -133,6 +133,13 @@ def test_a_refused_decision_with_a_principal_hands_out_no_role() -> None:
         decision.granted_role()
 
 
+@pytest.mark.parametrize("reason", [Reason.ALLOWED, Reason.OBSERVED])
+def test_a_decision_without_a_principal_hands_out_no_role(reason: Reason) -> None:
+    """Nor does one that allows, and yet says not as whom."""
+    with pytest.raises(Forbidden):
+        Decision(reason, "", "", None).granted_role()
+
+
 def test_the_same_permission_is_the_same_decision() -> None:
     """What is always allowed is decided by one ready value, so that nothing is made per request."""
     policies = policies_of("one_file")
