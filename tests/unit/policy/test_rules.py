@@ -220,6 +220,15 @@ def test_ready_decisions_of_globbed_dags_are_bounded() -> None:
     assert policies.decide(identity_of("a1"), operation, 1.0).reason is Reason.NO_RULE
 
 
+def test_what_no_rule_can_allow_is_not_kept() -> None:
+    """A caller that invents tables takes no room from what is asked every day."""
+    policies = snapshot({"d": dag_rules(allow=(rule(attributes=frozenset({"pk"})),))})
+    for table in ("orders", "invented", "more"):
+        operation = operation_of("GetItem", Touch("GetItem", TableReference(table), "", 0, StatedFacts()))
+        assert policies.decide(identity_of("d"), operation, 1.0).reason is not Reason.ALLOWED
+    assert [key[1].name for key in policies._ready["d"].cases] == ["orders"]
+
+
 def test_labels_are_bounded_by_the_files() -> None:
     """Labels are names and globs of the files; whatever else a request says is `other`."""
     policies = policies_of("teams")
