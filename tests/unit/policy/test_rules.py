@@ -224,7 +224,7 @@ def test_what_no_rule_can_allow_is_not_kept() -> None:
     """A caller that invents tables takes no room from what is asked every day."""
     policies = snapshot({"d": dag_rules(allow=(rule(attributes=frozenset({"pk"})),))})
     for table in ("orders", "invented", "more"):
-        operation = operation_of("GetItem", Touch("GetItem", TableReference(table), "", 0, StatedFacts()))
+        operation = operation_of("GetItem", Touch("GetItem", TableReference(table), "", 0, StatedFacts(named=("x",))))
         assert policies.decide(identity_of("d"), operation, 1.0).reason is not Reason.ALLOWED
     assert [key[1].name for key in policies._ready["d"].cases] == ["orders"]
 
