@@ -439,9 +439,13 @@ def test_a_document_without_a_table_has_no_account() -> None:
 
 
 def test_a_put_under_attributes_is_not_tested() -> None:
-    """It needs a condition that no item is there, which the policy does not say."""
-    given = statement(Action="dynamodb:PutItem", Condition={"ForAllValues:StringEquals": {"dynamodb:Attributes": ["id"]}})
-    assert not any(line.startswith("  - ") for line in from_iam(given))
+    """It needs a condition that no item is there, which the policy does not say; one without such a limit needs none."""
+    for limit, tests in (
+        ({"Condition": {"ForAllValues:StringEquals": {"dynamodb:Attributes": ["id"]}}}, []),
+        ({}, ["  - {dag: REPLACE, call: PutItem, table: orders, expect: allow}"]),
+    ):
+        lines = from_iam(statement(Action="dynamodb:PutItem", **limit))
+        assert [line for line in lines if line.startswith("  - ")] == tests
 
 
 def test_the_whole_draft_of_a_role() -> None:
