@@ -84,23 +84,19 @@ class _Reader(ExpressionReader):
     def tests_joined(self, joints: tuple[str, ...], negations: tuple[str, ...], test: Callable[[], None]) -> None:
         """Tests joined by `joints`, in any parentheses, each test or group after any number of `negations`.
 
-        Groups are counted, not nested: what is mentioned does not depend on them.
+        Groups are neither nested nor counted: parentheses are known to match, and what is mentioned does not depend on them.
         """
-        groups = 0
         while True:
             while True:
                 if self.here == "(" and not self._wraps_operand():
                     self.open_parenthesis()
-                    groups += 1
                 elif not self.has_taken(*negations):
                     break
             test()
-            while groups and self.has_taken(")"):
-                groups -= 1
+            while self.has_taken(")"):
+                pass
             if not self.has_taken(*joints):
                 break
-        if groups:
-            self.unexpected()
 
     def _wraps_operand(self) -> bool:
         """Whether the present parenthesis stands around an operand, not around a condition."""

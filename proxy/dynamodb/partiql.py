@@ -73,10 +73,6 @@ class Statement:
         """Every attribute that is spoken of."""
         return roots_of((*(self.projected or ()), *self.tested, *self.sources, *self.targets))
 
-    def is_full_scan(self, partition_key: str) -> bool:
-        """True for a read that no equality on the partition key narrows (IAM's `dynamodb:FullTableScan`)."""
-        return self.verb is Verb.SELECT and partition_key not in self.equalities
-
 
 def read_statement(text: str) -> Statement:
     """Read one statement. Raises `Unreadable` UNREADABLE_BODY; the message says where, never what."""

@@ -23,8 +23,7 @@ class Misfit(Exception):
     """A member that is not what the API says. `problem` is the sentence's predicate, `path` leads to the member."""
 
     def __init__(self, problem: str) -> None:
-        super().__init__(problem)
-        self.problem = problem
+        self.problem = problem  # which is also its text: what an exception is made with is
         self.path = ""
 
     def below(self, step: str) -> None:

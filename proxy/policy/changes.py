@@ -71,9 +71,8 @@ def _allowing(rules: DagRules, asked: Asked, environment: str) -> Iterator[Chang
     file = rules.place.rpartition(":")[0]
     table = touch.table.name
     if table and table not in rules.names:
-        name = table if LOGICAL_NAME.fullmatch(table) else "NAME"
         known = f"the real name is {table}; differs it by environment, write <env> in its place" if environment else ""
-        yield Change(f"{file}, under `tables`", f"{scalar(name)}: {{}}", known)
+        yield Change(f"{file}, under `tables`", f"{scalar(_name(rules, table))}: {{}}", known)
     yield Change(f"{rules.place}, under `allow` of {rules.pattern}", f"- {_line(rules, asked)}")
 
 
@@ -169,5 +168,5 @@ def changes_for_dag(policies: Policies, rules: DagRules | None, identity: Identi
 
 
 def _name(rules: DagRules, table: str) -> str:
-    """The table's name in the DAG's file."""
-    return rules.names.get(table, table)
+    """The table's name in the DAG's file; one to be put in where the real one is no name there."""
+    return rules.names.get(table, table if LOGICAL_NAME.fullmatch(table) else "NAME")

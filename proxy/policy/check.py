@@ -89,9 +89,9 @@ def check_policies(files: Mapping[str, str], region: str = "us-east-1", now: flo
             _check_tests(document, resolution, policies)
             _check_boundaries(policies, document, seen)
             snapshots.append(policies)
-            if not seen.errors:
-                outcomes += _outcomes(document, resolution, policies)
             _merge(seen, mistakes)
+            if not mistakes.errors:  # by rules that hold a mistake nothing can be decided
+                outcomes += _outcomes(document, resolution, policies)
         _check_ends(document, now, mistakes)
     is_good = not mistakes.errors
     return Report(mistakes, tuple(outcomes) if is_good else (), document, tuple(snapshots) if is_good else ())

@@ -109,7 +109,7 @@ class Rule:
 
     def gap(self, asked: Asked) -> Gap | None:
         """What keeps this allow rule from covering the request; None if it covers it. May raise Unreadable."""
-        if self.tasks is not None and not self.grants_task(asked.identity.task_id):
+        if not self.grants_task(asked.identity.task_id):
             return Gap.TASK
         if asked.now >= self.until:
             return Gap.ENDED

@@ -75,9 +75,9 @@ class RuleDeclaration:
     indexes: tuple[str, ...] | None
     tasks: tuple[str, ...] | None
     environments: tuple[Word, ...] | None
-    keys: tuple[KeyDeclaration, ...] | None = None
-    attributes: tuple[Word, ...] | None = None
-    denies: bool = False
+    keys: tuple[KeyDeclaration, ...] | None
+    attributes: tuple[Word, ...] | None
+    denies: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,18 +136,18 @@ class TestDeclaration:
     task: str
     environment: Word | None
     expect_allow: bool
-    key: str | None = None  # of the partition key; None: the request proves none
-    attributes: tuple[str, ...] | None = None  # what is named and, of a read, comes back; None: a read brings all
-    returns: str = ""  # ReturnValues
-    run: str = ""
-    claims: Mapping[str, str] = field(default_factory=dict)
-    is_verified: bool = True
-    limit: int | None = None
-    segments: int = 1
-    has_condition: bool = False
-    is_new: bool = False  # a condition proves that there is no item yet
-    has_client_token: bool = False
-    at: float | None = None  # when; None: while nothing has ended
+    key: str | None  # of the partition key; None: the request proves none
+    attributes: tuple[str, ...] | None  # what is named and, of a read, comes back; None: a read brings all
+    returns: str  # ReturnValues
+    run: str
+    claims: Mapping[str, str]
+    is_verified: bool
+    limit: int | None
+    segments: int
+    has_condition: bool
+    is_new: bool  # a condition proves that there is no item yet
+    has_client_token: bool
+    at: float | None  # when; None: while nothing has ended
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 REPLACE = "REPLACE"
 _NOT_DAG = re.compile(r"[^\w.-]", re.ASCII)
 _ORDER = {action: at for at, action in enumerate(("read", "write", "GetItem", "Query", "Scan", "PutItem", "UpdateItem"))}
-_LOSING = frozenset({"PutItem", "DeleteItem"})  # take away what they do not name, so no list of attributes holds them
+_LOSING = frozenset({"PutItem"})  # takes away what it does not name: attributes alone do not give it. Deletes never have any
 _LINE = 126
 
 _Keys = tuple[tuple[bool, str], ...]  # (is_prefix, text)

@@ -250,14 +250,15 @@ def _problem(operator: str, name: str, values: list[str], *, is_allowed: bool) -
         return f"{shown} cannot be said; write it as require: or leave it to IAM"
     if every != ("ForAllValues" if is_allowed else "ForAnyValue") or comparison not in ("StringEquals", "StringLike"):
         return f"{shown} cannot be said; keys and attributes are compared with StringEquals or StringLike, for all values"
+    signs = "<>*?" if name == _ATTRIBUTES else "<>"
     for text in values:
         bare = text.removesuffix("*") if name in _KEY_CONDITIONS else text
         if "${" in text:
             return f"{shown} holds a policy variable; write <dag_id>, <task_id>, <run_id> or <claim.NAME> with a sign after it"
         if comparison == "StringLike" and (is_glob(bare) or not bare):
             return f"{shown} holds a wildcard that is not at the end of a text"
-        if "<" in text or ">" in text or not text.isprintable():
-            return f"{shown} holds a value with signs that stand for something else here"
+        if not text or any(sign in text for sign in signs) or not text.isprintable():
+            return f"{shown} holds a value that is empty, or has signs that stand for something else here"
     return ""
 
 

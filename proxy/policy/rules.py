@@ -12,6 +12,7 @@ import uuid
 from collections import deque
 from dataclasses import dataclass, replace
 from itertools import groupby
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.actions import ESCALATIONS
@@ -124,14 +125,14 @@ class Policies:
         homes: tuple[Home, ...],
         observes: bool = False,
         unmapped: Unmapped | None = None,
-        declared: Mapping[str, TableDeclaration] | None = None,
+        declared: Mapping[str, TableDeclaration] = MappingProxyType({}),
     ) -> None:
         self.digest = digest
         self.environment = environment
         self.observes = observes  # the environment decides and lets pass
         self.workloads = workloads
         self.dag_of_key: Mapping[str, str] = {str(uuid.uuid5(uuid.NAMESPACE_OID, dag_id)): dag_id for dag_id in dags}
-        self.declared = declared or {}  # real table name -> as its file first declares it
+        self.declared = declared  # real table name -> as its file first declares it
         self._dags = dags
         self._globs = globs
         self._tables = tables

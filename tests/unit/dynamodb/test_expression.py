@@ -73,6 +73,8 @@ def test_a_refusal_says_where_and_never_what() -> None:
     """The text holds names and placeholders of the caller, so a message has a place only."""
     with pytest.raises(Unreadable, match=r"^`FilterExpression` is not in DynamoDB's grammar at character 15$"):
         read_expression(FILTER, "a = :v AND  x secret")
+    with pytest.raises(Unreadable, match=r"grammar at character 12$"):  # a keyword is no function
+        read_expression(FILTER, "a = :v AND OR (b = :v)")
     with pytest.raises(Unreadable, match=r"grammar at its end$"):
         read_expression(FILTER, "a = ")
 

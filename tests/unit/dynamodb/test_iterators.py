@@ -78,6 +78,7 @@ SEALED = SEAL.seal(OPENED, "orders_daily", NONCE)
         SEALED + "A",
         SEALED + "\n",
         SEALED[:8] + "." + SEALED[8:],
+        SEALED[:8] + "...." + SEALED[8:],
         base64.urlsafe_b64encode(b"\0" * 64).decode(),
     ],
 )

@@ -136,6 +136,8 @@ def test_the_label_of_a_known_target_is_its_name() -> None:
         b'{"TableName":"orders","Key":{"a":' + b"[" * 50_000,
         b'{"TableName":"orders","Key":' + b'{"a":' * 201 + b"1" + b"}" * 202,
         b'{"TableName":"orders","Key":{}/* */}',
+        b'{"TableName":"orders","Key":{"a":NaN}}',
+        b'{"TableName":"orders","Key":{"a":-Infinity}}',
     ],
 )
 def test_what_is_not_strict_json_is_refused(body: bytes) -> None:
@@ -183,6 +185,8 @@ def test_a_body_of_too_many_escapes_is_refused_before_it_is_parsed() -> None:
     escapes = b"\\n" * MAX_BACKSLASHES
     assert "must be an object" in refused("PutItem", b'"%s"' % escapes)
     assert "more than 2000000 backslashes" in refused("PutItem", b'"%s\\n"' % escapes)
+    shorter = b"\\\\" * (MAX_BACKSLASHES - 1)  # of so few bytes nothing is counted
+    assert "must be an object" in refused("PutItem", b'"%s"' % shorter)
 
 
 def test_what_is_read_in_steps_is_the_same() -> None:
@@ -430,6 +434,11 @@ def test_an_index_that_is_no_name_is_refused(index: Any) -> None:
             "BatchWriteItem",
             {"RequestItems": {table: [{"PutRequest": {"Item": KEY}}] * 13 for table in ("orders", "stock")}},
             "the body of BatchWriteItem has 26 writes over all tables; DynamoDB takes 25",
+        ),
+        (
+            "DescribeBackup",
+            {"BackupArn": "nightly"},
+            "`BackupArn` of DescribeBackup must be exactly arn:<partition>:dynamodb:<region>:<account>:table/<name>/backup/",
         ),
         ("TransactGetItems", {"TransactItems": []}, "`TransactItems` of TransactGetItems must have 1 to 100 members"),
         ("TransactGetItems", {"TransactItems": [{}]}, "`TransactItems[0]` of TransactGetItems lacks `Get`"),

@@ -215,6 +215,7 @@ def test_limits_hold() -> None:
     """8192 characters, 32 levels, list indexes of ten digits."""
     condition = "(" * 32 + "a = 1" + ")" * 32
     assert read_statement(f"{WHERE} {condition}").equalities == {"a": (Literal("N", "1"),)}
+    assert read_statement("SELECT a[1234567890] FROM orders").projected == (("a", 1234567890),)
     for text in (
         f"{WHERE} a = '{'x' * 8192}'",
         f"{WHERE} ({condition})",
@@ -254,14 +255,6 @@ def test_in_has_dynamodb_s_own_number_of_values() -> None:
         assert read_statement(hundred + end).parameters == 100
         with pytest.raises(Unreadable, match="the PartiQL statement has more than 100 values in IN"):
             read_statement(f"{hundred},1{end}")
-
-
-def test_a_read_without_its_partition_key_is_a_full_scan() -> None:
-    """As IAM's FullTableScan: an equality or IN must narrow it."""
-    assert read_statement("SELECT * FROM orders WHERE pk IN ('a')").is_full_scan("pk") is False
-    assert read_statement("SELECT * FROM orders WHERE pk = 'a' OR x = 1").is_full_scan("pk") is True
-    assert read_statement("SELECT * FROM orders").is_full_scan("pk") is True
-    assert read_statement("DELETE FROM orders WHERE x = 1").is_full_scan("pk") is False
 
 
 def test_each_verb_has_its_action() -> None:

@@ -136,7 +136,7 @@ THROTTLE = "ProvisionedThroughputExceededException"
             [Throttle("TableReadMaxOnDemandThroughputExceeded", "orders")],
         ),
         (
-            error("x#ThrottlingException", throttlingReasons=[{"reason": "made up", "resource": "no name: x"}, {"reason": 3}]),
+            error("x#ThrottlingException", throttlingReasons=[{"reason": "made up", "resource": "no name: x"}, {"reason": []}]),
             [Throttle("ThrottlingException", "")],
         ),
         (

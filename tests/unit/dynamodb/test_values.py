@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from proxy.dynamodb.values import KINDS, MAX_NESTING, Misfit, check_attributes, check_value
+from proxy.dynamodb.values import KINDS, Misfit, check_attributes, check_value
 
 
 def nested(kind: str, levels: int) -> dict[str, Any]:
@@ -45,8 +45,8 @@ def nested(kind: str, levels: int) -> dict[str, Any]:
         {"L": [{"NULL": True}, {"N": "1"}]},
         {"BOOL": True},
         {"NULL": True},
-        nested("L", MAX_NESTING),
-        nested("M", MAX_NESTING),
+        nested("L", 32),
+        nested("M", 32),
     ],
 )
 def test_values_of_every_type_fit(value: Any) -> None:
@@ -116,8 +116,8 @@ def test_values_of_every_type_fit(value: Any) -> None:
         {"BOOL": 1},
         {"NULL": None},
         {"NULL": "true"},
-        nested("L", MAX_NESTING + 1),
-        nested("M", MAX_NESTING + 1),
+        nested("L", 33),
+        nested("M", 33),
     ],
 )
 def test_what_is_not_exactly_one_type_with_its_content_does_not_fit(value: Any) -> None:
@@ -168,6 +168,12 @@ def test_problems_show_no_content() -> None:
         with pytest.raises(Misfit) as caught:
             check_attributes({"s3cret": {kind: {"s3cret": "s3cret"}}})
         assert "s3cret" not in caught.value.problem
+
+
+def test_an_unknown_type_is_told_with_those_that_there_are() -> None:
+    """In DynamoDB's own words."""
+    with pytest.raises(Misfit, match=r"^has a value of an unknown type; the types are S, N, B, SS, NS, BS, M, L, NULL, BOOL$"):
+        check_value({"T": "x"})
 
 
 def test_a_long_string_of_digits_is_judged_in_linear_time() -> None:

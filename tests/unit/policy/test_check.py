@@ -65,6 +65,20 @@ dags: {growth_sync: {}}
     assert report.outcomes == ()
 
 
+def test_where_a_rule_holds_a_mistake_no_test_is_tried() -> None:
+    """What the rule was meant to say is not known, and the mistake is told whatever the tests ask."""
+    text = """\
+tables: {orders: {key: "pk (S)"}}
+dags:
+  d: {role: "arn:aws:iam::111122223333:role/r", allow: [{actions: [read], tables: [orders], keys: {exact: [""]}}]}
+tests:
+  - {dag: d, call: GetItem, table: orders, key: a, expect: allow}
+"""
+    report = check_policies({"a.yaml": text})
+    assert report.lines() == ["a.yaml:3: `exact` of `keys` is empty; write a value or leave the key out"]
+    assert report.outcomes == ()
+
+
 def test_a_rule_beyond_the_boundary_is_an_error() -> None:
     """What the boundary will refuse at every request is found before it is merged; inactive rules are left alone."""
     text = """\

@@ -163,6 +163,13 @@ def test_workloads_speak_for_their_dags_and_those_of_their_teams() -> None:
     )
 
 
+def test_a_subject_may_stand_for_the_one_dag_that_it_speaks_for() -> None:
+    """Where the workload is of one DAG alone, its token says which by being there."""
+    text = 'workloads: {own: {issuer: eks, subject: "system:etl", dags: [orders_daily], dag_from: [claim, subject]}}\n'
+    (workload,) = loaded({"platform.yaml": text}).workloads
+    assert (workload.dags, workload.dag_from) == (("orders_daily",), ("claim", "subject"))
+
+
 def test_annotations_are_as_good_as_the_platform_team_says() -> None:
     """What a DAG could set itself is a claim, until the platform team says that it cannot."""
     text = """\
@@ -329,6 +336,7 @@ def test_what_is_probably_not_meant_is_warned_of(list_name: str, rule: str, warn
         ("allow", "{actions: [Scan], tables: [orders], attributes: [status, pk]}"),
         ("allow", "{actions: [read], tables: [orders], keys: [{exact: ['a'], prefix: 'b'}, {exact: ['c']}]}"),
         ("deny", "{actions: [read, Scan], tables: [orders], keys: {prefix: '<run_id>#'}}"),
+        ("allow", "{actions: [GetItem], tables: [orders], keys: {prefix: 'loads#<task_id>#'}}"),
         ("allow", "{actions: [GetItem], tables: [counters], keys: {exact: ['-1.5e3', '<claim.shard>']}}"),
         ("allow", "{actions: [DescribeTable, PutResourcePolicy, UpdateTable.StreamSpecification], tables: [orders]}"),
     ],

@@ -345,6 +345,10 @@ dags: {d: {role: "arn:aws:iam::111122223333:role/r", allow: [{actions: [read], t
     assert changes(asked(report.snapshots[0], dag="new", operation="ListTables", table=""))[1] == "    new: {allow: []}"
     undeclared = asked(report.snapshots[0], dag="d", table="more")
     assert changes(undeclared)[:2] == ["to allow it, a.yaml, under `tables`", "    more: {}"]
+    assert changes(asked(report.snapshots[0], dag="d", table="no name"))[1::2] == [
+        "    NAME: {}",
+        "    - {actions: [GetItem], tables: [NAME]}",
+    ]
     empty = check_policies({"a.yaml": "contact: x\n"}).snapshots[0]
     assert changes(asked(empty, dag="new", table="orders"))[1] == "    new: {allow: [{actions: [GetItem], tables: [orders]}]}"
     bare = check_policies({"a.yaml": 'dags: {d: {role: "arn:aws:iam::111122223333:role/r"}}\n'}).snapshots[0]

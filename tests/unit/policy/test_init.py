@@ -162,6 +162,13 @@ def test_a_whole_group_is_told_by_its_name() -> None:
     assert rules_of(*found[1:]) == [f"{{actions: [{', '.join(sorted(READ)[1:])}], tables: [orders]}}"]
 
 
+def test_the_usual_actions_stand_first() -> None:
+    """In the order in which one thinks of them, whatever was seen first; then all others by name."""
+    names = ("GetItem", "Query", "Scan", "PutItem", "UpdateItem", "DescribeTable", "DescribeTimeToLive")
+    found = [event(name, requestParameters={"tableName": "orders"}) for name in reversed(names)]
+    assert rules_of(*found) == [f"{{actions: [{', '.join(names)}], tables: [orders]}}"]
+
+
 def test_a_name_of_nothing_is_marked() -> None:
     """A DAG has an id, also where none could be read."""
     assert (dag_id_of(""), dag_id_of("a b")) == ("REPLACE", "a_b")
@@ -432,9 +439,13 @@ def test_a_document_without_a_table_has_no_account() -> None:
 
 
 def test_a_put_under_attributes_is_not_tested() -> None:
-    """It needs a condition that no item is there, which the policy does not say."""
-    given = statement(Action="dynamodb:PutItem", Condition={"ForAllValues:StringEquals": {"dynamodb:Attributes": ["id"]}})
-    assert not any(line.startswith("  - ") for line in from_iam(given))
+    """It needs a condition that no item is there, which the policy does not say; one without such a limit needs none."""
+    for limit, tests in (
+        ({"Condition": {"ForAllValues:StringEquals": {"dynamodb:Attributes": ["id"]}}}, []),
+        ({}, ["  - {dag: REPLACE, call: PutItem, table: orders, expect: allow}"]),
+    ):
+        lines = from_iam(statement(Action="dynamodb:PutItem", **limit))
+        assert [line for line in lines if line.startswith("  - ")] == tests
 
 
 def test_the_whole_draft_of_a_role() -> None:

@@ -133,6 +133,13 @@ def test_a_refused_decision_with_a_principal_hands_out_no_role() -> None:
         decision.granted_role()
 
 
+@pytest.mark.parametrize("reason", [Reason.ALLOWED, Reason.OBSERVED])
+def test_a_decision_without_a_principal_hands_out_no_role(reason: Reason) -> None:
+    """Nor does one that allows, and yet says not as whom."""
+    with pytest.raises(Forbidden):
+        Decision(reason, "", "", None).granted_role()
+
+
 def test_the_same_permission_is_the_same_decision() -> None:
     """What is always allowed is decided by one ready value, so that nothing is made per request."""
     policies = policies_of("one_file")
@@ -173,13 +180,15 @@ def snapshot(dags: dict[str, DagRules], *globs: DagRules, homes: tuple[Home, ...
 
 def test_two_globs_that_name_one_dag_give_it_nothing() -> None:
     """Should two globs ever name one DAG, it is refused with both named: nobody can say which was meant."""
+    first, second = dag_rules(pattern="a*"), dag_rules(pattern="*b", place="b.yaml:2")
     third = dag_rules(pattern="?b", place="c.yaml:3")  # the first two are enough to mend it
-    policies = snapshot({}, dag_rules(pattern="a*"), dag_rules(pattern="*b", place="b.yaml:2"), third)
-    decision = policies.decide(identity_of("ab"), operation_of("GetItem", Touch("GetItem", TableReference("orders"))), 1.0)
-    assert (decision.reason, decision.rule) == (Reason.NO_RULE, "a.yaml:1")
-    assert decision.message == (
-        "dag 'ab' is named by 'a*' (a.yaml:1) and '*b' (b.yaml:2); define it by its own name in one file, owner #a"
-    )
+    for globs in ((first, second), (first, second, third)):
+        policies = snapshot({}, *globs)
+        decision = policies.decide(identity_of("ab"), operation_of("GetItem", Touch("GetItem", TableReference("orders"))), 1.0)
+        assert (decision.reason, decision.rule) == (Reason.NO_RULE, "a.yaml:1")
+        assert decision.message == (
+            "dag 'ab' is named by 'a*' (a.yaml:1) and '*b' (b.yaml:2); define it by its own name in one file, owner #a"
+        )
 
 
 def test_a_dag_is_of_the_team_in_whose_file_it_stands() -> None:
@@ -209,6 +218,15 @@ def test_ready_decisions_of_globbed_dags_are_bounded() -> None:
     assert "own" in policies._ready
     assert "a1" not in policies._ready
     assert policies.decide(identity_of("a1"), operation, 1.0).reason is Reason.NO_RULE
+
+
+def test_what_no_rule_can_allow_is_not_kept() -> None:
+    """A caller that invents tables takes no room from what is asked every day."""
+    policies = snapshot({"d": dag_rules(allow=(rule(attributes=frozenset({"pk"})),))})
+    for table in ("orders", "invented", "more"):
+        operation = operation_of("GetItem", Touch("GetItem", TableReference(table), "", 0, StatedFacts(named=("x",))))
+        assert policies.decide(identity_of("d"), operation, 1.0).reason is not Reason.ALLOWED
+    assert [key[1].name for key in policies._ready["d"].cases] == ["orders"]
 
 
 def test_labels_are_bounded_by_the_files() -> None:

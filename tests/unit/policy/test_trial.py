@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from proxy.model import Evidence, Identity, Operation, Pin, Subject, TableReference, Touch
-from proxy.policy import declared
 from proxy.policy.declared import KeySchema, TableDeclaration, Varied
+from proxy.policy.described import Description
 from proxy.policy.trial import StatedFacts, identity_of, operation_of
 from proxy.yaml_source import Place
 from tests.pinned import pins_of
@@ -16,14 +16,9 @@ from tests.pinned import pins_of
 HERE = Place("a.yaml", 1)
 
 
-def described(call: str, **said: Any) -> declared.TestDeclaration:
-    """A test of one DAG."""
-    return declared.TestDeclaration(**{**_TEST, "call": call, **said})
-
-
-_TEST: dict[str, Any] = {
-    "place": HERE, "dag": "d", "table": "orders", "index": "", "task": "", "environment": None, "expect_allow": True,
-}  # fmt: skip
+def described(call: str, **said: Any) -> Description:
+    """What one DAG does to one table."""
+    return Description("d", call, "orders", **said)
 
 
 def table(kind: str = "S") -> TableDeclaration:

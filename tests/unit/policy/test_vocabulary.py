@@ -37,6 +37,12 @@ def test_three_escalations_of_a_wildcard_are_told(word: str, told: str) -> None:
     assert vocabulary.unknown_action(word).startswith(f"`{word}` would reach escalations ({told});")
 
 
+@pytest.mark.parametrize(("word", "meant"), [("Raed", "read"), ("wirte", "write"), ("getitem", "GetItem")])
+def test_a_misspelt_action_is_told_as_it_is_written(word: str, meant: str) -> None:
+    """Groups too, to the letter: it is pasted."""
+    assert vocabulary.unknown_action(word) == f"there is no action `{word}`; did you mean {meant}?"
+
+
 @pytest.mark.parametrize(
     ("found", "names"),
     [
