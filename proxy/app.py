@@ -78,6 +78,8 @@ class Journal:
         self.metrics = metrics
         self._source = source
         self._outbox = outbox
+        self._tell_later = outbox.later(self._tell)  # behind the decisions, which the audit puts off itself
+        self._count_later = outbox.later(self._count)
 
     def decision(self, exchange: Exchange) -> None:
         """Put the decision in the audit. Raises Unavailable(AUDIT_UNAVAILABLE)."""
@@ -85,13 +87,20 @@ class Journal:
 
     def outcome(self, exchange: Exchange) -> None:
         """Record how it ended, by the end of the turn. Never raises: what was done is done, its answer must reach the caller."""
-        self._outbox.then(self._tell, exchange)
+        self._tell_later(exchange)
+        self._count_later(exchange)
+
+    def settle(self) -> None:
+        """Record now what waits for the end of the turn."""
+        self._outbox.flush()
 
     def _tell(self, exchange: Exchange) -> None:
         try:
             self.audit.outcome(exchange)
         except Exception:  # the answer is on its way: what cannot be told of it must not stop it
             log.exception("the outcome of decision %s is not in the audit", exchange.id)
+
+    def _count(self, exchange: Exchange) -> None:
         try:
             self.metrics.record(exchange, self._source.current)
         except Exception:  # nor may what cannot be counted
@@ -111,7 +120,8 @@ class Gateway:
         self.current = load_policies(settings.policies, settings.environment, settings.aws_region)
         self.metrics = Metrics(__version__, settings.workers)
         self._tell_policies()
-        self.audit = AuditLog(LineSink(settings.audit_path), self.metrics)
+        self.outbox = Outbox()
+        self.audit = AuditLog(LineSink(settings.audit_path), self.metrics, later=self.outbox.later)
         self.loop_lag = LoopLag(self.metrics.loop_late)
         self.tokens = TokenVerifier(settings.issuers, on_fetch=self.metrics.keys_fetched)
         directory = os.environ.get(RUNTIME_VARIABLE)
@@ -123,7 +133,6 @@ class Gateway:
             tags=settings.aws_session_tags,
         )
         self.roles = RoleCredentials(self._assume)
-        self.outbox = Outbox()
         self.upstreams = Upstreams(
             {
                 "dynamodb": settings.aws_endpoint_url,

@@ -34,7 +34,7 @@ class Outbox:
         self._at_once = at_once  # so many writes go at once, and what is to be done behind them too
         self._quiet = 0  # turns with few writes, one after the other
         self._writes: list[tuple[asyncio.WriteTransport, bytes]] = []
-        self._jobs: list[tuple[Callable[[Any], None], Any]] = []
+        self._jobs: list[tuple[Callable[[Any], None], list[Any]]] = []
         self._is_due = False
 
     def write(self, transport: asyncio.WriteTransport, data: bytes) -> None:
@@ -47,14 +47,23 @@ class Outbox:
             self._come_back()
         self._writes.append((transport, data))
 
-    def then(self, job: Callable[[T], None], about: T) -> None:
-        """Do something that nobody waits for, behind this turn's writes. It must not raise."""
-        if self._at_once:
-            job(about)
-            return
-        if not self._is_due:
-            self._come_back()
-        self._jobs.append((job, about))
+    def later(self, job: Callable[[T], None]) -> Callable[[T], None]:
+        """`job`, as something that nobody waits for: called, it is done behind this turn's writes.
+
+        One job after the other, in the order in which they were made; each for all that it was called for.
+        """
+        waiting: list[T] = []
+        self._jobs.append((job, waiting))
+
+        def do_later(about: T) -> None:
+            if self._at_once:
+                job(about)
+                return
+            if not self._is_due:
+                self._come_back()
+            waiting.append(about)
+
+        return do_later
 
     def flush(self) -> None:
         """Write and do at once what waits."""
@@ -63,11 +72,17 @@ class Outbox:
             if not transport.is_closing():
                 try:
                     transport.write(data)
-                except Exception:  # the others' answers must not be lost with it
+                except Exception:  # what leaves on others must not be lost with it
                     log.exception("a connection could not be written to")
-        jobs, self._jobs = self._jobs, []
-        for job, about in jobs:
-            job(about)
+        for job, waiting in self._jobs:
+            if waiting:
+                all_about = waiting.copy()
+                waiting.clear()
+                for about in all_about:
+                    try:
+                        job(about)
+                    except Exception:  # nor what else is to be done
+                        log.exception("what was left to the end of a turn could not be done")
 
     def _come_back(self) -> None:
         self._is_due = True

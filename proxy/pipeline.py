@@ -151,6 +151,9 @@ class Journal(Protocol):
     def decision(self, exchange: Exchange) -> None:
         """Put the decision in the sink. Raises Unavailable(AUDIT_UNAVAILABLE)."""
 
+    def settle(self) -> None:
+        """Record now whatever was decided: the exchange is about to change."""
+
     def outcome(self, exchange: Exchange) -> None:
         """Record how it ended; never raises."""
 
@@ -364,6 +367,8 @@ class Pipeline:
 
     def _refuse(self, exchange: Exchange, refusal: Refusal) -> Reply:
         """Turn a refusal into its answer, and see to it that it is on record."""
+        if exchange.decided:
+            self._journal.settle()
         exchange.reason = refusal.reason
         exchange.message = f"{one_line(refusal.message)}; decision {exchange.id}"
         exchange.rule = refusal.rule or exchange.rule

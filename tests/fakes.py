@@ -171,6 +171,9 @@ class ListedJournal:
         self.events.append("decision")
         self.decisions.append(copy(exchange))
 
+    def settle(self) -> None:
+        """Nothing waits."""
+
     def outcome(self, exchange: Exchange) -> None:
         """Take an outcome."""
         self.events.append("outcome")

@@ -47,6 +47,10 @@ class AuditCounts(Protocol):
         """Records given up, because the backlog is full."""
 
 
+def _at_once(job: Callable[[Exchange], None]) -> Callable[[Exchange], None]:
+    return job
+
+
 class AuditLog:
     """The audit log of one worker. For one event loop, or for none: then every record is written at once."""
 
@@ -58,13 +62,19 @@ class AuditLog:
         *,
         backlog: int = 10_000,
         clock: Callable[[], float] = time.time,
+        later: Callable[[Callable[[Exchange], None]], Callable[[Exchange], None]] = _at_once,
     ) -> None:
-        """`worker` must be unique for ever, since `seq` starts anew with it; `backlog` is a number of records."""
+        """`worker` must be unique for ever, since `seq` starts anew with it; `backlog` is a number of records.
+
+        `later` puts off what nobody waits for, as decisions that no write waits for; until that is done, and before `outcome` is
+        called, an exchange must not change what its decision is made of.
+        """
         self.worker = worker or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._records = Records(self.worker)
         self._sink = sink
         self._counts = counts
         self._clock = clock
+        self._decide_later = later(self._note_decision)
         self._backlog = backlog
         self._waiting: deque[Record] = deque()  # in the order of `seq`
         self._seq = 0
@@ -101,8 +111,7 @@ class AuditLog:
                         Reason.AUDIT_UNAVAILABLE, "the audit log takes no records and its backlog is full: try again later"
                     )
                 return  # its outcome takes both records, or tells that both are lost
-            self._note(self._records.decision, exchange)
-            self._flush_soon()
+            self._decide_later(exchange)
         exchange.decided = True
 
     def outcome(self, exchange: Exchange) -> None:
@@ -147,6 +156,10 @@ class AuditLog:
         """Let a record wait in its place."""
         self._seq += 1
         self._waiting.append(record_of(exchange, self._time(), self._seq))
+
+    def _note_decision(self, exchange: Exchange) -> None:
+        self._note(self._records.decision, exchange)
+        self._flush_soon()
 
     def _time(self) -> str:
         """UTC in ISO 8601 with milliseconds."""

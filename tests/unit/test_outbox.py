@@ -72,21 +72,24 @@ async def test_a_turn_with_few_writes_between_busy_ones_changes_nothing() -> Non
 
 
 async def test_jobs_come_behind_the_writes_of_their_turn() -> None:
-    """In order; at once where writes go at once."""
+    """One job after the other, as they were made, each in order; at once where writes go at once."""
     outbox, sink = busy_outbox(), Sink()
-    outbox.then(lambda about: sink.written.append(about), b"told")
+    decide, count = outbox.later(lambda about: sink.written.append(b"decided " + about)), outbox.later(sink.written.append)
+    for about in (b"1", b"2"):
+        count(about)
+        decide(about)
     outbox.write(sink, b"answer")
     assert sink.written == []
     await asyncio.sleep(0)
-    assert sink.written == [b"answer", b"told"]
-    Outbox().then(sink.written.append, b"now")
+    assert sink.written == [b"answer", b"decided 1", b"decided 2", b"1", b"2"]
+    Outbox().later(sink.written.append)(b"now")
     assert sink.written[-1] == b"now"
 
 
 async def test_a_flush_leaves_nothing_to_the_end_of_the_turn() -> None:
     """Nothing is written or done twice."""
     outbox, sink = busy_outbox(), Sink()
-    outbox.then(sink.written.append, b"told")
+    outbox.later(sink.written.append)(b"told")
     outbox.write(sink, b"answer")
     outbox.flush()
     assert sink.written == [b"answer", b"told"]
@@ -98,20 +101,26 @@ async def test_a_flush_leaves_nothing_to_the_end_of_the_turn() -> None:
 
 async def test_one_bad_connection_takes_nothing_of_the_others(caplog: pytest.LogCaptureFixture) -> None:
     """A closed one is passed over, one that fails is told of; whoever comes behind them is answered."""
+
+    def bad(_: bytes) -> None:
+        raise ZeroDivisionError
+
     outbox, closed, failing, good = busy_outbox(), Sink(), Sink(), Sink()
     for sink in (closed, failing, good):
         outbox.write(sink, b"answer")
-    outbox.then(good.written.append, b"told")
+    outbox.later(bad)(b"")
+    outbox.later(good.written.append)(b"told")
     closed.closing = failing.fails = True
     await asyncio.sleep(0)
     assert (closed.written, good.written) == ([], [b"answer", b"told"])
     assert "could not be written to" in caplog.text
+    assert "could not be done" in caplog.text
 
 
 async def test_what_a_job_brings_leaves_with_the_next_turn() -> None:
     """A job may write, and have more done."""
     outbox, sink = busy_outbox(), Sink()
-    outbox.then(lambda about: outbox.write(sink, about), b"late")
+    outbox.later(lambda about: outbox.write(sink, about))(b"late")
     await asyncio.sleep(0)
     assert sink.written == []
     await asyncio.sleep(0)

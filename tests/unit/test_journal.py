@@ -1,0 +1,160 @@
+"""What is recorded at the end of a busy turn is what was decided, and all of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from proxy.app import Journal
+from proxy.observe.audit import AuditLog
+from proxy.observe.sink import LineSink
+from proxy.refusal import Reason, Unavailable
+from tests.outboxes import OUTBOXES
+from tests.unit.test_pipeline import READ, WRITE, Trial, told
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from proxy.model import Exchange
+    from proxy.outbox import Outbox
+
+
+class Counted:
+    """Where metrics are; what they keep of an exchange is how it ended."""
+
+    def __init__(self) -> None:
+        self.endings: list[str] = []
+        self.fails = False
+
+    def record(self, exchange: Exchange, _: object) -> None:
+        """Count it."""
+        if self.fails:
+            raise ZeroDivisionError
+        self.endings.append(str(exchange.ending))
+
+    def audit_written(self, record: str, count: int) -> None:
+        """Not looked at."""
+
+    audit_failed = audit_lost = audit_written  # type: ignore[assignment]  # nor are these
+
+
+class Source:
+    """Whose policies are in force."""
+
+    current = None
+
+
+class Recorded:
+    """A pipeline with a real audit on a real file."""
+
+    def __init__(self, folder: Path, outbox: Outbox, backlog: int = 10_000) -> None:
+        self.file = folder / "audit.jsonl"
+        self.metrics = Counted()
+        self.audit = AuditLog(LineSink(str(self.file)), self.metrics, "w-1", backlog=backlog, later=outbox.later)  # type: ignore[arg-type]
+        self.outbox = outbox
+        self.trial = Trial()
+        self.trial.pipeline._journal = Journal(self.audit, self.metrics, Source(), outbox)  # type: ignore[arg-type]
+
+    def records(self) -> list[dict[str, Any]]:
+        """All, once what waits is written."""
+        self.outbox.flush()
+        self.audit.close()
+        return [json.loads(line) for line in self.file.read_text().splitlines()] if self.file.exists() else []
+
+
+@pytest.fixture(params=OUTBOXES.values(), ids=OUTBOXES)
+def recorded(request: pytest.FixtureRequest, tmp_path: Path) -> Recorded:
+    """In a quiet turn and in a busy one."""
+    make: Callable[[], Outbox] = request.param
+    return Recorded(tmp_path, make())
+
+
+async def test_a_decision_is_recorded_as_it_was_though_its_request_fails_in_the_same_turn(recorded: Recorded) -> None:
+    """Allowed by a rule, and then there was no connection: the decision does not say what came after it."""
+    recorded.trial.upstream.failure = Unavailable(Reason.UPSTREAM_UNREACHABLE, "no connection")
+    recorded.trial.upstream.fails_after_sending = False
+    assert told(await recorded.trial.ask("GetItem", READ))[0] == Reason.UPSTREAM_UNREACHABLE
+    decision, outcome = recorded.records()
+    assert (decision["record"], decision["decision"], decision["reason"], decision["message"]) == (
+        "decision",
+        "allow",
+        "allowed",
+        "",
+    )
+    assert (outcome["record"], outcome["ending"], outcome["reason"]) == ("outcome", "broken", "upstream_unreachable")
+
+
+async def test_each_request_of_a_turn_is_recorded_whole_and_in_order(recorded: Recorded) -> None:
+    """Reads, writes and refusals at once: two records each, its decision first, and one count."""
+    asked = [("GetItem", READ), ("PutItem", WRITE), ("GetItem", READ.replace(b"orders", b"others")), ("PutItem", WRITE)] * 5
+    replies = await asyncio.gather(*(recorded.trial.ask(name, body) for name, body in asked))
+    assert len(replies) == len(asked)
+    records = recorded.records()
+    assert [record["seq"] for record in records] == list(range(1, 2 * len(asked) + 1))
+    by_id: dict[str, list[str]] = {}
+    for record in records:
+        by_id.setdefault(record["id"], []).append(record["record"])
+    assert list(by_id.values()) == [["decision", "outcome"]] * len(asked)
+    assert sorted(recorded.metrics.endings) == ["refused"] * 5 + ["served"] * 15
+
+
+async def test_a_refusal_behind_the_end_of_another_request_is_recorded_in_order(recorded: Recorded) -> None:
+    """Its decision before its outcome, whatever the turn had to record first."""
+    recorded.trial.upstream.held.clear()
+    waiting = asyncio.ensure_future(recorded.trial.ask("GetItem", READ))
+    await asyncio.sleep(0)
+    recorded.outbox.flush()
+    recorded.trial.upstream.held.set()
+    await waiting
+    await recorded.trial.ask("GetItem", READ.replace(b"orders", b"others"))
+    assert [record["record"] for record in recorded.records()] == ["decision", "outcome", "decision", "outcome"]
+
+
+async def test_what_cannot_be_recorded_does_not_hold_up_the_rest(recorded: Recorded, caplog: pytest.LogCaptureFixture) -> None:
+    """A defect in making one record is told in the log; the answer goes out, the other requests are recorded."""
+    make, defects = recorded.audit._records.outcome, [ZeroDivisionError()]
+
+    def outcome(*about: Any) -> Any:
+        if defects:
+            raise defects.pop()
+        return make(*about)
+
+    recorded.audit._records.outcome = outcome  # type: ignore[method-assign]
+    for _ in range(2):
+        assert await recorded.trial.ask("GetItem", READ) is recorded.trial.upstream.reply
+    assert [record["record"] for record in recorded.records()] == ["decision", "decision", "outcome"]
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_the_decision_of_a_write_is_in_the_file_when_the_write_leaves(recorded: Recorded) -> None:
+    """It waits for no end of a turn."""
+    seen: list[list[str]] = []
+    send = recorded.trial.upstream.send
+
+    async def looked_at(request: bytes, **more: Any) -> Any:
+        seen.append([json.loads(line)["operation"] for line in recorded.file.read_text().splitlines()])
+        return await send(request, **more)
+
+    recorded.trial.upstream.send = looked_at  # type: ignore[method-assign]
+    await recorded.trial.ask("PutItem", WRITE)
+    assert seen == [["PutItem"]]
+
+
+async def test_a_read_is_refused_where_its_decision_has_no_place(tmp_path: Path) -> None:
+    """As many may wait for the end of the turn as the backlog holds beside them, and they are told before they are sent."""
+    recorded = Recorded(tmp_path, OUTBOXES["together"](), backlog=0)
+    assert told(await recorded.trial.ask("GetItem", READ))[0] == Reason.AUDIT_UNAVAILABLE
+    assert recorded.trial.upstream.requests == []
+
+
+async def test_what_cannot_be_counted_takes_nothing_of_the_audit(recorded: Recorded, caplog: pytest.LogCaptureFixture) -> None:
+    """Nor of the requests behind it."""
+    recorded.metrics.fails = True
+    for _ in range(3):
+        assert await recorded.trial.ask("GetItem", READ) is recorded.trial.upstream.reply
+    assert len(recorded.records()) == 6
+    assert caplog.text.count("is not counted") == 3
