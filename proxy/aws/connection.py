@@ -114,13 +114,20 @@ class Connection(asyncio.Protocol):
         """While idle: the end of the stream, or bytes nobody asked for, of which the loop has not told yet. One system call."""
         return bool(self._poll.poll(0))
 
-    def start(self, request: bytes, deadline: float) -> Prompt[Reply]:
-        """Write the request; the prompt holds the reply, or raises Cut."""
+    def start(self, request: bytes, deadline: float, *, is_write: bool) -> Prompt[Reply]:
+        """Write the request; the prompt holds the reply, or raises Cut.
+
+        One that writes does not wait for the end of the turn, for until then the connection could go stale, or bytes that nobody
+        asked for come and pass for the answer.
+        """
         self._received = 0
         self.deadline = deadline
         answer: Prompt[Reply] = Prompt(loop=self._loop)
         self._answer = answer
-        self._outbox.write(self._transport, request)
+        if is_write:
+            self._transport.write(request)
+        else:
+            self._outbox.write(self._transport, request)
         return answer
 
     def _start_parser(self) -> None:

@@ -106,7 +106,7 @@ class UpstreamPool:
             self.exchange_ended(connection, self._loop.time())
             raise
         try:
-            answer = connection.start(request, deadline)
+            answer = connection.start(request, deadline, is_write=is_write)
             if is_write:
                 request = b""  # it is never sent again, and need not be kept until the answer is there
             return await answer
@@ -297,7 +297,7 @@ class UpstreamPool:
         try:
             await self._take_slot()
             connection = await self._connect()
-            return await connection.start(request, deadline)
+            return await connection.start(request, deadline, is_write=False)
         except Unavailable:
             raise self._broken("cut, and no connection for a second try", is_write=False) from None
         except Cut as cut:

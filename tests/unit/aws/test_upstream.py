@@ -25,6 +25,7 @@ from proxy.aws.sigv4 import Endpoint, signed_request
 from proxy.aws.tls_sessions import ResumingContext
 from proxy.aws.upstream import PoolLimits, UpstreamPool
 from proxy.model import Credentials
+from proxy.outbox import Outbox
 from proxy.refusal import Broken, Reason, Unavailable
 from tests.outboxes import OUTBOXES
 
@@ -400,6 +401,31 @@ async def test_a_connection_closed_while_idle_is_seen_before_the_write() -> None
             with socket.socket(fileno=os.dup(server.streams[-1].writer.get_extra_info("socket").fileno())) as same:
                 same.shutdown(socket.SHUT_WR)
         assert len(server.requests) == 200
+
+
+async def test_a_write_waits_for_no_end_of_a_turn_on_a_connection_that_could_go_stale_until_then() -> None:
+    """Nor could an answer that nobody asked for come in between. A read waits, for it would be sent again."""
+
+    class Holding(Outbox):
+        held: tuple[asyncio.WriteTransport, bytes] | None = None
+
+        def write(self, transport: asyncio.WriteTransport, data: bytes) -> None:
+            """Until the test lets it go."""
+            self.held = transport, data
+
+    outbox = Holding()
+    async with Server().listening() as server:
+        pool = UpstreamPool(Endpoint("http", "127.0.0.1", server.port, "us-east-1"), limits=PATIENT, outbox=outbox)
+        for _ in range(2):  # on a fresh connection, and on a kept one
+            assert (await send(pool, is_write=True)).status == 200
+        assert outbox.held is None
+        reading = asyncio.ensure_future(send(pool))
+        await until(lambda: outbox.held is not None)
+        assert len(server.requests) == 2
+        transport, data = outbox.held
+        transport.write(data)
+        assert (await reading).status == 200
+        await pool.close()
 
 
 async def test_idle_connections_are_closed_after_their_time() -> None:
