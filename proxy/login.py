@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import orjson
 
-from proxy.aws.inbound import read_signature
 from proxy.aws.sts_form import CALLER, WEB_IDENTITY, caller_reply, error_reply, expiration, read_call, session_reply
 from proxy.entitlement import entitled
 from proxy.identity.channels import SESSION_PREFIX, login_token, login_token_in, token_in
 from proxy.model import Ending, Exchange, Reply
-from proxy.pipeline import Sessions, log_defect, note_attempt, one_line
+from proxy.pipeline import Sessions, log_defect, note_attempt, one_line, signature_of
 from proxy.refusal import ANSWERS, Abandoned, Broken, Reason, Refusal, Unauthenticated, Unreadable
 
 if TYPE_CHECKING:
@@ -136,7 +135,7 @@ class Logins:
             return await self._verified(exchange, token)
         now = self._clock()
         session = self._sessions.open(token, now)
-        signature = read_signature(head.headers, session.subject.session_id, session.secret, "sts", now)
+        signature = signature_of(session, head, "sts", now)
         exchange.subject = session.subject
         signature.check(body)
         return exchange.subject

@@ -72,7 +72,7 @@ class Outbox:
             if not transport.is_closing():
                 try:
                     transport.write(data)
-                except Exception:  # what leaves on others must not be lost with it
+                except Exception:  # one that fails must not take the others' answers with it
                     log.exception("a connection could not be written to")
         for job, waiting in self._jobs:
             if waiting:
@@ -81,7 +81,7 @@ class Outbox:
                 for about in all_about:
                     try:
                         job(about)
-                    except Exception:  # nor what else is to be done
+                    except Exception:  # nor the records of the others
                         log.exception("what was left to the end of a turn could not be done")
 
     def _come_back(self) -> None:

@@ -226,7 +226,7 @@ class Pipeline:
                 token, session, subject = known.token, known.session, known.proof.subject
                 if session is not None and not headers.get(b"authorization", b"").startswith(SIGNED):
                     found_token(headers)  # which refuses a token beside the session's
-            signature = None if session is None else _signature(session, head, exchange.started)
+            signature = None if session is None else signature_of(session, head, "dynamodb", exchange.started)
             exchange.subject = subject
             policies, denials = self._policies.current, self._denials.current
             identity = None if signature else _bound(exchange, subject, head, policies, denials, known)
@@ -397,8 +397,9 @@ def note_attempt(exchange: Exchange, headers: dict[bytes, bytes]) -> None:
         exchange.attempt = int(attempt[1]) if attempt else 1
 
 
-def _signature(session: Session, head: RequestHead, now: float) -> InboundSignature:
-    return read_signature(head.headers, session.subject.session_id, session.secret, "dynamodb", now)
+def signature_of(session: Session, head: RequestHead, service: str, now: float) -> InboundSignature:
+    """The signature of a session's request, which must still be held against the body. Raises Unauthenticated."""
+    return read_signature(head.headers, session.subject.session_id, session.secret, service, now)
 
 
 def _bound(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from proxy.outbox import Outbox
 
 
@@ -10,6 +12,11 @@ def busy_outbox() -> Outbox:
     outbox = Outbox(at_once=0)
     outbox._quiet = -1_000_000
     return outbox
+
+
+async def one_turn() -> None:
+    """Let the loop end this turn, no more: what waits for that is done, or never will be."""
+    await asyncio.sleep(0)
 
 
 OUTBOXES = {"at once": Outbox, "together": busy_outbox}

@@ -35,7 +35,7 @@ WHO = (
     b"x-airflow-map-index",
 )
 # A session says it in these: its signature is another for each request, and looked at by itself.
-WHO_SIGNS = WHO[1:]
+WHO_SIGNS = tuple(name for name in WHO if name != b"authorization")
 SIGNED = b"AWS4-HMAC-SHA256 "  # as `Authorization` begins that holds no token
 _SIGNED_BY_AWS = (b"aws4-hmac-sha256", b"aws4-ecdsa-p256-sha256")
 _JWT_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."

@@ -12,7 +12,8 @@ from proxy.app import Journal
 from proxy.observe.audit import AuditLog
 from proxy.observe.sink import LineSink
 from proxy.refusal import Reason, Unavailable
-from tests.outboxes import OUTBOXES
+from tests.outboxes import OUTBOXES, one_turn
+from tests.unit.observe.test_audit import Counts
 from tests.unit.test_pipeline import READ, WRITE, Trial, told
 
 if TYPE_CHECKING:
@@ -23,10 +24,11 @@ if TYPE_CHECKING:
     from proxy.outbox import Outbox
 
 
-class Counted:
-    """Where metrics are; what they keep of an exchange is how it ended."""
+class Counted(Counts):
+    """What metrics would count: how each request ended."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.endings: list[str] = []
         self.fails = False
 
@@ -35,11 +37,6 @@ class Counted:
         if self.fails:
             raise ZeroDivisionError
         self.endings.append(str(exchange.ending))
-
-    def audit_written(self, record: str, count: int) -> None:
-        """Not looked at."""
-
-    audit_failed = audit_lost = audit_written  # type: ignore[assignment]  # nor are these
 
 
 class Source:
@@ -54,10 +51,10 @@ class Recorded:
     def __init__(self, folder: Path, outbox: Outbox, backlog: int = 10_000) -> None:
         self.file = folder / "audit.jsonl"
         self.metrics = Counted()
-        self.audit = AuditLog(LineSink(str(self.file)), self.metrics, "w-1", backlog=backlog, later=outbox.later)  # type: ignore[arg-type]
+        self.audit = AuditLog(LineSink(str(self.file)), self.metrics, "w-1", backlog=backlog, later=outbox.later)
         self.outbox = outbox
         self.trial = Trial()
-        self.trial.pipeline._journal = Journal(self.audit, self.metrics, Source(), outbox)  # type: ignore[arg-type]
+        self.trial.pipeline._journal = Journal(self.audit, self.metrics, Source(), outbox)  # type: ignore[arg-type]  # of metrics and gateway what a journal uses
 
     def records(self) -> list[dict[str, Any]]:
         """All, once what waits is written."""
@@ -106,7 +103,7 @@ async def test_a_refusal_behind_the_end_of_another_request_is_recorded_in_order(
     """Its decision before its outcome, whatever the turn had to record first."""
     recorded.trial.upstream.held.clear()
     waiting = asyncio.ensure_future(recorded.trial.ask("GetItem", READ))
-    await asyncio.sleep(0)
+    await one_turn()  # it is on its way
     recorded.outbox.flush()
     recorded.trial.upstream.held.set()
     await waiting
@@ -123,7 +120,7 @@ async def test_what_cannot_be_recorded_does_not_hold_up_the_rest(recorded: Recor
             raise defects.pop()
         return make(*about)
 
-    recorded.audit._records.outcome = outcome  # type: ignore[method-assign]
+    recorded.audit._records.outcome = outcome  # type: ignore[method-assign]  # a defect that nobody knows yet
     for _ in range(2):
         assert await recorded.trial.ask("GetItem", READ) is recorded.trial.upstream.reply
     assert [record["record"] for record in recorded.records()] == ["decision", "decision", "outcome"]
@@ -139,13 +136,13 @@ async def test_the_decision_of_a_write_is_in_the_file_when_the_write_leaves(reco
         seen.append([json.loads(line)["operation"] for line in recorded.file.read_text().splitlines()])
         return await send(request, **more)
 
-    recorded.trial.upstream.send = looked_at  # type: ignore[method-assign]
+    recorded.trial.upstream.send = looked_at  # type: ignore[method-assign]  # looks at the file first
     await recorded.trial.ask("PutItem", WRITE)
     assert seen == [["PutItem"]]
 
 
 async def test_a_read_is_refused_where_its_decision_has_no_place(tmp_path: Path) -> None:
-    """As many may wait for the end of the turn as the backlog holds beside them, and they are told before they are sent."""
+    """In a busy turn too it is told before anything is sent."""
     recorded = Recorded(tmp_path, OUTBOXES["together"](), backlog=0)
     assert told(await recorded.trial.ask("GetItem", READ))[0] == Reason.AUDIT_UNAVAILABLE
     assert recorded.trial.upstream.requests == []

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from proxy.outbox import AT_ONCE, FEW, Outbox
-from tests.outboxes import busy_outbox
+from tests.outboxes import busy_outbox, one_turn
 
 if TYPE_CHECKING:
     import pytest
@@ -45,7 +45,7 @@ async def test_what_comes_seldom_goes_at_once() -> None:
     for number in range(10 * AT_ONCE):
         outbox.write(sink, b"")
         late += len(sink.written) != number + 1
-        await asyncio.sleep(0)
+        await one_turn()
         assert len(sink.written) == number + 1
     assert 0 < late < 10 * AT_ONCE / 12
 
@@ -57,7 +57,7 @@ async def test_what_comes_often_leaves_together_at_the_end_of_the_turn() -> None
         sink.written.clear()
         fill(outbox, sink, FEW)
         assert sink.written == []
-        await asyncio.sleep(0)
+        await one_turn()
         assert sink.written == [b"%d" % number for number in range(FEW)]
 
 
@@ -68,7 +68,7 @@ async def test_a_turn_with_few_writes_between_busy_ones_changes_nothing() -> Non
         sink.written.clear()
         fill(outbox, sink, FEW if turn % 3 == 0 else 1)
         assert sink.written == []
-        await asyncio.sleep(0)
+        await one_turn()
 
 
 async def test_jobs_come_behind_the_writes_of_their_turn() -> None:
@@ -80,7 +80,7 @@ async def test_jobs_come_behind_the_writes_of_their_turn() -> None:
         decide(about)
     outbox.write(sink, b"answer")
     assert sink.written == []
-    await asyncio.sleep(0)
+    await one_turn()
     assert sink.written == [b"answer", b"decided 1", b"decided 2", b"1", b"2"]
     Outbox().later(sink.written.append)(b"now")
     assert sink.written[-1] == b"now"
@@ -94,8 +94,8 @@ async def test_a_flush_leaves_nothing_to_the_end_of_the_turn() -> None:
     outbox.flush()
     assert sink.written == [b"answer", b"told"]
     outbox.write(sink, b"more")
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    await one_turn()
+    await one_turn()
     assert sink.written == [b"answer", b"told", b"more"]
 
 
@@ -111,7 +111,7 @@ async def test_one_bad_connection_takes_nothing_of_the_others(caplog: pytest.Log
     outbox.later(bad)(b"")
     outbox.later(good.written.append)(b"told")
     closed.closing = failing.fails = True
-    await asyncio.sleep(0)
+    await one_turn()
     assert (closed.written, good.written) == ([], [b"answer", b"told"])
     assert "could not be written to" in caplog.text
     assert "could not be done" in caplog.text
@@ -121,7 +121,7 @@ async def test_what_a_job_brings_leaves_with_the_next_turn() -> None:
     """A job may write, and have more done."""
     outbox, sink = busy_outbox(), Sink()
     outbox.later(lambda about: outbox.write(sink, about))(b"late")
-    await asyncio.sleep(0)
+    await one_turn()
     assert sink.written == []
-    await asyncio.sleep(0)
+    await one_turn()
     assert sink.written == [b"late"]

@@ -150,7 +150,7 @@ class Server:
 
 @pytest.fixture(params=OUTBOXES.values(), ids=OUTBOXES, autouse=True)
 def outbox(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When what is written leaves."""
+    """When what is written leaves: the outbox that is made where, as here, none is given."""
     monkeypatch.setattr("proxy.aws.upstream.Outbox", request.param)
 
 

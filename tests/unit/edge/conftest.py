@@ -156,7 +156,7 @@ async def running_benches() -> AsyncIterator[Callable[..., object]]:
 
 @pytest.fixture(params=OUTBOXES.values(), ids=OUTBOXES, autouse=True)
 def outbox(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When what is written leaves."""
+    """When what is written leaves: the outbox that is made where, as here, none is given."""
     monkeypatch.setattr("proxy.edge.shared.Outbox", request.param)
 
 
