@@ -5,7 +5,8 @@ A `Case` is found by names alone and kept; what it leaves open is asked of each 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.policy.coverage import Asked, Gap, Requirement, Rule
@@ -45,7 +46,36 @@ class Verdict(NamedTuple):
     requirement: Requirement | None = None
 
 
-class Case(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ShortWay:
+    """A rule that asks for nothing but the table's leading key, which is a string, within texts that no request fills in.
+
+    It says yes where `Rule.holds_for_all` would, and leaves all else to it: most requests take no more than this.
+    """
+
+    rule: Rule
+    attribute: str
+    exact: frozenset[str]
+    prefixes: tuple[str, ...]
+
+    def allows(self, touch: Touch) -> bool:
+        """True if the key that the touch proves is one that the rule names."""
+        try:
+            pin = touch.facts.pin(self.attribute) if touch.facts is not None else None
+        except Unreadable:
+            return False
+        if pin is None:
+            return False
+        values, is_prefix = pin
+        if is_prefix or len(values) != 1:
+            return False
+        value = values[0]
+        text = value.get("S")
+        return len(value) == 1 and type(text) is str and (text.startswith(self.prefixes) or text in self.exact)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
     """The rules that can matter for one action on one table or index; what remains to be asked is the request itself."""
 
     deny: tuple[Rule, ...]
@@ -53,6 +83,7 @@ class Case(NamedTuple):
     allow: tuple[Rule, ...]  # those without conditions first
     is_inside: bool  # of the team's boundary
     keys: LeadingKeys
+    short_way: ShortWay | None = None
 
     @property
     def is_settled(self) -> bool:
@@ -125,13 +156,27 @@ class DagRules:
     def case(self, dag_id: str, action: str, table: str, index: str) -> Case:
         """The rules that can matter. `table` is a real name in the DAG's own account and Region, or empty."""
         allow = [rule.of_dag(dag_id) for rule in self.allow if rule.may_allow(action, table, index)]
-        return Case(
+        case = Case(
             deny=tuple(rule.of_dag(dag_id) for rule in self.deny if rule.may_deny(action, table, index)),
             require=tuple(r for r in self.require if r.rule.may_deny(action, table, index)),
             allow=tuple(sorted(allow, key=lambda rule: rule.has_conditions)),
             is_inside=self.boundary is None or not table or self.boundary.tables.match(table),
             keys=self.keys.get(table, NO_KEYS).leading(index),
         )
+        return replace(case, short_way=_short_way(case)) if not index else case
+
+
+def _short_way(case: Case) -> ShortWay | None:
+    """The short way to the first rule that can allow a touch of a table, if it is of the kind that has one."""
+    attribute = case.keys.table
+    if case.deny or case.require or not case.is_inside or not case.allow or attribute is None or attribute.kind != "S":
+        return None
+    rule = case.allow[0]
+    limit = rule.keys
+    if rule.tasks is not None or rule.attributes is not None or rule.until != inf or limit is None or not limit.is_literal:
+        return None
+    exact = frozenset(pattern.pieces[0] for pattern in limit.patterns if not pattern.is_prefix)
+    return ShortWay(rule, attribute.name, exact, tuple(p.pieces[0] for p in limit.patterns if p.is_prefix))
 
 
 class Home(NamedTuple):

@@ -146,6 +146,11 @@ class KeyLimit:
         """The limit as it is for one DAG: <dag_id> need not be filled in for each of its requests."""
         return KeyLimit(tuple(pattern.of_dag(dag_id) for pattern in self.patterns)) if self._open else self
 
+    @property
+    def is_literal(self) -> bool:
+        """True if no placeholder is left that a request must fill in."""
+        return not self._open
+
     def are_inside(self, kind: str, pins: Iterable[Pin | None], identity: Identity) -> bool:
         """True if each pin (of an attribute of this kind) proves that every partition key it means is one that is named."""
         exact, numbers, prefixes = self._wanted(identity) if self._open else self._literal

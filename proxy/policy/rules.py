@@ -13,7 +13,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 from itertools import groupby
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from proxy.actions import ESCALATIONS
 from proxy.model import NAMES, Principal, TableReference
@@ -72,7 +72,8 @@ class Decision:
         return self.principal
 
 
-class _Ready(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Ready:
     """One DAG id, met. Keys are (action, table, index): the start of a Touch.
 
     `decisions` has what is allowed whatever the request says, `cases` the rules where the request decides.
@@ -162,8 +163,12 @@ class Policies:
             if decision is not None:
                 return decision
             case = ready.cases.get(start)
-            if case is not None and (rule := case.rule_for_all(touches, identity, now)) is not None:
-                return ready.grant(rule)
+            if case is not None:
+                short_way = case.short_way
+                if short_way is not None and short_way.allows(touches[0]):
+                    return ready.grant(short_way.rule)
+                if (rule := case.rule_for_all(touches, identity, now)) is not None:
+                    return ready.grant(rule)
         if not self.observes:
             return ready.barred or _judge_all(ready, identity, operation, now, self.environment)
         return self._observe(ready, identity, operation, now)

@@ -538,6 +538,78 @@ def test_the_rule_that_allows_all_allows_each(
     found = case.rule_for_all(touches, identity_of("d", task), 1.0)
     for touch in touches:
         assert found is None or case.judge(Asked(identity_of("d", task), touch, case.keys, 1.0)) is found
+    if case.short_way is not None and case.short_way.allows(first):
+        assert case.rule_for_all([first], identity_of("d", task), 1.0) is case.short_way.rule
+
+
+TEXTS = st.text(st.sampled_from("ab#\u00e9\ud800\udc80\U0001f600"), max_size=4)
+
+
+@settings(deadline=None, max_examples=500)
+@given(
+    patterns=st.lists(st.tuples(st.booleans(), TEXTS), min_size=1, max_size=3),
+    values=st.lists(st.one_of(TEXTS.map(lambda text: {"S": text}), st.sampled_from([{"N": "1"}, {"S": 1}, {}])), max_size=2),
+    is_prefix=st.booleans(),
+)
+def test_the_short_way_says_yes_where_the_long_one_does(
+    patterns: list[tuple[bool, str]], values: list[dict[str, Any]], is_prefix: bool
+) -> None:
+    """To exactly the one key that is proven whole, whatever characters it has; all else it leaves to the long one."""
+    limit = KeyLimit(tuple(KeyPattern(starts, (text,)) for starts, text in patterns))
+    rules = dag_rules(allow=(rule(place="0", keys=limit),), keys={"orders": TableKeys(KeyAttribute("pk", "S"), {})})
+    case = rules.case("d", "GetItem", "orders", "")
+    told = {"starts": {"pk": values[0]}} if is_prefix and values else {"pins": {"pk": values}}
+    touch = Touch("GetItem", TableReference("orders"), "", 0, facts_of(told))
+    assert case.short_way is not None
+    is_allowed_by_all = case.rule_for_all([touch], identity_of("d"), 1.0) is not None
+    assert case.short_way.allows(touch) == (is_allowed_by_all and len(values) == 1 and not is_prefix)
+
+
+@pytest.mark.parametrize(
+    ("changes", "index", "rule_of_way"),
+    [
+        ({}, "", "1"),
+        ({"allow": (rule(place="0", keys=KeyLimit((KeyPattern(False, ("a",)),))), rule(place="1"))}, "", None),
+        ({"allow": ()}, "", None),
+        ({"allow": (rule(place="1"),)}, "", None),
+        ({"deny": (rule(keys=KeyLimit((KeyPattern(False, ("a",)),))),)}, "", None),
+        ({"require": (Requirement(rule(), condition=True),)}, "", None),
+        ({"boundary": Boundary("team", "platform.yaml:1", Globs(("*",)), Globs(("t2",)), "owner #p")}, "", None),
+        ({"keys": {}}, "", None),
+        ({"keys": {"orders": TableKeys(KeyAttribute("pk", "N"), {})}}, "", None),
+        ({"tasks": Globs(("load",))}, "", None),
+        ({"until": 9e9}, "", None),
+        ({"attributes": frozenset({"pk"})}, "", None),
+        ({"limit": (KeyPattern(True, ("", "task_id", "")),)}, "", None),
+        ({"limit": (KeyPattern(True, ("", "dag_id", "#")),)}, "", "1"),
+        ({"indexes": Globs(("*",))}, "by_day", None),
+    ],
+)
+def test_only_a_rule_of_keys_alone_has_a_short_way(changes: dict[str, Any], index: str, rule_of_way: str | None) -> None:
+    """Nothing denies or requires beside it, and it asks for neither task, time, attributes nor what a request fills in."""
+    keys = KeyLimit(changes.pop("limit", (KeyPattern(True, ("a",)),)))
+    of_rule = {name: changes.pop(name) for name in ("tasks", "until", "attributes", "indexes") if name in changes}
+    known = {"orders": TableKeys(KeyAttribute("pk", "S"), {"by_day": KeyAttribute("day", "S")})}
+    rules = dag_rules(**{"allow": (rule(place="1", keys=keys, **of_rule),), "keys": known} | changes)
+    way = rules.case("d", "Query", "orders", index).short_way
+    assert (way.rule.place if way else None) == rule_of_way
+
+
+def test_the_short_way_leaves_what_it_cannot_read_to_the_long_one() -> None:
+    """Which says that it cannot be read; and what says nothing of keys is denied."""
+    rules = dag_rules(
+        allow=(rule(keys=KeyLimit((KeyPattern(True, ("a",)),))),), keys={"orders": TableKeys(KeyAttribute("pk", "S"), {})}
+    )
+    policies = snapshot({"d": rules})
+    with pytest.raises(Unreadable):
+        policies.decide(
+            identity_of("d"),
+            operation_of("Query", Touch("Query", TableReference("orders"), facts=StatedFacts(unreadable=("pins",)))),
+            1.0,
+        )
+    for facts in (None, StatedFacts(), StatedFacts(pins={"pk": []}), StatedFacts(pins={"pk": [{"S": "a"}, {"S": "b"}]})):
+        touch = Touch("Query", TableReference("orders"), facts=facts)
+        assert policies.decide(identity_of("d"), operation_of("Query", touch), 1.0).reason is Reason.OUTSIDE_KEYS
 
 
 def test_what_cannot_be_read_is_not_merely_denied() -> None:
