@@ -37,6 +37,7 @@ from proxy.key_files import sealing_keys
 from proxy.login import Logins
 from proxy.observe.audit import AuditLog
 from proxy.observe.fleet import WorkerStatus, fleet_status, render_shared, share_between_workers
+from proxy.observe.journal import Journal
 from proxy.observe.loop_lag import LoopLag
 from proxy.observe.sink import LineSink
 from proxy.outbox import Outbox
@@ -53,8 +54,7 @@ if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
     from proxy.admin import AdminState
-    from proxy.model import Credentials, Exchange, Principal
-    from proxy.observe.metrics import Metrics
+    from proxy.model import Credentials, Principal
     from proxy.policy.rules import Policies
 
 log = logging.getLogger("proxy.app")
@@ -68,43 +68,6 @@ LAST_WORDS_SECONDS = 2.0
 OPENING_SECONDS = 0.02
 COLLECTOR_PACE = (20_000, 10, 20)  # objects that came and stayed, then how many looks at the young before one at the older
 CANNOT_START = 3
-
-
-class Journal:
-    """What happened, told to audit and metrics alike."""
-
-    def __init__(self, audit: AuditLog, metrics: Metrics, source: Gateway, outbox: Outbox) -> None:
-        self.audit = audit
-        self.metrics = metrics
-        self._source = source
-        self._outbox = outbox
-        self._tell_later = outbox.later(self._tell)  # behind the decisions, which the audit puts off itself
-        self._count_later = outbox.later(self._count)
-
-    def decision(self, exchange: Exchange) -> None:
-        """Put the decision in the audit. Raises Unavailable(AUDIT_UNAVAILABLE)."""
-        self.audit.decision(exchange)
-
-    def outcome(self, exchange: Exchange) -> None:
-        """Record how it ended, by the end of the turn. Never raises: what was done is done, its answer must reach the caller."""
-        self._tell_later(exchange)
-        self._count_later(exchange)
-
-    def settle(self) -> None:
-        """Record now what waits for the end of the turn."""
-        self._outbox.flush()
-
-    def _tell(self, exchange: Exchange) -> None:
-        try:
-            self.audit.outcome(exchange)
-        except Exception:  # the answer is on its way: what cannot be told of it must not stop it
-            log.exception("the outcome of decision %s is not in the audit", exchange.id)
-
-    def _count(self, exchange: Exchange) -> None:
-        try:
-            self.metrics.record(exchange, self._source.current)
-        except Exception:  # nor may what cannot be counted
-            log.exception("the outcome of decision %s is not counted", exchange.id)
 
 
 class Gateway:

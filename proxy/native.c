@@ -1,6 +1,6 @@
 /* Compiled forms of a few pure functions of the served path; `proxy/native.py` says how they are used.
 
-   Those that judge (plain_head, plain_reply, plainly_fits) know only what is plainly right, and answer None or False for all
+   Those that judge (plain_head, plain_reply, plain_line, plainly_fits) know only what is plainly right, and answer None or False for all
    else: then the form in Python reads and judges, and says what is wrong. So nothing is refused here, no message is made here,
    and what is taken here must be taken there, with the same result. The others do in full what their forms in Python do. Tests
    hold the two against each other. Nothing is kept between calls, and no argument is changed.
@@ -506,6 +506,96 @@ static PyObject *joined_answer(PyObject *Py_UNUSED(module), PyObject *const *arg
     return answer;
 }
 
+/* ------------------------------------------------------------------------------------------------------ records */
+
+PyDoc_STRVAR(plain_line_doc,
+             "plain_line(pieces, values, rest, longest)\n--\n\n"
+             "Each of `pieces` and behind it its one of `values` as JSON (plain text, whole numbers, thousandths), then `rest`. None\n"
+             "where a value is other than that, a token may hide in one, or the line has more than `longest` bytes.");
+
+enum { MOST_OF_A_LINE = 2048, LONGEST_OF_NUMBERS = 32 };
+
+/* How many bytes a text takes between quotation marks; -1: it is not plain, there is no room, or it has `eyJ` in it. */
+static size write_text(char *to, size room, PyObject *value) {
+    size length;
+    const char *text = PyUnicode_AsUTF8AndSize(value, &length);
+    if (text == NULL)
+        PyErr_Clear(); /* a lone surrogate */
+    if (text == NULL || length + 2 > room)
+        return -1;
+    *to++ = '"';
+    for (size place = 0; place < length; place++) {
+        char byte = text[place];
+        if (byte < ' ' || byte > '~' || byte == '"' || byte == '\\' ||
+            (byte == 'J' && place > 1 && text[place - 1] == 'y' && text[place - 2] == 'e'))
+            return -1;
+        to[place] = byte;
+    }
+    to[length] = '"';
+    return length + 2;
+}
+
+/* The same of a number that is made of so many thousandths, as `repr` writes it. */
+static size write_thousandths(char *to, double value) {
+    if (!(value >= 0 && value < 1e12))
+        return -1;
+    long long thousandths = (long long)(value * 1000 + 0.5);
+    if ((double)thousandths / 1000 != value)
+        return -1;
+    size length = snprintf(to, LONGEST_OF_NUMBERS, "%lld.%03lld", thousandths / 1000, thousandths % 1000);
+    while (to[length - 1] == '0' && to[length - 2] != '.')
+        length--;
+    return length;
+}
+
+static size write_value(char *to, size room, PyObject *value) {
+    PyTypeObject *type = Py_TYPE(value);
+    if (type == &PyUnicode_Type)
+        return write_text(to, room, value);
+    if (room < LONGEST_OF_NUMBERS)
+        return -1;
+    if (type == &PyFloat_Type)
+        return write_thousandths(to, PyFloat_AsDouble(value));
+    if (type != &PyLong_Type)
+        return -1;
+    int is_beyond;
+    long long number = PyLong_AsLongLongAndOverflow(value, &is_beyond);
+    return is_beyond ? -1 : snprintf(to, LONGEST_OF_NUMBERS, "%lld", number);
+}
+
+static PyObject *plain_line(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count) {
+    char line[MOST_OF_A_LINE], *piece, *rest;
+    size length = 0, piece_length, rest_length;
+    if (count != 4 || !PyTuple_Check(arguments[0]) || !PyTuple_Check(arguments[1]) ||
+        PyTuple_Size(arguments[0]) != PyTuple_Size(arguments[1]))
+        return PyErr_Format(PyExc_TypeError, "plain_line takes two tuples of one length, bytes and a number");
+    size longest = PyLong_AsSsize_t(arguments[3]);
+    if (PyErr_Occurred() || PyBytes_AsStringAndSize(arguments[2], &rest, &rest_length) < 0)
+        return NULL;
+    size room = (longest < MOST_OF_A_LINE ? longest : MOST_OF_A_LINE) - rest_length;
+    for (size place = 0; place < PyTuple_Size(arguments[0]); place++) {
+        if (PyBytes_AsStringAndSize(PyTuple_GetItem(arguments[0], place), &piece, &piece_length) < 0)
+            return NULL;
+        if (piece_length > room - length)
+            Py_RETURN_NONE;
+        memcpy(line + length, piece, (size_t)piece_length);
+        length += piece_length;
+        size written = write_value(line + length, room - length, PyTuple_GetItem(arguments[1], place));
+        if (written < 0)
+            Py_RETURN_NONE;
+        length += written;
+    }
+    if (length > room)
+        Py_RETURN_NONE;
+    PyObject *whole = PyBytes_FromStringAndSize(NULL, length + rest_length);
+    if (whole != NULL) {
+        char *to = PyBytes_AsString(whole);
+        memcpy(to, line, (size_t)length);
+        memcpy(to + length, rest, (size_t)rest_length);
+    }
+    return whole;
+}
+
 /* ----------------------------------------------------------------------------------------------- AttributeValues */
 
 enum { LONGEST_NUMBER = 64, LONGEST_BINARY = 1 << 20 }; /* longer texts are judged in Python, in a way whose time is bounded */
@@ -774,6 +864,7 @@ static PyMethodDef functions[] = {
     {"joined_answer", (PyCFunction)(void (*)(void))joined_answer, METH_FASTCALL, joined_answer_doc},
     {"passed_lines", (PyCFunction)(void (*)(void))passed_lines, METH_FASTCALL, passed_lines_doc},
     {"value_in", (PyCFunction)(void (*)(void))value_in, METH_FASTCALL, value_in_doc},
+    {"plain_line", (PyCFunction)(void (*)(void))plain_line, METH_FASTCALL, plain_line_doc},
     {"same_values", (PyCFunction)(void (*)(void))same_values, METH_FASTCALL, same_values_doc},
     {"plainly_fits", (PyCFunction)(void (*)(void))plainly_fits, METH_FASTCALL, plainly_fits_doc},
     {NULL, NULL, 0, NULL},

@@ -50,13 +50,22 @@ def passed_in_python(headers: Mapping[bytes, bytes], names: tuple[bytes, ...]) -
 
 
 try:
-    from proxy._native import joined_answer, passed_lines, plain_head, plain_reply, plainly_fits, same_values, value_in
+    from proxy._native import (
+        joined_answer,
+        passed_lines,
+        plain_head,
+        plain_line,
+        plain_reply,
+        plainly_fits,
+        same_values,
+        value_in,
+    )
 
     IS_COMPILED = True
 except ImportError:
     IS_COMPILED = False
     if not TYPE_CHECKING:
-        plain_head = plain_reply = plainly_fits = nothing_is_plain
+        plain_head = plain_line = plain_reply = plainly_fits = nothing_is_plain
         joined_answer = joined_in_python
         same_values = same_in_python
         value_in = value_in_python
@@ -70,6 +79,7 @@ __all__ = [
     "passed_in_python",
     "passed_lines",
     "plain_head",
+    "plain_line",
     "plain_reply",
     "plainly_fits",
     "same_in_python",

@@ -13,7 +13,7 @@ import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 log = logging.getLogger("proxy.outbox")
 
@@ -34,7 +34,7 @@ class Outbox:
         self._at_once = at_once  # so many writes go at once, and what is to be done behind them too
         self._quiet = 0  # turns with few writes, one after the other
         self._writes: list[tuple[asyncio.WriteTransport, bytes]] = []
-        self._jobs: list[tuple[Callable[[Any], None], list[Any]]] = []
+        self._jobs: list[tuple[Callable[[Sequence[Any]], None], list[Any]]] = []
         self._is_due = False
 
     def write(self, transport: asyncio.WriteTransport, data: bytes) -> None:
@@ -47,17 +47,17 @@ class Outbox:
             self._come_back()
         self._writes.append((transport, data))
 
-    def later(self, job: Callable[[T], None]) -> Callable[[T], None]:
-        """`job`, as something that nobody waits for: called, it is done behind this turn's writes.
+    def later(self, job: Callable[[Sequence[T]], None]) -> Callable[[T], None]:
+        """What calls `job` behind this turn's writes, once, with all that it was called with itself: nobody waits for it.
 
-        One job after the other, in the order in which they were made; each for all that it was called for.
+        One job after the other, in the order in which they were made.
         """
         waiting: list[T] = []
         self._jobs.append((job, waiting))
 
         def do_later(about: T) -> None:
             if self._at_once:
-                job(about)
+                job((about,))
                 return
             if not self._is_due:
                 self._come_back()
@@ -78,11 +78,10 @@ class Outbox:
             if waiting:
                 all_about = waiting.copy()
                 waiting.clear()
-                for about in all_about:
-                    try:
-                        job(about)
-                    except Exception:  # nor the records of the others
-                        log.exception("what was left to the end of a turn could not be done")
+                try:
+                    job(all_about)
+                except Exception:  # nor what the other jobs do
+                    log.exception("what was left to the end of a turn could not be done")
 
     def _come_back(self) -> None:
         self._is_due = True

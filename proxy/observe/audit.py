@@ -9,6 +9,7 @@ and tried again, and writes are refused; with a full backlog reads are refused t
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import secrets
 import socket
@@ -17,15 +18,17 @@ from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Protocol
 
-from proxy.observe.records import KINDS, Records, line_of
+from proxy.observe.records import KINDS, Records
 from proxy.refusal import Reason, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from proxy.model import Exchange
     from proxy.observe.records import Record
     from proxy.observe.sink import LineSink
+
+log = logging.getLogger("proxy.audit")
 
 _FLUSH_SECONDS: Final = 0.1
 _RETRY_SECONDS: Final = 1.0
@@ -47,8 +50,8 @@ class AuditCounts(Protocol):
         """Records given up, because the backlog is full."""
 
 
-def _at_once(job: Callable[[Exchange], None]) -> Callable[[Exchange], None]:
-    return job
+def _at_once(job: Callable[[Sequence[Exchange]], None]) -> Callable[[Exchange], None]:
+    return lambda exchange: job((exchange,))
 
 
 class AuditLog:
@@ -62,7 +65,7 @@ class AuditLog:
         *,
         backlog: int = 10_000,
         clock: Callable[[], float] = time.time,
-        later: Callable[[Callable[[Exchange], None]], Callable[[Exchange], None]] = _at_once,
+        later: Callable[[Callable[[Sequence[Exchange]], None]], Callable[[Exchange], None]] = _at_once,
     ) -> None:
         """`worker` must be unique for ever, since `seq` starts anew with it; `backlog` is a number of records.
 
@@ -74,7 +77,7 @@ class AuditLog:
         self._sink = sink
         self._counts = counts
         self._clock = clock
-        self._decide_later = later(self._note_decision)
+        self._decide_later = later(self._note_decisions)
         self._backlog = backlog
         self._waiting: deque[Record] = deque()  # in the order of `seq`
         self._seq = 0
@@ -98,7 +101,7 @@ class AuditLog:
         operation = exchange.operation
         is_allowed = exchange.reason is _ALLOWED or exchange.reason is _OBSERVED
         if is_allowed and operation is not None and operation.is_write:
-            self._note(self._records.decision, exchange)
+            self._note(self._records.decision, exchange, self._time())
             if not self._flush():
                 self._take_back_last()
                 raise Unavailable(
@@ -114,19 +117,24 @@ class AuditLog:
             self._decide_later(exchange)
         exchange.decided = True
 
-    def outcome(self, exchange: Exchange) -> None:
-        """Record how a request ended, and its decision if it has none yet. Never raises; a second call does nothing."""
-        if exchange.recorded:
-            return
-        exchange.recorded = True
-        if not exchange.decided:
-            if len(self._waiting) >= self._backlog:
-                self._lose(2)
-                return
-            self._note(self._records.decision, exchange)
-            exchange.decided = True
-        # what was decided may always end in a record: the requests in flight bound it
-        self._note(self._records.outcome, exchange)
+    def outcomes(self, exchanges: Sequence[Exchange]) -> None:
+        """Record how requests ended, and the decisions of those that have none yet. Never raises; a second call does nothing."""
+        time = self._time()
+        for exchange in exchanges:
+            if exchange.recorded:
+                continue
+            exchange.recorded = True
+            try:
+                if not exchange.decided:
+                    if len(self._waiting) >= self._backlog:
+                        self._lose(2)
+                        continue
+                    self._note(self._records.decision, exchange, time)
+                    exchange.decided = True
+                # what was decided may always end in a record: the requests in flight bound it
+                self._note(self._records.outcome, exchange, time)
+            except Exception:  # the answer is on its way: what cannot be told of it must stop neither it nor the other records
+                log.exception("the outcome of decision %s is not in the audit", exchange.id)
         self._flush_soon()
 
     def event(self, name: str, **details: str) -> None:
@@ -152,13 +160,18 @@ class AuditLog:
 
     # ------------------------------------------------------------------------------------------- the records
 
-    def _note(self, record_of: Callable[[Exchange, str, int], Record], exchange: Exchange) -> None:
+    def _note(self, record_of: Callable[[Exchange, str, int], Record], exchange: Exchange, time: str) -> None:
         """Let a record wait in its place."""
         self._seq += 1
-        self._waiting.append(record_of(exchange, self._time(), self._seq))
+        self._waiting.append(record_of(exchange, time, self._seq))
 
-    def _note_decision(self, exchange: Exchange) -> None:
-        self._note(self._records.decision, exchange)
+    def _note_decisions(self, exchanges: Sequence[Exchange]) -> None:
+        time = self._time()
+        for exchange in exchanges:
+            try:
+                self._note(self._records.decision, exchange, time)
+            except Exception:  # what cannot be told of one must not cost the others their records
+                log.exception("the decision %s is not in the audit", exchange.id)
         self._flush_soon()
 
     def _time(self) -> str:
@@ -210,7 +223,7 @@ class AuditLog:
         waiting = self._waiting
         while waiting:
             batch = list(islice(waiting, _FLUSH_RECORDS))
-            done = self._sink.append([line_of(record) for record in batch])
+            done = self._sink.append([line for _, line in batch])
             kinds = [waiting.popleft()[0] for _ in range(done)]
             for kind in KINDS:
                 if count := kinds.count(kind):

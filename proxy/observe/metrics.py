@@ -24,7 +24,7 @@ from proxy.refusal import ANSWERS, Reason
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from proxy.model import Exchange, Operation
+    from proxy.model import Exchange
 
 NONE: Final = "none"  # label of what a request does not have: a DAG before its token is read, a table before its body is
 OTHER: Final = "other"  # label of what the policy does not name
@@ -196,7 +196,10 @@ class Metrics:
             self._labels, self._known = labels, {}
         operation, identity = exchange.operation, exchange.identity
         dag_id = None if identity is None else identity.dag_id
-        table = None if operation is None else _table_of(operation)
+        table = None
+        if operation is not None:
+            touches = operation.touches
+            table = touches[0].table.name if len(touches) == 1 else operation.table
         name = exchange.operation_name or (operation.name if operation else NONE)
         ending = (exchange.ending or _BROKEN)._value_  # its plain text: an enum's hash is slow
         key = (dag_id, table, name, ending, exchange.status)
@@ -415,12 +418,6 @@ def _tallied_histogram() -> Any:
             self._sum.inc(total)
 
     return TalliedHistogram
-
-
-def _table_of(operation: Operation) -> str:
-    """`operation.table`, without its cost where there is but one touch."""
-    touches = operation.touches
-    return touches[0].table.name if len(touches) == 1 else operation.table
 
 
 def _table_label(labels: Labels | None, table: str) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from proxy.model import Ending, Exchange, ReplySummary
+from proxy.native import plain_line
 from proxy.refusal import Reason
 
 if TYPE_CHECKING:
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
 
     from proxy.model import Identity, Operation, TableReference
 
-    # its kind; its own members, and the rest of the line that it shares with others: or None and the whole line
-    Record = tuple[str, dict[str, Any] | None, bytes]
+    Record = tuple[str, bytes]  # its kind; the line
     Touched = tuple[tuple[tuple[str, TableReference, str], int], ...]  # action, table, index; how often
 
 CAP: Final = 250  # characters of a string in a long record; Airflow's longest DAG, task and run ids
@@ -50,12 +50,25 @@ _SERVED: Final = Ending.SERVED
 _NOTHING_SAID: Final = ReplySummary()
 
 
+# What each record has of its own, in this order.
+_OF_A_DECISION: Final = ("record", "time", "seq", "id", "peer", "invocation_id", "attempt", "request_bytes")
+_OF_AN_OUTCOME: Final = ("record", "time", "seq", "id", "aws_request_id", "gateway_ms", "upstream_ms", "reply_bytes")
+
+
+def _pieces(names: tuple[str, ...]) -> tuple[bytes, ...]:
+    """What stands before each value in a line of JSON."""
+    return tuple(b'%b"%b":' % (b"," if place else b"{", name.encode()) for place, name in enumerate(names))
+
+
 class Records:
     """Makes the records of one worker. `time` is UTC in ISO 8601.
 
     A task's requests differ in little: what an allowed one has in common with those before it is remembered as it was written,
     and so is the course of a request that AWS served without a word.
     """
+
+    _decision_pieces = _pieces(_OF_A_DECISION)
+    _outcome_pieces = _pieces(_OF_AN_OUTCOME)
 
     def __init__(self, worker: str) -> None:
         self._worker = worker
@@ -64,43 +77,45 @@ class Records:
 
     def decision(self, exchange: Exchange, time: str, seq: int) -> Record:
         """What was decided, about whom and what, on what grounds."""
-        own = {
-            "record": "decision",
-            "time": time,
-            "seq": seq,
-            "id": exchange.id,
-            "peer": exchange.peer,
-            "invocation_id": exchange.invocation_id,
-            "attempt": exchange.attempt,
-            "request_bytes": exchange.request_bytes,
-        }
+        own = (
+            "decision",
+            time,
+            seq,
+            exchange.id,
+            exchange.peer,
+            exchange.invocation_id,
+            exchange.attempt,
+            exchange.request_bytes,
+        )
         if exchange.reason is _ALLOWED and not exchange.message and exchange.would_deny is None:
             rest = self._shared_grounds(exchange)
             if rest:
-                return "decision", own, rest
-        return "decision", None, _line(own | _grounds(exchange, self._worker))
+                line = plain_line(self._decision_pieces, own, rest, _LONG) or _joined(_OF_A_DECISION, own, rest)
+                return "decision", line
+        return "decision", _line(dict(zip(_OF_A_DECISION, own, strict=True)) | _grounds(exchange, self._worker))
 
     def outcome(self, exchange: Exchange, time: str, seq: int) -> Record:
         """How it ended, joined by `id`; `sent` is `unknown` where AWS did not answer: nobody can say whether it did it."""
-        own = {
-            "record": "outcome",
-            "time": time,
-            "seq": seq,
-            "id": exchange.id,
-            "aws_request_id": exchange.aws_request_id,
-            "gateway_ms": round(exchange.gateway_seconds * 1_000_000) / 1000,
-            "upstream_ms": round(exchange.upstream_seconds * 1_000_000) / 1000,
-            "reply_bytes": exchange.reply_bytes,
-        }
+        own = (
+            "outcome",
+            time,
+            seq,
+            exchange.id,
+            exchange.aws_request_id,
+            round(exchange.gateway_seconds * 1_000_000) / 1000,
+            round(exchange.upstream_seconds * 1_000_000) / 1000,
+            exchange.reply_bytes,
+        )
         is_served = exchange.ending is _SERVED and exchange.status == 200 and exchange.sent
         if is_served and exchange.reason is _ALLOWED and exchange.summary == _NOTHING_SAID and self._served_well:
-            return "outcome", own, self._served_well
-        return "outcome", None, _line(own | _course(exchange, self._worker))
+            rest = self._served_well
+            return "outcome", plain_line(self._outcome_pieces, own, rest, _LONG) or _joined(_OF_AN_OUTCOME, own, rest)
+        return "outcome", _line(dict(zip(_OF_AN_OUTCOME, own, strict=True)) | _course(exchange, self._worker))
 
     def event(self, name: str, details: Mapping[str, str], time: str, seq: int) -> Record:
         """A change of the gateway itself."""
         own = {"record": "event", "time": time, "seq": seq, "worker": self._worker, "event": name, "details": dict(details)}
-        return "event", None, _line(own)
+        return "event", _line(own)
 
     def _shared_grounds(self, exchange: Exchange) -> bytes:
         """The grounds of an allowed request as the rest of a line, or nothing where they are not to be shared.
@@ -110,8 +125,10 @@ class Records:
         identity, operation = exchange.identity, exchange.operation
         if identity is None or operation is None:
             return b""
+        touches = operation.touches
+        touched = touches[0][:3] if len(touches) == 1 else _touched(operation)
         name = exchange.operation_name or operation.name
-        key = (id(identity), name, _touched(operation), exchange.rule, exchange.role_arn, exchange.policy_digest)
+        key = (id(identity), name, touched, exchange.rule, exchange.role_arn, exchange.policy_digest)
         found = self._shared.get(key)
         return found[1] if found is not None else self._keep(key, identity, _rest(_grounds(exchange, self._worker)))
 
@@ -122,15 +139,6 @@ class Records:
                 del self._shared[next(iter(self._shared))]
             self._shared[key] = (identity, rest)
         return rest
-
-
-def line_of(record: Record) -> bytes:
-    """The record as it is written: JSON and a line feed. A token ends where a member does: none hides where the parts meet."""
-    _, own, rest = record
-    if own is None:
-        return rest
-    text = _untouched(own, _LONG - len(rest))
-    return text[:-1] + rest if text else _line(own | orjson.loads(b"{" + rest[1:]))
 
 
 # ------------------------------------------------------------------------------------- what requests have in common
@@ -217,10 +225,7 @@ def _who(exchange: Exchange) -> dict[str, Any]:
 
 def _touched(operation: Operation) -> Touched:
     """What an operation touches, equal ones of a batch together."""
-    touches = operation.touches
-    if len(touches) == 1:
-        return ((touches[0][:3], 1),)
-    return tuple(Counter([touch[:3] for touch in touches]).items())
+    return tuple(Counter([touch[:3] for touch in operation.touches]).items())
 
 
 def _table(table: TableReference) -> str:
@@ -247,6 +252,13 @@ def _line(fields: dict[str, Any]) -> bytes:
     if _LETTER in line and b"eyJ" in line:
         line = _TOKEN.sub(b"(token)", line)
     return line + b"\n"  # a copy of the right size: to keep what `dumps` returns costs three times as much
+
+
+def _joined(names: tuple[str, ...], values: tuple[Any, ...], rest: bytes) -> bytes:
+    """Own members and the rest. A token ends where a member does: none hides where the two meet."""
+    own = dict(zip(names, values, strict=True))
+    text = _untouched(own, _LONG - len(rest))
+    return text[:-1] + rest if text else _line(own | orjson.loads(b"{" + rest[1:]))
 
 
 def _rest(fields: dict[str, Any]) -> bytes:

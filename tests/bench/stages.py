@@ -15,7 +15,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from proxy.app import Journal
 from proxy.aws.sigv4 import PassedHeaders, signed_request
 from proxy.dynamodb.operation import read_operation
 from proxy.dynamodb.reply import summarise
@@ -25,6 +24,7 @@ from proxy.edge.shared import Edge
 from proxy.identity.binding import bind
 from proxy.identity.channels import claimed_in, found_token, token_in
 from proxy.model import Ending, Exchange, Reply
+from proxy.observe.journal import Journal
 from proxy.refusal import Reason
 from tests.bench.in_process import ANSWER_BODY, DataPlane
 from tests.bench.wire import body_of, get_item, request_of

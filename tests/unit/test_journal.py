@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from proxy.app import Journal
 from proxy.observe.audit import AuditLog
+from proxy.observe.journal import Journal
 from proxy.observe.sink import LineSink
 from proxy.refusal import Reason, Unavailable
 from tests.outboxes import OUTBOXES, one_turn

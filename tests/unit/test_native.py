@@ -25,6 +25,7 @@ from proxy.native import (
     passed_in_python,
     passed_lines,
     plain_head,
+    plain_line,
     plain_reply,
     plainly_fits,
     same_in_python,
@@ -32,7 +33,7 @@ from proxy.native import (
     value_in,
     value_in_python,
 )
-from proxy.refusal import Refusal
+from proxy.refusal import Reason, Refusal
 from tests.made_requests import RequestMaker, damaged_body
 from tests.plans import fits
 from tests.stack.process import ROOT
@@ -282,6 +283,72 @@ def test_values_are_compared_alike(some: dict[bytes, bytes], others: dict[bytes,
     """The same under each name, or nothing both."""
     assert same_values(some, others, names) is same_in_python(some, others, names)
     assert same_values(some, dict(some), names)
+
+
+# ----------------------------------------------------------------------------------------------------- records
+
+_VALUES = st.one_of(
+    st.text(st.characters(codec="ascii"), max_size=8),
+    st.sampled_from(
+        ["", "eyJ", "xeyJ", "eyj", "ey", '"', "\\", "\x7f", "\n", "\u00e9", "\udc80", "a" * 100, True, None, b"", Reason.ALLOWED]
+    ),
+    st.integers(-(2**64), 2**64),
+    st.integers(0, 10**13).map(lambda thousandths: thousandths / 1000),
+    st.floats(),
+)
+
+
+@given(st.lists(_VALUES, min_size=1, max_size=4), st.integers(0, 60), st.integers(0, 300))
+@example([0.0, 1.0, 999999999999.999], 0, 300)
+@example([1e12], 0, 300)
+@example([0.0005], 0, 300)
+@settings(max_examples=3000, deadline=None)
+def test_a_plain_line_is_what_json_writes(values: list[Any], rest: int, longest: int) -> None:
+    """Byte for byte where it is written at all: not longer than it may be, and with nothing in it that is to be tidied."""
+    names = [f"n{place}" for place in range(len(values))]
+    pieces = tuple(b'%b"%b":' % (b"," if place else b"{", name.encode()) for place, name in enumerate(names))
+    line = plain_line(pieces, tuple(values), b"}" * rest, longest)
+    if line is None:
+        return
+    assert line == orjson.dumps(dict(zip(names, values, strict=True)))[:-1] + b"}" * rest
+    assert len(line) <= longest
+    assert b"eyJ" not in line
+
+
+def test_usual_values_make_a_plain_line() -> None:
+    """To the very last byte that there is room for, and never beyond what the compiled form holds."""
+    pieces, values = (b'{"a":', b',"b":', b',"c":'), ("x", 2**63 - 1, 0.125)
+    whole = b'{"a":"x","b":9223372036854775807,"c":0.125}'
+    assert plain_line(pieces, values, b"}", 200) == whole
+    assert plain_line((b'{"a":',), ("xy",), b"}", 10) == b'{"a":"xy"}'
+    assert plain_line((b'{"a":',), ("xy",), b"}", 9) is None
+    for length in range(2000, 2100):
+        for text in ("x" * length, "x"):
+            line = plain_line((b'{"a":' + b" " * (length - len(text)),), (text,), b"}", 10**9)
+            assert line is None or line == b'{"a":' + b" " * (length - len(text)) + b'"' + text.encode() + b'"}'
+    assert plain_line((b'{"a":',), ("x",), b"}" * 3000, 10**9) is None
+
+
+@pytest.mark.parametrize("code", range(0x180))
+def test_each_character_is_written_or_left(code: int) -> None:
+    """Alone and among others."""
+    for text in (chr(code), "ab" + chr(code), chr(code) + "ab"):
+        line = plain_line((b"",), (text,), b"", 100)
+        assert line is None or line == orjson.dumps(text)
+        assert (line is not None) == (text.isascii() and text.isprintable() and not {'"', "\\"} & set(text))
+
+
+def test_a_wrong_call_for_a_line_is_an_error() -> None:
+    """As many values as pieces, the pieces bytes."""
+    for arguments in (
+        ((b"",), ("a", "b"), b"", 9),
+        (("",), ("a",), b"", 9),
+        ((b"",), ("a",), "", 9),
+        ((b"",), ["a"], b"", 9),
+        ((b"",),),
+    ):
+        with pytest.raises(TypeError):
+            plain_line(*arguments)  # type: ignore[arg-type]  # wrong on purpose
 
 
 # ----------------------------------------------------------------------------------------------------- bodies

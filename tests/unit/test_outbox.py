@@ -9,6 +9,8 @@ from proxy.outbox import AT_ONCE, FEW, Outbox
 from tests.outboxes import busy_outbox, one_turn
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pytest
 
 
@@ -72,24 +74,25 @@ async def test_a_turn_with_few_writes_between_busy_ones_changes_nothing() -> Non
 
 
 async def test_jobs_come_behind_the_writes_of_their_turn() -> None:
-    """One job after the other, as they were made, each in order; at once where writes go at once."""
+    """One job after the other, as they were made, each for all at once and in order; there and then where writes go at once."""
     outbox, sink = busy_outbox(), Sink()
-    decide, count = outbox.later(lambda about: sink.written.append(b"decided " + about)), outbox.later(sink.written.append)
+    decide = outbox.later(lambda about: sink.written.append(b"decided " + b" ".join(about)))
+    count = outbox.later(sink.written.extend)
     for about in (b"1", b"2"):
         count(about)
         decide(about)
     outbox.write(sink, b"answer")
     assert sink.written == []
     await one_turn()
-    assert sink.written == [b"answer", b"decided 1", b"decided 2", b"1", b"2"]
-    Outbox().later(sink.written.append)(b"now")
+    assert sink.written == [b"answer", b"decided 1 2", b"1", b"2"]
+    Outbox().later(sink.written.extend)(b"now")
     assert sink.written[-1] == b"now"
 
 
 async def test_a_flush_leaves_nothing_to_the_end_of_the_turn() -> None:
     """Nothing is written or done twice."""
     outbox, sink = busy_outbox(), Sink()
-    outbox.later(sink.written.append)(b"told")
+    outbox.later(sink.written.extend)(b"told")
     outbox.write(sink, b"answer")
     outbox.flush()
     assert sink.written == [b"answer", b"told"]
@@ -102,14 +105,14 @@ async def test_a_flush_leaves_nothing_to_the_end_of_the_turn() -> None:
 async def test_one_bad_connection_takes_nothing_of_the_others(caplog: pytest.LogCaptureFixture) -> None:
     """A closed one is passed over, one that fails is told of; whoever comes behind them is answered."""
 
-    def bad(_: bytes) -> None:
+    def bad(_: Sequence[bytes]) -> None:
         raise ZeroDivisionError
 
     outbox, closed, failing, good = busy_outbox(), Sink(), Sink(), Sink()
     for sink in (closed, failing, good):
         outbox.write(sink, b"answer")
     outbox.later(bad)(b"")
-    outbox.later(good.written.append)(b"told")
+    outbox.later(good.written.extend)(b"told")
     closed.closing = failing.fails = True
     await one_turn()
     assert (closed.written, good.written) == ([], [b"answer", b"told"])
@@ -120,7 +123,7 @@ async def test_one_bad_connection_takes_nothing_of_the_others(caplog: pytest.Log
 async def test_what_a_job_brings_leaves_with_the_next_turn() -> None:
     """A job may write, and have more done."""
     outbox, sink = busy_outbox(), Sink()
-    outbox.later(lambda about: outbox.write(sink, about))(b"late")
+    outbox.later(lambda about: outbox.write(sink, *about))(b"late")
     await one_turn()
     assert sink.written == []
     await one_turn()

@@ -87,7 +87,7 @@ def test_an_allowed_read_leaves_two_records_joined_by_id(trial: Trial, build) ->
     """All that an auditor asks is in two lines, with numbers that follow each other."""
     exchange = build()
     trial.log.decision(exchange)
-    trial.log.outcome(exchange)
+    trial.log.outcomes([exchange])
     decision, outcome = trial.records()
     assert decision == {
         "record": "decision", "time": "2026-09-21T14:13:20.067Z", "seq": 1, "worker": "w-1", "id": "d-1",
@@ -127,7 +127,7 @@ async def test_a_record_tells_what_was_known_when_it_was_made(trial: Trial, buil
     exchange = build()
     trial.log.decision(exchange)
     exchange.reason, exchange.message, exchange.ending = Reason.CREDENTIALS_REFUSED, "AWS did not accept it", Ending.BROKEN
-    trial.log.outcome(exchange)
+    trial.log.outcomes([exchange])
     trial.log.close()
     decision, outcome = trial.records()
     assert (decision["decision"], decision["reason"], decision["message"]) == ("allow", "allowed", "")
@@ -148,8 +148,8 @@ ENDINGS = [
 def test_each_ending_has_one_outcome_that_says_whether_it_was_sent(trial: Trial, build, ending, sent, told) -> None:
     """However a request ends, and however often its end is told, there is one decision and one outcome."""
     exchange = build(ending=ending, sent=sent)
-    trial.log.outcome(exchange)
-    trial.log.outcome(exchange)
+    trial.log.outcomes([exchange])
+    trial.log.outcomes([exchange])
     decision, outcome = trial.records()
     assert (decision["record"], outcome["record"], outcome["sent"]) == ("decision", "outcome", told)
     assert outcome["ending"] == (ending or "broken")
@@ -158,9 +158,9 @@ def test_each_ending_has_one_outcome_that_says_whether_it_was_sent(trial: Trial,
 def test_a_refusal_before_the_token_is_read_has_both_records(trial: Trial, build) -> None:
     """What the gate refuses is as visible as the rest, with the same members left empty."""
     exchange = build(identity=None, operation=None, operation_name="", reason=Reason.TOO_LARGE, ending=Ending.REFUSED, sent=False)
-    trial.log.outcome(exchange)
+    trial.log.outcomes([exchange])
     full = build()
-    trial.log.outcome(full)
+    trial.log.outcomes([full])
     refused, _, allowed, _ = trial.records()
     assert (refused["decision"], refused["reason"], refused["dag"], refused["touches"]) == ("deny", "too_large", "", [])
     assert list(refused) == list(allowed)
@@ -169,14 +169,14 @@ def test_a_refusal_before_the_token_is_read_has_both_records(trial: Trial, build
 def test_a_known_subject_without_a_dag_is_named(trial: Trial, build) -> None:
     """A token that was good but may not speak for the DAG shows whose it was."""
     subject = Subject("airflow", "someone", {}, (), 2e9, "jti-1")
-    trial.log.outcome(build(identity=None, subject=subject, reason=Reason.NOT_ENTITLED))
+    trial.log.outcomes([build(identity=None, subject=subject, reason=Reason.NOT_ENTITLED)])
     decision = trial.records()[0]
     assert (decision["issuer"], decision["subject"], decision["token_id"], decision["dag"]) == ("airflow", "someone", "jti-1", "")
 
 
 def test_a_caller_that_leaves_before_the_decision_has_none(trial: Trial, build) -> None:
     """Without a reason the record says that nothing was decided."""
-    trial.log.outcome(build(reason=None, ending=Ending.ABANDONED, sent=False, status=0))
+    trial.log.outcomes([build(reason=None, ending=Ending.ABANDONED, sent=False, status=0)])
     assert [record.get("decision") for record in trial.records()] == ["none", None]
 
 
@@ -223,7 +223,7 @@ async def test_close_writes_what_waits(trial: Trial, build) -> None:
     assert trial.log.close() == 0
     assert len(trial.records()) == 1
     trial.sink.is_full = True
-    trial.log.outcome(build())
+    trial.log.outcomes([build()])
     assert trial.log.close() == 2
 
 
@@ -249,8 +249,8 @@ async def test_records_wait_for_a_sink_that_comes_back(trial: Trial, build) -> N
     with pytest.raises(Unavailable):
         trial.log.decision(write)
     write.reason, write.ending, write.sent = Reason.AUDIT_UNAVAILABLE, Ending.REFUSED, False
-    trial.log.outcome(write)
-    trial.log.outcome(read)
+    trial.log.outcomes([write])
+    trial.log.outcomes([read])
     assert trial.log.is_failing
     trial.sink.is_full = False
     await until(trial.records)
@@ -276,12 +276,12 @@ async def test_a_full_backlog_refuses_reads_and_shows_a_gap(tmp_path: Path, buil
     with pytest.raises(Unavailable, match="backlog is full"):
         trial.log.decision(late := build(id="late"))
     trial.log.decision(denied := build(id="denied", reason=Reason.NO_RULE))
-    trial.log.outcome(denied)
+    trial.log.outcomes([denied])
     late.reason = Reason.AUDIT_UNAVAILABLE
-    trial.log.outcome(late)
+    trial.log.outcomes([late])
     trial.log.event("reload")
     for read in reads:
-        trial.log.outcome(read)
+        trial.log.outcomes([read])
     trial.sink.is_full = False
     trial.log.decision(build(id="write", is_write=True))
     assert [(record["seq"], record["id"]) for record in trial.records()] == [
@@ -295,7 +295,7 @@ def test_touches_of_a_batch_are_told_once_with_their_number(trial: Trial, build)
     """Twenty-five puts into two tables are two entries, a table named by ARN keeps its ARN."""
     here, there = TableReference("orders"), TableReference("stock", "aws", "eu-west-1", "123456789012")
     touches = tuple(Touch("PutItem", here if n % 2 else there, "", n) for n in range(1, 26))
-    trial.log.outcome(build(operation=build.operation("BatchWriteItem", is_write=True, touches=touches)))
+    trial.log.outcomes([build(operation=build.operation("BatchWriteItem", is_write=True, touches=touches))])
     assert trial.records()[0]["touches"] == [
         ["PutItem", "orders", "", 13],
         ["PutItem", "arn:aws:dynamodb:eu-west-1:123456789012:table/stock", "", 12],
@@ -305,7 +305,7 @@ def test_touches_of_a_batch_are_told_once_with_their_number(trial: Trial, build)
 def test_what_aws_held_back_is_told(trial: Trial, build) -> None:
     """Throttles and unprocessed items stand in the outcome."""
     summary = ReplySummary("ThrottlingException", (Throttle("TableReadAccountLimitExceeded", "orders"),), (("orders", 3),))
-    trial.log.outcome(build(summary=summary))
+    trial.log.outcomes([build(summary=summary)])
     outcome = trial.records()[1]
     assert outcome["throttles"] == [["TableReadAccountLimitExceeded", "orders"]]
     assert outcome["unprocessed"] == [["orders", 3]]
@@ -318,7 +318,7 @@ def test_nothing_secret_comes_out(trial: Trial, build) -> None:
     strayed = build.identity(task_id=TOKEN, run_id="x" + TOKEN, try_number=TOKEN[:60])
     exchange = build(identity=strayed, invocation_id=TOKEN, message=f"cannot use {TOKEN}: {credentials!r}", aws_request_id=TOKEN)
     trial.log.decision(exchange)
-    trial.log.outcome(exchange)
+    trial.log.outcomes([exchange])
     text = trial.file.read_text()
     assert len(trial.records()) == 2
     for canary in ("eyJ", "c2lnbmF0dXJl", "ITEM-VALUE", "CLAIM-CANARY", "SECRET-KEY", "SESSION-CANARY", "etl.*"):
@@ -335,7 +335,7 @@ def test_hostile_strings_stay_one_short_line(trial: Trial, build) -> None:
         operation=build.operation(touches=touches), summary=ReplySummary(hostile, (Throttle(hostile, hostile),), ((hostile, 1),)),
     )  # fmt: skip
     trial.log.decision(exchange)
-    trial.log.outcome(exchange)
+    trial.log.outcomes([exchange])
     lines = trial.file.read_bytes().split(b"\n")
     assert [json.loads(line)["record"] for line in lines[:-1]] == ["decision", "outcome"]
     assert lines[-1] == b""
@@ -366,8 +366,8 @@ def test_a_worker_without_a_name_makes_one_that_is_its_own(tmp_path: Path) -> No
 
 def test_sighup_moves_to_the_new_file(trial: Trial, build, tmp_path: Path) -> None:
     """After `reopen` records go to the file that the path names."""
-    trial.log.outcome(build(id="old"))
+    trial.log.outcomes([build(id="old")])
     trial.file.rename(tmp_path / "audit.log.1")
     trial.log.reopen()
-    trial.log.outcome(build(id="new"))
+    trial.log.outcomes([build(id="new")])
     assert {record["id"] for record in trial.records()} == {"new"}
