@@ -12,6 +12,7 @@ import os
 import shutil
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.bench.processes import cpu_seconds, pinned
@@ -40,6 +41,7 @@ class Target:
     command: list[str]
     port: int
     env: Mapping[str, str] = field(default_factory=dict)
+    audit: Path | None = None  # its audit log, if it has one
 
     @property
     def url(self) -> str:
@@ -113,7 +115,7 @@ def ours(world: World, name: str = "dynamodb-proxy", *, tls: bool = False, **cha
     config.write_text(json.dumps(settings, indent=1))
     command = [str(python_of("bench-server")), "-m", "proxy", "serve", "--config", str(config)]
     keys = {"AWS_ACCESS_KEY_ID": "AKIDBASE", "AWS_SECRET_ACCESS_KEY": "hidden-base"}
-    return Target(name, command, int(settings["listen"].rpartition(":")[2]), keys)
+    return Target(name, command, int(settings["listen"].rpartition(":")[2]), keys, Path(settings["audit"]["path"]))
 
 
 # ----------------------------------------------------------------------------------------------------- Envoy
