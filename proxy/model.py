@@ -80,7 +80,8 @@ class Session(Proof, Protocol):
         """What they are signed with."""
 
 
-class Known(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Known:
     """Who asked last on a connection, and by what headers: a task's requests say the same of their origin.
 
     It saves reading them again, and no more: whether the proof holds, a session's signature, kill switches and policies are

@@ -158,6 +158,9 @@ class Journal(Protocol):
         """Record how it ended; never raises."""
 
 
+_IDS = re.compile("[0-9a-f]{16}")
+
+
 class _Ids:
     """Decision ids: 16 hexadecimal digits that nobody can guess. The system is asked for chance once for many."""
 
@@ -167,8 +170,7 @@ class _Ids:
     def next(self) -> str:
         """One that was never given."""
         if not self._left:
-            chance = secrets.token_hex(8 * 256)
-            self._left = [chance[at : at + 16] for at in range(0, len(chance), 16)]
+            self._left = _IDS.findall(secrets.token_hex(8 * 256))
         return self._left.pop()
 
 

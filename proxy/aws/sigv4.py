@@ -101,7 +101,8 @@ class _Day(NamedTuple):
     wire_middle: bytes  # from there to the signature
 
 
-class _Prepared(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Prepared:
     """What they share within one second, for one target."""
 
     canonical: HASH  # of the canonical request up to the body's hash

@@ -8,7 +8,8 @@ Everything else ends as `Unreadable`, with a sentence that names members and tab
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import jiter
 import orjson
@@ -50,10 +51,13 @@ def read_operation(
     `open_iterator` opens a sealed shard iterator for the DAG that is asking (`iterators`); GetRecords is forwarded with what
     was in it. Raises `Unreadable`: UNKNOWN_OPERATION, UNSUPPORTED_OPERATION, or UNREADABLE_BODY; and what `open_iterator` raises.
     """
-    served = _served(target)
-    _check_count(body, max_members)
+    served = _SERVED.get(target) or _unknown(target)
+    if len(body) > 2 * max_members or len(body) > 2 * MAX_BACKSLASHES:
+        for _ in _counting(body, max_members):
+            pass
     request = _parsed(body)
-    _judge(served, request)
+    if not plainly_fits(served.plan, request):
+        _judge(served, request)
     return _understood(served, request, open_iterator)
 
 
@@ -61,31 +65,23 @@ def read_in_steps(
     target: bytes, body: bytes, max_members: int, open_iterator: Callable[[str], OpenedIterator]
 ) -> Generator[None, None, Operation]:
     """As `read_operation`, with a pause before each piece of work that takes long where the body is large."""
-    served = _served(target)
+    served = _SERVED.get(target) or _unknown(target)
     yield
     yield from _counting(body, max_members)
     yield
     request = _parsed(body)
     yield
-    _judge(served, request)
+    if not plainly_fits(served.plan, request):
+        _judge(served, request)
     yield
     return _understood(served, request, open_iterator)
 
 
-def _served(target: bytes) -> _Served:
-    served = _SERVED.get(target)
-    if served is None:
-        shown = f"`{target.decode()}`" if _SHOWABLE.fullmatch(target) else "the value of `X-Amz-Target`"
-        raise Unreadable(
-            Reason.UNKNOWN_OPERATION, f"{shown} names no known operation; write `DynamoDB_20120810.` and its name, in exact case"
-        )
-    return served
-
-
-def _check_count(body: bytes, max_members: int) -> None:
-    if len(body) > 2 * min(max_members, MAX_BACKSLASHES):
-        for _ in _counting(body, max_members):
-            pass
+def _unknown(target: bytes) -> NoReturn:
+    shown = f"`{target.decode()}`" if _SHOWABLE.fullmatch(target) else "the value of `X-Amz-Target`"
+    raise Unreadable(
+        Reason.UNKNOWN_OPERATION, f"{shown} names no known operation; write `DynamoDB_20120810.` and its name, in exact case"
+    )
 
 
 def _counting(body: bytes, max_members: int) -> Generator[None, None, None]:
@@ -125,8 +121,6 @@ _PLACE = re.compile(r"line [0-9]+ column [0-9]+")
 
 
 def _judge(served: _Served, request: Any) -> None:
-    if plainly_fits(served.plan, request):
-        return
     try:
         served.judge(request)
     except Misfit as misfit:
@@ -163,7 +157,8 @@ def _open(request: Any, open_iterator: Callable[[str], OpenedIterator] | None) -
     return stream
 
 
-class _Served(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Served:
     """What `read_operation` needs of one operation, made once."""
 
     name: str
