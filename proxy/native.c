@@ -9,8 +9,8 @@
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
+#include <math.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -314,7 +314,19 @@ static PyObject *same_values(PyObject *Py_UNUSED(module), PyObject *const *argum
     Py_RETURN_TRUE;
 }
 
-enum { AROUND_A_LINE = 4 }; /* `: ` and CRLF */
+enum { AROUND_A_LINE = 4, LONGEST_NUMBER_WRITTEN = 20 }; /* `: ` and CRLF; 2^64 - 1 */
+
+/* How many digits were written. By hand, for `snprintf` takes a tenth of a microsecond. */
+static size write_digits(char *to, unsigned long long number) {
+    char digits[LONGEST_NUMBER_WRITTEN];
+    size length = 0;
+    do
+        digits[length++] = (char)('0' + number % 10);
+    while (number /= 10);
+    for (size place = 0; place < length; place++)
+        to[place] = digits[length - 1 - place];
+    return length;
+}
 
 /* How many bytes were written. */
 static size write_line(char *to, const char *name, size name_length, const char *value, size value_length) {
@@ -491,8 +503,13 @@ static PyObject *joined_answer(PyObject *Py_UNUSED(module), PyObject *const *arg
     size fields = write_fields(arguments[1], arguments[2], NULL);
     if (fields < 0)
         return NULL;
-    char framing[48];
-    size framing_length = snprintf(framing, sizeof framing, "content-length: %zd\r\n", body_length);
+    static const char LENGTH[] = "content-length: ";
+    char framing[sizeof LENGTH + LONGEST_NUMBER_WRITTEN + 2];
+    memcpy(framing, LENGTH, sizeof LENGTH - 1);
+    size framing_length = (size)sizeof LENGTH - 1;
+    framing_length += write_digits(framing + framing_length, (unsigned long long)body_length);
+    memcpy(framing + framing_length, "\r\n", 2);
+    framing_length += 2;
     PyObject *answer = PyBytes_FromStringAndSize(NULL, beginning_length + framing_length + fields + end_length + body_length);
     if (answer == NULL)
         return NULL;
@@ -537,12 +554,16 @@ static size write_text(char *to, size room, PyObject *value) {
 
 /* The same of a number that is made of so many thousandths, as `repr` writes it. */
 static size write_thousandths(char *to, double value) {
-    if (!(value >= 0 && value < 1e12))
+    if (!(value >= 0 && value < 1e12) || signbit(value)) /* -0.0 is not below 0 */
         return -1;
     long long thousandths = (long long)(value * 1000 + 0.5);
     if ((double)thousandths / 1000 != value)
         return -1;
-    size length = snprintf(to, LONGEST_OF_NUMBERS, "%lld.%03lld", thousandths / 1000, thousandths % 1000);
+    size length = write_digits(to, (unsigned long long)thousandths / 1000), places = 3;
+    to[length] = '.';
+    for (long long left = thousandths % 1000; places > 0; places--, left /= 10)
+        to[length + places] = (char)('0' + left % 10);
+    length += 1 + 3;
     while (to[length - 1] == '0' && to[length - 2] != '.')
         length--;
     return length;
@@ -560,7 +581,10 @@ static size write_value(char *to, size room, PyObject *value) {
         return -1;
     int is_beyond;
     long long number = PyLong_AsLongLongAndOverflow(value, &is_beyond);
-    return is_beyond ? -1 : snprintf(to, LONGEST_OF_NUMBERS, "%lld", number);
+    if (is_beyond)
+        return -1;
+    *to = '-';
+    return number < 0 ? 1 + write_digits(to + 1, 0 - (unsigned long long)number) : write_digits(to, (unsigned long long)number);
 }
 
 static PyObject *plain_line(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count) {

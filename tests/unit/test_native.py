@@ -302,6 +302,7 @@ _VALUES = st.one_of(
 @example([0.0, 1.0, 999999999999.999], 0, 300)
 @example([1e12], 0, 300)
 @example([0.0005], 0, 300)
+@example([-0.0], 0, 300)
 @settings(max_examples=3000, deadline=None)
 def test_a_plain_line_is_what_json_writes(values: list[Any], rest: int, longest: int) -> None:
     """Byte for byte where it is written at all: not longer than it may be, and with nothing in it that is to be tidied."""
