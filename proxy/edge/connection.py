@@ -325,11 +325,11 @@ class Connection(asyncio.Protocol):
         if reply is None:
             self._close()
             return
-        is_whole = True
+        closes = self._admitted.closes or self._edge.is_draining or self.gone
         if self._has_body:  # refused without looking at it
-            is_whole = len(self._buffer) >= self._admitted.body_length
+            closes = closes or len(self._buffer) < self._admitted.body_length
             del self._buffer[: self._admitted.body_length]
-        self._answer(reply, closes=self._admitted.closes or self._edge.is_draining or self.gone or not is_whole)
+        self._answer(reply, closes=closes)
         if self._buffer:
             self._look_further()
 
@@ -340,13 +340,14 @@ class Connection(asyncio.Protocol):
         self._answer(self._edge.service.turn_away(refusal, self._peer), closes=True)
 
     def _answer(self, reply: Reply, *, closes: bool) -> None:
-        self._edge.outbox.write(self._transport, self._edge.written(reply, closes=closes))
+        edge = self._edge
+        edge.outbox.write(self._transport, edge.written(reply, closes=closes))
         if closes:
             self._linger()
         elif self._writing_paused:
-            self._enter(_WRITING, self._edge.limits.write_seconds)
+            self._enter(_WRITING, edge.limits.write_seconds)
         else:
-            self._enter(_IDLE, self._edge.limits.idle_seconds)
+            self._enter(_IDLE, edge.limits.idle_seconds)
         if self._reading_paused:  # for a body that was dropped unread
             self._pace_reading()
 

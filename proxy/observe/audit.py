@@ -101,7 +101,7 @@ class AuditLog:
         operation = exchange.operation
         is_allowed = exchange.reason is _ALLOWED or exchange.reason is _OBSERVED
         if is_allowed and operation is not None and operation.is_write:
-            self._note(self._records.decision, exchange, self._time())
+            self._note_decision(exchange, self._time())
             if not self._flush():
                 self._take_back_last()
                 raise Unavailable(
@@ -119,20 +119,21 @@ class AuditLog:
 
     def outcomes(self, exchanges: Sequence[Exchange]) -> None:
         """Record how requests ended, and the decisions of those that have none yet. Never raises; a second call does nothing."""
-        time = self._time()
+        time, waiting, outcome_of = self._time(), self._waiting, self._records.outcome
         for exchange in exchanges:
             if exchange.recorded:
                 continue
             exchange.recorded = True
             try:
                 if not exchange.decided:
-                    if len(self._waiting) >= self._backlog:
+                    if len(waiting) >= self._backlog:
                         self._lose(2)
                         continue
-                    self._note(self._records.decision, exchange, time)
+                    self._note_decision(exchange, time)
                     exchange.decided = True
                 # what was decided may always end in a record: the requests in flight bound it
-                self._note(self._records.outcome, exchange, time)
+                self._seq += 1
+                waiting.append(outcome_of(exchange, time, self._seq))
             except Exception:  # the answer is on its way: what cannot be told of it must stop neither it nor the other records
                 log.exception("the outcome of decision %s is not in the audit", exchange.id)
         self._flush_soon()
@@ -160,17 +161,20 @@ class AuditLog:
 
     # ------------------------------------------------------------------------------------------- the records
 
-    def _note(self, record_of: Callable[[Exchange, str, int], Record], exchange: Exchange, time: str) -> None:
-        """Let a record wait in its place."""
+    def _note_decision(self, exchange: Exchange, time: str) -> None:
+        """Let its record wait in its place."""
         self._seq += 1
-        self._waiting.append(record_of(exchange, time, self._seq))
+        self._waiting.append(self._records.decision(exchange, time, self._seq))
 
     def _note_decisions(self, exchanges: Sequence[Exchange]) -> None:
+        """The records of reads and refusals. Of one alone its request may still wait, and is told of a defect."""
         time = self._time()
         for exchange in exchanges:
             try:
-                self._note(self._records.decision, exchange, time)
+                self._note_decision(exchange, time)
             except Exception:  # what cannot be told of one must not cost the others their records
+                if len(exchanges) == 1:
+                    raise
                 log.exception("the decision %s is not in the audit", exchange.id)
         self._flush_soon()
 

@@ -40,7 +40,10 @@ class Journal:
         self.settle = outbox.flush
 
     def _tell(self, exchanges: Sequence[Exchange]) -> None:
-        self._audit.outcomes(exchanges)
+        try:
+            self._audit.outcomes(exchanges)
+        except Exception:  # their answers are on their way: what cannot be told of them must stop neither these nor the counting
+            log.exception("outcomes of %d requests are not in the audit", len(exchanges))
         count, labels = self._metrics.record, self._source.current
         for exchange in exchanges:
             try:

@@ -60,8 +60,9 @@ class ShortWay:
 
     def allows(self, touch: Touch) -> bool:
         """True if the key that the touch proves is one that the rule names."""
+        facts = touch.facts
         try:
-            pin = touch.facts.pin(self.attribute) if touch.facts is not None else None
+            pin = None if facts is None else facts.pin(self.attribute)
         except Unreadable:
             return False
         if pin is None:

@@ -63,6 +63,18 @@ class Recorded:
         return [json.loads(line) for line in self.file.read_text().splitlines()] if self.file.exists() else []
 
 
+def failing_once(make: Callable[..., Any]) -> Callable[..., Any]:
+    """The same, but for its first call: a defect that nobody knows yet."""
+    defects = [ZeroDivisionError()]
+
+    def call(*about: Any) -> Any:
+        if defects:
+            raise defects.pop()
+        return make(*about)
+
+    return call
+
+
 @pytest.fixture(params=OUTBOXES.values(), ids=OUTBOXES)
 def recorded(request: pytest.FixtureRequest, tmp_path: Path) -> Recorded:
     """In a quiet turn and in a busy one."""
@@ -113,18 +125,42 @@ async def test_a_refusal_behind_the_end_of_another_request_is_recorded_in_order(
 
 async def test_what_cannot_be_recorded_does_not_hold_up_the_rest(recorded: Recorded, caplog: pytest.LogCaptureFixture) -> None:
     """A defect in making one record is told in the log; the answer goes out, the other requests are recorded."""
-    make, defects = recorded.audit._records.outcome, [ZeroDivisionError()]
-
-    def outcome(*about: Any) -> Any:
-        if defects:
-            raise defects.pop()
-        return make(*about)
-
-    recorded.audit._records.outcome = outcome  # type: ignore[method-assign]  # a defect that nobody knows yet
+    recorded.audit._records.outcome = failing_once(recorded.audit._records.outcome)  # type: ignore[method-assign]  # a defect
     for _ in range(2):
         assert await recorded.trial.ask("GetItem", READ) is recorded.trial.upstream.reply
     assert [record["record"] for record in recorded.records()] == ["decision", "decision", "outcome"]
     assert "ZeroDivisionError" in caplog.text
+
+
+async def test_a_read_whose_decision_cannot_be_made_a_record_is_not_sent(tmp_path: Path) -> None:
+    """Where its record is made at once a defect in that is told to the request, which fails closed."""
+    recorded = Recorded(tmp_path, OUTBOXES["at once"]())
+    recorded.audit._records.decision = failing_once(recorded.audit._records.decision)  # type: ignore[method-assign]  # a defect
+    assert told(await recorded.trial.ask("GetItem", READ))[0] == Reason.INTERNAL_ERROR
+    assert recorded.trial.upstream.requests == []
+    assert [record["reason"] for record in recorded.records()] == ["internal_error", "internal_error"]
+
+
+async def test_one_decision_that_cannot_be_made_a_record_costs_no_other_its_own(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At the end of a turn they are made one after the other."""
+    recorded = Recorded(tmp_path, OUTBOXES["together"]())
+    recorded.audit._records.decision = failing_once(recorded.audit._records.decision)  # type: ignore[method-assign]  # a defect
+    await asyncio.gather(*(recorded.trial.ask("GetItem", READ) for _ in range(3)))
+    assert [record["record"] for record in recorded.records()] == ["decision"] * 2 + ["outcome"] * 3
+    assert "is not in the audit" in caplog.text
+
+
+async def test_what_breaks_in_the_audit_stops_neither_answer_nor_count(
+    recorded: Recorded, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Wherever it breaks behind the records."""
+    recorded.audit.outcomes = failing_once(recorded.audit.outcomes)  # type: ignore[method-assign]  # a defect
+    assert await recorded.trial.ask("GetItem", READ) is recorded.trial.upstream.reply
+    recorded.outbox.flush()
+    assert recorded.metrics.endings == ["served"]
+    assert "outcomes of 1 requests are not in the audit" in caplog.text
 
 
 async def test_the_decision_of_a_write_is_in_the_file_when_the_write_leaves(recorded: Recorded) -> None:
