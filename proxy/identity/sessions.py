@@ -9,8 +9,8 @@ comes the secret that its requests are signed with, which is in no token. What m
 from __future__ import annotations
 
 from base64 import b32encode, b64decode, urlsafe_b64encode
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from cryptography.exceptions import InvalidTag
@@ -35,7 +35,8 @@ _NAME, _SEAL, _SECRET, _ACCESS = (b"dynamodb-proxy session " + what for what in 
 SEALED = ("issuer", "subject", "claims", "token_id", "pod", "pinned_dag", "role_arn", "assumed_from")
 
 
-class Session(NamedTuple):
+@dataclass(frozen=True, slots=True, repr=False)
+class Session:
     """An opened session: who logged in, and what its requests must be signed with."""
 
     subject: Subject  # `expires_at` is the session's own end

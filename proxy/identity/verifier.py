@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
@@ -44,7 +44,8 @@ class IssuerStatus(NamedTuple):
     failure: str
 
 
-class _Verified(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Verified:
     subject: Subject
     until: float
     keys: IssuerKeys
@@ -55,7 +56,8 @@ class _Verified(NamedTuple):
         return now < self.until and self.generation == self.keys.generation
 
 
-class _Refused(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Refused:
     reason: Reason
     message: str
     until: float
