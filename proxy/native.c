@@ -596,6 +596,8 @@ static PyObject *plain_line(PyObject *Py_UNUSED(module), PyObject *const *argume
     size longest = PyLong_AsSsize_t(arguments[3]);
     if (PyErr_Occurred() || PyBytes_AsStringAndSize(arguments[2], &rest, &rest_length) < 0)
         return NULL;
+    if (longest < rest_length)
+        Py_RETURN_NONE;
     size room = (longest < MOST_OF_A_LINE ? longest : MOST_OF_A_LINE) - rest_length;
     for (size place = 0; place < PyTuple_Size(arguments[0]); place++) {
         if (PyBytes_AsStringAndSize(PyTuple_GetItem(arguments[0], place), &piece, &piece_length) < 0)

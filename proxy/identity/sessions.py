@@ -12,6 +12,7 @@ from base64 import b32encode, b64decode, urlsafe_b64encode
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import jiter
 import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -85,7 +86,7 @@ class SessionSeal:
             text = AESGCM(derived(key, _SEAL, unique)).decrypt(_NONCE, raw[_KEY_ID + UNIQUE_BYTES :], self._about)
         except InvalidTag:
             raise _invalid("it was changed, cut, made by somebody else, or for another environment") from None
-        content = orjson.loads(text)
+        content = jiter.from_json(text)
         issuer = self._issuers.get(content["issuer"])
         if issuer is None or issuer.issuer != content["iss"]:
             raise _invalid("the issuer of the token that it was made from is no longer configured")

@@ -119,7 +119,7 @@ class AuditLog:
 
     def outcomes(self, exchanges: Sequence[Exchange]) -> None:
         """Record how requests ended, and the decisions of those that have none yet. Never raises; a second call does nothing."""
-        time, waiting, outcome_of = self._time(), self._waiting, self._records.outcome
+        moment, waiting, outcome_of = self._time(), self._waiting, self._records.outcome
         for exchange in exchanges:
             if exchange.recorded:
                 continue
@@ -129,11 +129,11 @@ class AuditLog:
                     if len(waiting) >= self._backlog:
                         self._lose(2)
                         continue
-                    self._note_decision(exchange, time)
+                    self._note_decision(exchange, moment)
                     exchange.decided = True
                 # what was decided may always end in a record: the requests in flight bound it
                 self._seq += 1
-                waiting.append(outcome_of(exchange, time, self._seq))
+                waiting.append(outcome_of(exchange, moment, self._seq))
             except Exception:  # the answer is on its way: what cannot be told of it must stop neither it nor the other records
                 log.exception("the outcome of decision %s is not in the audit", exchange.id)
         self._flush_soon()
@@ -161,17 +161,17 @@ class AuditLog:
 
     # ------------------------------------------------------------------------------------------- the records
 
-    def _note_decision(self, exchange: Exchange, time: str) -> None:
+    def _note_decision(self, exchange: Exchange, moment: str) -> None:
         """Let its record wait in its place."""
         self._seq += 1
-        self._waiting.append(self._records.decision(exchange, time, self._seq))
+        self._waiting.append(self._records.decision(exchange, moment, self._seq))
 
     def _note_decisions(self, exchanges: Sequence[Exchange]) -> None:
         """The records of reads and refusals. Of one alone its request may still wait, and is told of a defect."""
-        time = self._time()
+        moment = self._time()
         for exchange in exchanges:
             try:
-                self._note_decision(exchange, time)
+                self._note_decision(exchange, moment)
             except Exception:  # what cannot be told of one must not cost the others their records
                 if len(exchanges) == 1:
                     raise

@@ -14,6 +14,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import jiter
 import orjson
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def _is_alive(pid: int) -> bool:
 def _read(file: Path, pid: int) -> WorkerReport:
     """A report, or one that says that there is none to be read."""
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        said: Any = orjson.loads(file.read_bytes())
+        said: Any = jiter.from_json(file.read_bytes())
         return WorkerReport(
             pid=pid,
             is_ready=said["ready"] is True,

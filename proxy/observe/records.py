@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
+import jiter
 import orjson
 
 from proxy.model import Ending, Exchange, ReplySummary
@@ -258,7 +259,7 @@ def _joined(names: tuple[str, ...], values: tuple[Any, ...], rest: bytes) -> byt
     """Own members and the rest. A token ends where a member does: none hides where the two meet."""
     own = dict(zip(names, values, strict=True))
     text = _untouched(own, _LONG - len(rest))
-    return text[:-1] + rest if text else _line(own | orjson.loads(b"{" + rest[1:]))
+    return text[:-1] + rest if text else _line(own | jiter.from_json(b"{" + rest[1:]))
 
 
 def _rest(fields: dict[str, Any]) -> bytes:

@@ -328,6 +328,7 @@ def test_usual_values_make_a_plain_line() -> None:
             line = plain_line((b'{"a":' + b" " * (length - len(text)),), (text,), b"}", 10**9)
             assert line is None or line == b'{"a":' + b" " * (length - len(text)) + b'"' + text.encode() + b'"}'
     assert plain_line((b'{"a":',), ("x",), b"}" * 3000, 10**9) is None
+    assert plain_line((), (), b"}", -(2**63)) is None
 
 
 @pytest.mark.parametrize("code", range(0x180))
