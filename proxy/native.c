@@ -1,9 +1,9 @@
 /* Compiled forms of a few pure functions of the served path; `proxy/native.py` says how they are used.
 
-   Those that judge (plain_head, plain_reply, plain_line, plainly_fits) know only what is plainly right, and answer None or False for all
-   else: then the form in Python reads and judges, and says what is wrong. So nothing is refused here, no message is made here,
-   and what is taken here must be taken there, with the same result. The others do in full what their forms in Python do. Tests
-   hold the two against each other. Nothing is kept between calls, and no argument is changed.
+   Those that judge (plain_head, plain_reply, plain_line, plainly_fits, each_once) know only what is plainly right, and answer None
+   or False for all else: then the form in Python reads and judges, and says what is wrong. So nothing is refused here, no message
+   is made here, and what is taken here must be taken there, with the same result. The others do in full what their forms in Python
+   do. Tests hold the two against each other. Nothing is kept between calls, and no argument is changed.
    Only the stable ABI of Python 3.11 is used, so that one build serves that version and all later ones. */
 
 #define PY_SSIZE_T_CLEAN
@@ -882,6 +882,62 @@ static PyObject *plainly_fits(PyObject *Py_UNUSED(module), PyObject *const *argu
     return PyErr_Occurred() ? NULL : PyBool_FromLong(found);
 }
 
+PyDoc_STRVAR(each_once_doc,
+             "each_once(text, value)\n--\n\n"
+             "True if `text` (bytes), which was parsed to `value`, plainly names each member of an object once: it has as many colons\n"
+             "outside of strings as `value` has members, for the parser drops all but one of a name.");
+
+enum { DEEPEST_COUNTED = 64 };
+
+/* Colons outside of the strings of a valid JSON text. A quotation mark ends a string unless an odd number of backslashes is before
+   it; each run of these is looked at once. */
+static size colons(const char *text, size length) {
+    size found = 0, at = 0;
+    while (at < length) {
+        char byte = text[at++];
+        found += byte == ':';
+        int is_inside = byte == '"';
+        for (size beginning = at; is_inside;) {
+            const char *quote = memchr(text + at, '"', (size_t)(length - at));
+            if (quote == NULL)
+                return -1;
+            size place = quote - text, escape = place;
+            while (escape > beginning && text[escape - 1] == '\\')
+                escape--;
+            is_inside = (place - escape) % 2 != 0;
+            at = place + 1;
+        }
+    }
+    return found;
+}
+
+/* Members of all objects in a value, added to `*total`; 0: it is nested too deep. */
+static int count_members(PyObject *value, int room, size *total) {
+    size at = 0;
+    PyObject *key, *member;
+    if (PyDict_CheckExact(value)) {
+        *total += PyDict_Size(value);
+        while (PyDict_Next(value, &at, &key, &member))
+            if (room == 0 || !count_members(member, room - 1, total))
+                return 0;
+    } else if (PyList_CheckExact(value)) {
+        while (at < PyList_Size(value))
+            if (room == 0 || !count_members(PyList_GetItem(value, at++), room - 1, total))
+                return 0;
+    }
+    return 1;
+}
+
+static PyObject *each_once(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count) {
+    char *text;
+    size length, total = 0;
+    if (count != 2)
+        return PyErr_Format(PyExc_TypeError, "each_once takes bytes and what they were parsed to");
+    if (PyBytes_AsStringAndSize(arguments[0], &text, &length) < 0)
+        return NULL;
+    return PyBool_FromLong(count_members(arguments[1], DEEPEST_COUNTED, &total) && total == colons(text, length));
+}
+
 /* ------------------------------------------------------------------------------------------------------ module */
 
 static PyMethodDef functions[] = {
@@ -892,6 +948,7 @@ static PyMethodDef functions[] = {
     {"value_in", (PyCFunction)(void (*)(void))value_in, METH_FASTCALL, value_in_doc},
     {"plain_line", (PyCFunction)(void (*)(void))plain_line, METH_FASTCALL, plain_line_doc},
     {"same_values", (PyCFunction)(void (*)(void))same_values, METH_FASTCALL, same_values_doc},
+    {"each_once", (PyCFunction)(void (*)(void))each_once, METH_FASTCALL, each_once_doc},
     {"plainly_fits", (PyCFunction)(void (*)(void))plainly_fits, METH_FASTCALL, plainly_fits_doc},
     {NULL, NULL, 0, NULL},
 };

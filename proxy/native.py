@@ -51,6 +51,7 @@ def passed_in_python(headers: Mapping[bytes, bytes], names: tuple[bytes, ...]) -
 
 try:
     from proxy._native import (
+        each_once,
         joined_answer,
         passed_lines,
         plain_head,
@@ -65,7 +66,7 @@ try:
 except ImportError:
     IS_COMPILED = False
     if not TYPE_CHECKING:
-        plain_head = plain_line = plain_reply = plainly_fits = nothing_is_plain
+        each_once = plain_head = plain_line = plain_reply = plainly_fits = nothing_is_plain
         joined_answer = joined_in_python
         same_values = same_in_python
         value_in = value_in_python
@@ -73,6 +74,7 @@ except ImportError:
 
 __all__ = [
     "IS_COMPILED",
+    "each_once",
     "joined_answer",
     "joined_in_python",
     "nothing_is_plain",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import json
 import random
 from typing import TYPE_CHECKING, Any
 
+import jiter
 import orjson
 import pytest
 from hypothesis import example, given, settings
@@ -13,12 +15,14 @@ from hypothesis import strategies as st
 
 from proxy.aws.whole_reply import read_by_line
 from proxy.dynamodb.members import INPUTS
+from proxy.dynamodb.operation import read_operation
 from proxy.dynamodb.shapes import Attributes
 from proxy.dynamodb.values import MAX_NESTING, Misfit
 from proxy.edge.gate import Route, read_head
 from proxy.edge.limits import EdgeLimits
 from proxy.model import Reply, RequestHead
 from proxy.native import (
+    each_once,
     joined_answer,
     joined_in_python,
     nothing_is_plain,
@@ -33,7 +37,7 @@ from proxy.native import (
     value_in,
     value_in_python,
 )
-from proxy.refusal import Reason, Refusal
+from proxy.refusal import Reason, Refusal, Unreadable
 from tests.made_requests import RequestMaker, damaged_body
 from tests.plans import fits
 from tests.stack.process import ROOT
@@ -287,7 +291,7 @@ def test_values_are_compared_alike(some: dict[bytes, bytes], others: dict[bytes,
 
 # ----------------------------------------------------------------------------------------------------- records
 
-_VALUES = st.one_of(
+_OF_A_LINE = st.one_of(
     st.text(st.characters(codec="ascii"), max_size=8),
     st.sampled_from(
         ["", "eyJ", "xeyJ", "eyj", "ey", '"', "\\", "\x7f", "\n", "\u00e9", "\udc80", "a" * 100, True, None, b"", Reason.ALLOWED]
@@ -298,7 +302,7 @@ _VALUES = st.one_of(
 )
 
 
-@given(st.lists(_VALUES, min_size=1, max_size=4), st.integers(0, 60), st.integers(0, 300))
+@given(st.lists(_OF_A_LINE, min_size=1, max_size=4), st.integers(0, 60), st.integers(0, 300))
 @example([0.0, 1.0, 999999999999.999], 0, 300)
 @example([1e12], 0, 300)
 @example([0.0005], 0, 300)
@@ -490,3 +494,101 @@ def test_wrong_arguments_are_errors(arguments: tuple[Any, ...]) -> None:
             plain_reply(ANSWER, reply)  # type: ignore[arg-type]  # what is tried
         with pytest.raises(TypeError):
             plain_head(USUAL, PEER, reply, 9999, 99, 9999, 99)  # type: ignore[arg-type]  # what is tried
+
+
+# Members that come twice, each way in which JSON can spell that, and what two parsers could read in two ways.
+_TWICE = (
+    (b'"S":', b'"S":"x","S":'),
+    (b'"S":', b'"\\u0053":"x","S":'),
+    (b'"TableName":', b'"TableName":"orders","TableName":'),
+    (b"{", b'{"a":{"S":"b"},"a":{"S":"b"},'),
+    (b"}", b',"a":1,"a":1}'),
+    (b"}", b',"":{},"":{}}'),
+)
+_ODD = (
+    (b'"', b'\\"'), (b":", b" : "), (b",", b"\n,\t"), (b"a", b"\\u0061"), (b"a", b"\\\\"), (b"d#", b'\\":\\"'),
+    (b"d#", b":{}\\\\"), (b"1", b"1.0"),
+    (b"1", b"9223372036854775808"), (b"1", b"-0"), (b"1", b"1e0"), (b"1", b"18446744073709551616"), (b"a", b"\\ud800"),
+    (b"a", b"\\ud83d\\ude00"), (b"a", b"\xff"), (b"a", b"\x00"), (b"a", b"\\u0000"), (b"{", b"\xef\xbb\xbf{"), (b"}", b"}}"),
+    (b"}", b"} "),
+    (b"true", b"True"), (b"}", b",}"), (b"[", b"[" * 300), (b"]", b"]/**/"),
+)  # fmt: skip
+
+
+def read_as(is_compiled: bool, name: str, body: bytes, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What is read, or why not, with members counted or kept apart."""
+    monkeypatch.setattr("proxy.dynamodb.operation.IS_COMPILED", is_compiled)
+    try:
+        operation = read_operation(b"DynamoDB_20120810." + name.encode(), body)
+    except Unreadable as refusal:
+        return refusal.message
+    facts = [getattr(touch.facts, "_given", None) for touch in operation.touches]
+    return operation.body, operation.is_write, [touch[:4] for touch in operation.touches], facts
+
+
+@pytest.mark.parametrize("name", ITEM_OPERATIONS)
+def test_bodies_are_read_alike_where_members_are_counted(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has a member twice is refused as by the strict parser, with the same words; all else is read the same."""
+    chance = random.Random(name)
+    maker = RequestMaker(chance)
+    served = refused = 0
+    for _ in range(60):
+        body = orjson.dumps(maker.body(name))
+        bodies = [body, json.dumps(orjson.loads(body)).encode()]
+        for old, new in (*_TWICE, *_ODD):
+            for place in {chance.randrange(len(body)) for _ in range(2)}:
+                at = body.find(old, place)
+                if at >= 0:
+                    bodies.append(body[:at] + new + body[at + len(old) :])
+        for one in bodies:
+            found = read_as(True, name, one, monkeypatch)
+            assert found == read_as(False, name, one, monkeypatch), one
+            served, refused = served + isinstance(found, tuple), refused + isinstance(found, str)
+    assert served > 100
+    assert refused > 100
+
+
+@pytest.mark.parametrize(
+    ("text", "is_once"),
+    [
+        (b'{"a":1}', True),
+        (b'{"a":1,"a":1}', False),
+        (b'{"a":1,"\\u0061":2}', False),
+        (b'[{"a":[{"b":1,"b":2}]}]', False),
+        (b'[{"a":[{"b":1,"c":{"b":2}}]},{"a":0}]', True),
+        (b'{"a:":":","b":"\\":","c\\\\":":\\\\","d":"\\\\\\":\\\\"}', True),
+        (b'{"a:":":","b":"\\":","b":":\\\\","d":"\\\\\\":\\\\"}', False),
+        (b'{"x":{"a":":"},"x":{"b":1}}', False),
+        (b" [ ] ", True),
+        (b'":"', True),
+        (b"[" * 65 + b"]" * 65, True),
+        (b"[" * 66 + b"]" * 66, False),
+        (b'{"a":' * 64 + b"0" + b"}" * 64, True),
+        (b'{"a":' * 65 + b"0" + b"}" * 65, False),
+    ],
+)
+def test_a_name_that_comes_twice_is_seen(text: bytes, is_once: bool) -> None:
+    """By the colons outside of strings, whatever is inside of them; what is nested deep is left to Python."""
+    assert each_once(text, jiter.from_json(text)) is is_once
+
+
+@given(
+    st.recursive(
+        st.text('a:"\\\u00e9', max_size=5) | st.integers(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text('a:"\\'), inner, max_size=3),
+    )
+)
+def test_what_json_writes_has_each_name_once(value: Any) -> None:
+    """And no more once a member is written twice."""
+    text = json.dumps(value).encode()
+    assert each_once(text, value)
+    assert not each_once(b'{"a":%b,"a":%b}' % (text, text), {"a": value})
+
+
+def test_a_wrong_call_for_names_is_an_error() -> None:
+    """A text that is no JSON is never plain, and one that is no bytes is a mistake."""
+    assert not each_once(b'"', "")
+    with pytest.raises(TypeError):
+        each_once("{}", {})  # type: ignore[arg-type]  # wrong on purpose
+    with pytest.raises(TypeError):
+        each_once(b"{}")  # type: ignore[call-arg]  # wrong on purpose

@@ -35,6 +35,7 @@ from proxy.dynamodb.shapes import (
     Whole,
 )
 from proxy.model import Operation, TableReference, Touch
+from proxy.native import IS_COMPILED
 from proxy.refusal import Reason, Unreadable
 
 V1 = b"DynamoDB_20120810."
@@ -215,16 +216,18 @@ def test_what_is_read_in_steps_is_the_same() -> None:
     put = orjson.dumps({"TableName": "orders", "Item": {"pk": {"S": "a"}}})
     pauses, operation = in_steps("PutItem", put)
     whole = read("PutItem", put)
-    assert pauses == 4
+    strictly = 0 if IS_COMPILED else 1  # a pause more, where members are not counted
+    assert pauses == 4 + strictly
     assert (operation.name, operation.target, operation.is_write) == (whole.name, whole.target, whole.is_write)
     assert (operation.body, operation.plane, operation.stream) == (whole.body, whole.plane, whole.stream)
     assert [touch[:4] for touch in operation.touches] == [touch[:4] for touch in whole.touches]
     assert in_steps("PutItem", b"[" + b"1,  " * 60_001 + b"1]") == (2, refused("PutItem", b"[" + b"1,  " * 60_001 + b"1]"))
     large = b'"' + b" " * 4_000_001 + b'"'  # colons, commas and backslashes are each counted in a turn of their own
-    assert in_steps("PutItem", large) == (5, "the body of PutItem must be an object")
+    assert in_steps("PutItem", large) == (5 + strictly, "the body of PutItem must be an object")
     assert in_steps("PutItem", b"\\" * 4_000_001) == (3, refused("PutItem", b"\\" * 4_000_001))
-    assert in_steps("PutItem", b"{")[0] == 2
-    assert in_steps("PutItem", b"[]") == (3, "the body of PutItem must be an object")
+    assert in_steps("PutItem", b"{")[0] == 3  # of what cannot be counted the strict parser tells
+    assert in_steps("PutItem", b'{"TableName":"a","TableName":"a"}')[0] == 3
+    assert in_steps("PutItem", b"[]") == (3 + strictly, "the body of PutItem must be an object")
     records = orjson.dumps({"ShardIterator": "sealed"})
     assert in_steps("GetRecords", records)[1].stream == OPENED.stream
     assert in_steps("GetRecord", records)[0] == 0
