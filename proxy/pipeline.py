@@ -262,7 +262,8 @@ class Pipeline:
             exchange.operation = operation
 
             # May they?
-            decision = policies.decide(identity, operation, self._clock())
+            now = self._clock()
+            decision = policies.decide(identity, operation, now)
             exchange.reason, exchange.message, exchange.rule = decision.reason, decision.message, decision.rule
             exchange.would_deny = decision.would_deny
             principal = decision.granted_role()
@@ -274,15 +275,17 @@ class Pipeline:
             credentials = self._roles.ready(principal)
             if credentials is None:
                 credentials = await self._roles.credentials_for(principal)
+                now = self._clock()
                 _refuse_stopped(self._denials.current, subject, identity, policies)  # whom a switch met while STS was asked
             if is_large:
                 await self._turns.next()  # to be hashed and copied
+                now = self._clock()
             if incoming.gone:
                 raise Abandoned
 
             # Told before it is done; signed; sent once.
             self._journal.decision(exchange)
-            sending = self._sending(exchange, principal, operation, credentials, _PASSED.lines(headers))
+            sending = self._sending(exchange, principal, operation, credentials, now, _PASSED.lines(headers))
             stream = operation.stream
             if len(body) > _HEAVY:
                 exchange.operation = operation.without_contents()
@@ -344,11 +347,17 @@ class Pipeline:
         return exchange
 
     def _sending(
-        self, exchange: Exchange, principal: Principal, operation: Operation, credentials: Credentials, extra: UnsignedLines
+        self,
+        exchange: Exchange,
+        principal: Principal,
+        operation: Operation,
+        credentials: Credentials,
+        now: float,
+        extra: UnsignedLines,
     ) -> Awaitable[Reply]:
-        """The signed request, about to be sent."""
+        """The request, signed at `now`, about to be sent."""
         upstream = self._upstream_of(principal.region, operation.plane)
-        request = signed_request(upstream.endpoint, operation.target.encode(), operation.body, credentials, self._clock(), extra)
+        request = signed_request(upstream.endpoint, operation.target.encode(), operation.body, credentials, now, extra)
         return upstream.send(request, is_write=operation.is_write, sent=exchange.note_sent)
 
     def _note_reply(self, exchange: Exchange, principal: Principal, credentials: Credentials, reply: Reply) -> None:

@@ -14,8 +14,6 @@ import os
 import secrets
 import socket
 import time
-from collections import deque
-from itertools import islice
 from typing import TYPE_CHECKING, Final, Protocol
 
 from proxy.observe.records import KINDS, Records
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from proxy.model import Exchange
-    from proxy.observe.records import Record
     from proxy.observe.sink import LineSink
 
 log = logging.getLogger("proxy.audit")
@@ -79,7 +76,8 @@ class AuditLog:
         self._clock = clock
         self._decide_later = later(self._note_decisions)
         self._backlog = backlog
-        self._waiting: deque[Record] = deque()  # in the order of `seq`
+        self._waiting: list[bytes] = []  # lines in the order of `seq`
+        self._kinds: list[str] = []  # of each
         self._seq = 0
         self._is_failing = False
         self._timer: asyncio.TimerHandle | None = None
@@ -134,6 +132,7 @@ class AuditLog:
                 # what was decided may always end in a record: the requests in flight bound it
                 self._seq += 1
                 waiting.append(outcome_of(exchange, moment, self._seq))
+                self._kinds.append("outcome")
             except Exception:  # the answer is on its way: what cannot be told of it must stop neither it nor the other records
                 log.exception("the outcome of decision %s is not in the audit", exchange.id)
         self._flush_soon()
@@ -145,6 +144,7 @@ class AuditLog:
             return
         self._seq += 1
         self._waiting.append(self._records.event(name, details, self._time(), self._seq))
+        self._kinds.append("event")
         self._flush_soon()
 
     def reopen(self) -> None:
@@ -165,6 +165,7 @@ class AuditLog:
         """Let its record wait in its place."""
         self._seq += 1
         self._waiting.append(self._records.decision(exchange, moment, self._seq))
+        self._kinds.append("decision")
 
     def _note_decisions(self, exchanges: Sequence[Exchange]) -> None:
         """The records of reads and refusals. Of one alone its request may still wait, and is told of a defect."""
@@ -193,6 +194,7 @@ class AuditLog:
     def _take_back_last(self) -> None:
         """Drop the record of a write that was refused for want of a sink; the refusal is recorded in its place."""
         self._waiting.pop()
+        self._kinds.pop()
         self._seq -= 1
 
     def _lose(self, records: int) -> None:
@@ -224,17 +226,18 @@ class AuditLog:
 
     def _flush(self) -> bool:
         """Write all that waits; whether nothing is left. Piecewise, for a long backlog must not be copied over and over."""
-        waiting = self._waiting
+        waiting, kinds = self._waiting, self._kinds
         while waiting:
-            batch = list(islice(waiting, _FLUSH_RECORDS))
-            done = self._sink.append([line for _, line in batch])
-            kinds = [waiting.popleft()[0] for _ in range(done)]
+            count = min(len(waiting), _FLUSH_RECORDS)
+            done = self._sink.append(waiting[:count])
+            taken = kinds[:done]
+            del waiting[:done], kinds[:done]
             for kind in KINDS:
-                if count := kinds.count(kind):
-                    self._counts.audit_written(kind, count)
-            if done < len(batch):
+                if of_kind := taken.count(kind):
+                    self._counts.audit_written(kind, of_kind)
+            if done < count:
                 self._is_failing = True
-                self._counts.audit_failed(len(batch) - done)
+                self._counts.audit_failed(count - done)
                 return False
         if self._is_failing:
             self._is_failing = False

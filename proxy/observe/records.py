@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from proxy.model import Identity, Operation, TableReference
 
-    Record = tuple[str, bytes]  # its kind; the line
     Touched = tuple[tuple[tuple[str, TableReference, str], int], ...]  # action, table, index; how often
 
 CAP: Final = 250  # characters of a string in a long record; Airflow's longest DAG, task and run ids
@@ -62,7 +61,7 @@ def _pieces(names: tuple[str, ...]) -> tuple[bytes, ...]:
 
 
 class Records:
-    """Makes the records of one worker. `time` is UTC in ISO 8601.
+    """Makes the records of one worker, each a line. `time` is UTC in ISO 8601.
 
     A task's requests differ in little: what an allowed one has in common with those before it is remembered as it was written,
     and so is the course of a request that AWS served without a word.
@@ -76,7 +75,7 @@ class Records:
         self._shared: dict[tuple[object, ...], tuple[Identity, bytes]] = {}  # by the identity's `id`: it is kept alive here
         self._served_well = _rest(_course(Exchange("", 0.0, reason=_ALLOWED, status=200, sent=True, ending=_SERVED), worker))
 
-    def decision(self, exchange: Exchange, time: str, seq: int) -> Record:
+    def decision(self, exchange: Exchange, time: str, seq: int) -> bytes:
         """What was decided, about whom and what, on what grounds."""
         own = (
             "decision",
@@ -91,11 +90,10 @@ class Records:
         if exchange.reason is _ALLOWED and not exchange.message and exchange.would_deny is None:
             rest = self._shared_grounds(exchange)
             if rest:
-                line = plain_line(self._decision_pieces, own, rest, _LONG) or _joined(_OF_A_DECISION, own, rest)
-                return "decision", line
-        return "decision", _line(dict(zip(_OF_A_DECISION, own, strict=True)) | _grounds(exchange, self._worker))
+                return plain_line(self._decision_pieces, own, rest, _LONG) or _joined(_OF_A_DECISION, own, rest)
+        return _line(dict(zip(_OF_A_DECISION, own, strict=True)) | _grounds(exchange, self._worker))
 
-    def outcome(self, exchange: Exchange, time: str, seq: int) -> Record:
+    def outcome(self, exchange: Exchange, time: str, seq: int) -> bytes:
         """How it ended, joined by `id`; `sent` is `unknown` where AWS did not answer: nobody can say whether it did it."""
         own = (
             "outcome",
@@ -110,13 +108,13 @@ class Records:
         is_served = exchange.ending is _SERVED and exchange.status == 200 and exchange.sent
         if is_served and exchange.reason is _ALLOWED and exchange.summary == _NOTHING_SAID and self._served_well:
             rest = self._served_well
-            return "outcome", plain_line(self._outcome_pieces, own, rest, _LONG) or _joined(_OF_AN_OUTCOME, own, rest)
-        return "outcome", _line(dict(zip(_OF_AN_OUTCOME, own, strict=True)) | _course(exchange, self._worker))
+            return plain_line(self._outcome_pieces, own, rest, _LONG) or _joined(_OF_AN_OUTCOME, own, rest)
+        return _line(dict(zip(_OF_AN_OUTCOME, own, strict=True)) | _course(exchange, self._worker))
 
-    def event(self, name: str, details: Mapping[str, str], time: str, seq: int) -> Record:
+    def event(self, name: str, details: Mapping[str, str], time: str, seq: int) -> bytes:
         """A change of the gateway itself."""
         own = {"record": "event", "time": time, "seq": seq, "worker": self._worker, "event": name, "details": dict(details)}
-        return "event", _line(own)
+        return _line(own)
 
     def _shared_grounds(self, exchange: Exchange) -> bytes:
         """The grounds of an allowed request as the rest of a line, or nothing where they are not to be shared.

@@ -137,8 +137,8 @@ def test_records_are_those_that_would_be_written_whole(exchanges: list[Exchange]
     """Whatever came before, and however often, each line has the bytes that the whole record has."""
     records = Records("w-1")
     for seq, exchange in enumerate((ORDINARY, *exchanges) * 2):
-        assert records.decision(exchange, TIME, seq)[1] == whole_decision(exchange, seq)
-        assert records.outcome(exchange, TIME, seq)[1] == whole_outcome(exchange, seq)
+        assert records.decision(exchange, TIME, seq) == whole_decision(exchange, seq)
+        assert records.outcome(exchange, TIME, seq) == whole_outcome(exchange, seq)
 
 
 ORDINARY_FIELDS = ["operation_name", "rule", "role_arn", "policy_digest", "id", "peer", "invocation_id", "aws_request_id"]
@@ -151,8 +151,8 @@ def test_a_request_that_differs_in_one_thing_shares_no_record(build, name: str, 
     records = Records("w-1")
     usual, other = build(), build(**{name: value})
     for seq, exchange in enumerate((usual, other, usual, other)):
-        assert records.decision(exchange, TIME, seq)[1] == whole_decision(exchange, seq)
-        assert records.outcome(exchange, TIME, seq)[1] == whole_outcome(exchange, seq)
+        assert records.decision(exchange, TIME, seq) == whole_decision(exchange, seq)
+        assert records.outcome(exchange, TIME, seq) == whole_outcome(exchange, seq)
 
 
 def test_tasks_of_one_dag_are_told_apart(build) -> None:
@@ -160,7 +160,7 @@ def test_tasks_of_one_dag_are_told_apart(build) -> None:
     records = Records("w-1")
     for number in range(3 * MOST_REMEMBERED):
         exchange = build(identity=build.identity(run_id=f"run-{number}"))
-        assert json.loads(records.decision(exchange, TIME, number)[1])["run_id"] == f"run-{number}"
+        assert json.loads(records.decision(exchange, TIME, number))["run_id"] == f"run-{number}"
     assert len(records._shared) == MOST_REMEMBERED
 
 
@@ -178,7 +178,7 @@ def test_a_record_that_waits_holds_nothing_of_the_body(build) -> None:
     exchange = build()
     for record in (records.decision(exchange, TIME, 1), records.outcome(exchange, TIME, 2)):
         assert "CANARY" not in repr(record)
-        assert [type(part) for part in record] == [str, bytes]
+        assert type(record) is bytes
 
 
 def test_a_decision_stands_as_it_was_made(build) -> None:
@@ -188,7 +188,7 @@ def test_a_decision_stands_as_it_was_made(build) -> None:
     expected = whole_decision(exchange, 1)
     record = records.decision(exchange, TIME, 1)
     exchange.reason, exchange.message, exchange.rule = Reason.CREDENTIALS_REFUSED, "AWS did not accept the session", ""
-    assert record[1] == expected
+    assert record == expected
 
 
 def test_what_an_operation_touches_is_no_other_operation(build) -> None:
@@ -201,12 +201,12 @@ def test_what_an_operation_touches_is_no_other_operation(build) -> None:
     )]  # fmt: skip
     for seq, operation in enumerate(operations * 2):
         exchange = build(operation=operation, operation_name="")
-        assert records.decision(exchange, TIME, seq)[1] == whole_decision(exchange, seq)
+        assert records.decision(exchange, TIME, seq) == whole_decision(exchange, seq)
 
 
 def test_details_of_an_event_are_bounded() -> None:
     """What is told of a change of the gateway is cut like everything else."""
-    told = json.loads(Records("w-1").event("policy_refused", {"problem": "x" * 5000, "token": TOKEN}, TIME, 7)[1])
+    told = json.loads(Records("w-1").event("policy_refused", {"problem": "x" * 5000, "token": TOKEN}, TIME, 7))
     assert told == {
         "record": "event", "time": TIME, "seq": 7, "worker": "w-1", "event": "policy_refused",
         "details": {"problem": "x" * CAPS["details"], "token": "(token)"},
