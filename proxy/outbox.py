@@ -12,6 +12,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from proxy.defects import where
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -72,16 +74,16 @@ class Outbox:
             if not transport.is_closing():
                 try:
                     transport.write(data)
-                except Exception:  # one that fails must not take the others' answers with it
-                    log.exception("a connection could not be written to")
+                except Exception as defect:  # noqa: BLE001 - one that fails must not take the others' answers with it
+                    log.error("a connection could not be written to: %s", where(defect))
         for job, waiting in self._jobs:
             if waiting:
                 all_about = waiting.copy()
                 waiting.clear()
                 try:
                     job(all_about)
-                except Exception:  # nor what the other jobs do
-                    log.exception("what was left to the end of a turn could not be done")
+                except Exception as defect:  # noqa: BLE001 - nor what the other jobs do
+                    log.error("what was left to the end of a turn could not be done: %s", where(defect))
 
     def _come_back(self) -> None:
         self._is_due = True

@@ -11,7 +11,6 @@ import logging
 import re
 import secrets
 import time
-import traceback
 import zlib
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
@@ -20,6 +19,7 @@ import orjson
 
 from proxy.aws.inbound import read_signature
 from proxy.aws.sigv4 import PassedHeaders, signed_request
+from proxy.defects import where
 from proxy.dynamodb.iterators import IteratorSeal, OpenedIterator, seal_reply
 from proxy.dynamodb.operation import operation_name, read_in_steps, read_operation
 from proxy.dynamodb.reply import summarise
@@ -463,6 +463,5 @@ def one_line(message: str) -> str:
 
 
 def log_defect(what: str, exchange: Exchange, defect: Exception) -> None:
-    """Log where it happened and its type, but not its text: that of a KeyError is a value of the request."""
-    frames = "".join(traceback.format_tb(defect.__traceback__))
-    log.error("defect while %s %s: %s at\n%s", what, exchange.id, type(defect).__name__, frames)
+    """Tell the log of it."""
+    log.error("defect while %s %s: %s", what, exchange.id, where(defect))

@@ -16,6 +16,7 @@ import socket
 import time
 from typing import TYPE_CHECKING, Final, Protocol
 
+from proxy.defects import where
 from proxy.observe.records import KINDS, Records
 from proxy.refusal import Reason, Unavailable
 
@@ -77,7 +78,7 @@ class AuditLog:
         self._decide_later = later(self._note_decisions)
         self._backlog = backlog
         self._waiting: list[bytes] = []  # lines in the order of `seq`
-        self._kinds: list[str] = []  # of each
+        self._kinds: list[str] = []  # the kind of each of these lines
         self._seq = 0
         self._is_failing = False
         self._timer: asyncio.TimerHandle | None = None
@@ -112,11 +113,15 @@ class AuditLog:
                         Reason.AUDIT_UNAVAILABLE, "the audit log takes no records and its backlog is full: try again later"
                     )
                 return  # its outcome takes both records, or tells that both are lost
+            exchange.decided = True
             self._decide_later(exchange)
+            if not exchange.decided and is_allowed:  # it was tried at once
+                raise Unavailable(Reason.AUDIT_UNAVAILABLE, "the decision cannot be recorded; the gateway's log has the reason")
+            return
         exchange.decided = True
 
     def outcomes(self, exchanges: Sequence[Exchange]) -> None:
-        """Record how requests ended, and the decisions of those that have none yet. Never raises; a second call does nothing."""
+        """Record how requests ended, and the decisions of those that have none yet; a second call does nothing."""
         moment, waiting, outcome_of = self._time(), self._waiting, self._records.outcome
         for exchange in exchanges:
             if exchange.recorded:
@@ -133,8 +138,8 @@ class AuditLog:
                 self._seq += 1
                 waiting.append(outcome_of(exchange, moment, self._seq))
                 self._kinds.append("outcome")
-            except Exception:  # the answer is on its way: what cannot be told of it must stop neither it nor the other records
-                log.exception("the outcome of decision %s is not in the audit", exchange.id)
+            except Exception as defect:  # noqa: BLE001 - what cannot be told must stop neither an answer nor other records
+                log.error("the outcome of decision %s is not in the audit: %s", exchange.id, where(defect))
         self._flush_soon()
 
     def event(self, name: str, **details: str) -> None:
@@ -168,15 +173,14 @@ class AuditLog:
         self._kinds.append("decision")
 
     def _note_decisions(self, exchanges: Sequence[Exchange]) -> None:
-        """The records of reads and refusals. Of one alone its request may still wait, and is told of a defect."""
+        """The records of reads and refusals. Where one cannot be made, `decided` is taken back: its outcome tries again."""
         moment = self._time()
         for exchange in exchanges:
             try:
                 self._note_decision(exchange, moment)
-            except Exception:  # what cannot be told of one must not cost the others their records
-                if len(exchanges) == 1:
-                    raise
-                log.exception("the decision %s is not in the audit", exchange.id)
+            except Exception as defect:  # noqa: BLE001 - what cannot be told of one must not cost the others their records
+                exchange.decided = False
+                log.error("the decision %s is not in the audit: %s", exchange.id, where(defect))
         self._flush_soon()
 
     def _time(self) -> str:
@@ -225,7 +229,7 @@ class AuditLog:
             self._timer = None
 
     def _flush(self) -> bool:
-        """Write all that waits; whether nothing is left. Piecewise, for a long backlog must not be copied over and over."""
+        """Write all that waits, piecewise, for the sink may still be full; whether nothing is left."""
         waiting, kinds = self._waiting, self._kinds
         while waiting:
             count = min(len(waiting), _FLUSH_RECORDS)

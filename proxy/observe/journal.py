@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Protocol
 
+from proxy.defects import where
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -42,11 +44,10 @@ class Journal:
     def _tell(self, exchanges: Sequence[Exchange]) -> None:
         try:
             self._audit.outcomes(exchanges)
-        except Exception:  # their answers are on their way: what cannot be told of them must stop neither these nor the counting
-            log.exception("outcomes of %d requests are not in the audit", len(exchanges))
-        count, labels = self._metrics.record, self._source.current
+        except Exception as defect:  # noqa: BLE001 - what cannot be told must stop neither answers nor the counting
+            log.error("outcomes of %d requests are not in the audit: %s", len(exchanges), where(defect))
         for exchange in exchanges:
             try:
-                count(exchange, labels)
-            except Exception:  # what cannot be counted of one must not cost the others their place
-                log.exception("the outcome of decision %s is not counted", exchange.id)
+                self._metrics.record(exchange, self._source.current)
+            except Exception as defect:  # noqa: BLE001 - what cannot be counted of one must not cost the others their place
+                log.error("the outcome of decision %s is not counted: %s", exchange.id, where(defect))

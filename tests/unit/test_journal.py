@@ -65,7 +65,7 @@ class Recorded:
 
 def failing_once(make: Callable[..., Any]) -> Callable[..., Any]:
     """The same, but for its first call: a defect that nobody knows yet."""
-    defects = [ZeroDivisionError()]
+    defects = [ZeroDivisionError("CANARY")]
 
     def call(*about: Any) -> Any:
         if defects:
@@ -136,20 +136,24 @@ async def test_a_read_whose_decision_cannot_be_made_a_record_is_not_sent(tmp_pat
     """Where its record is made at once a defect in that is told to the request, which fails closed."""
     recorded = Recorded(tmp_path, OUTBOXES["at once"]())
     recorded.audit._records.decision = failing_once(recorded.audit._records.decision)  # type: ignore[method-assign]  # a defect
-    assert told(await recorded.trial.ask("GetItem", READ))[0] == Reason.INTERNAL_ERROR
+    assert told(await recorded.trial.ask("GetItem", READ))[0] == Reason.AUDIT_UNAVAILABLE
     assert recorded.trial.upstream.requests == []
-    assert [record["reason"] for record in recorded.records()] == ["internal_error", "internal_error"]
+    assert [record["reason"] for record in recorded.records()] == ["audit_unavailable", "audit_unavailable"]
 
 
 async def test_one_decision_that_cannot_be_made_a_record_costs_no_other_its_own(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """At the end of a turn they are made one after the other."""
+    """At the end of a turn they are made one after the other; its outcome makes up for it, and no text of the defect is told."""
     recorded = Recorded(tmp_path, OUTBOXES["together"]())
     recorded.audit._records.decision = failing_once(recorded.audit._records.decision)  # type: ignore[method-assign]  # a defect
     await asyncio.gather(*(recorded.trial.ask("GetItem", READ) for _ in range(3)))
-    assert [record["record"] for record in recorded.records()] == ["decision"] * 2 + ["outcome"] * 3
-    assert "is not in the audit" in caplog.text
+    records = recorded.records()
+    assert sorted((record["id"], record["record"]) for record in records) == sorted(
+        (record["id"], kind) for record in records if record["record"] == "outcome" for kind in ("decision", "outcome")
+    )
+    assert "is not in the audit: ZeroDivisionError at" in caplog.text
+    assert "CANARY" not in caplog.text
 
 
 async def test_what_breaks_in_the_audit_stops_neither_answer_nor_count(
@@ -161,6 +165,17 @@ async def test_what_breaks_in_the_audit_stops_neither_answer_nor_count(
     recorded.outbox.flush()
     assert recorded.metrics.endings == ["served"]
     assert "outcomes of 1 requests are not in the audit" in caplog.text
+
+
+async def test_policies_that_cannot_be_had_stop_no_answer(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What bounds the labels is asked for with each count."""
+
+    def current(_: Source) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Source, "current", property(current))
+    assert await recorded.trial.ask("GetItem", READ) is recorded.trial.upstream.reply
+    assert len(recorded.records()) == 2
 
 
 async def test_the_decision_of_a_write_is_in_the_file_when_the_write_leaves(recorded: Recorded) -> None:

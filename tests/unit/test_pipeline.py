@@ -11,6 +11,7 @@ import logging
 import time
 import zlib
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,6 +26,7 @@ from proxy.identity.token import Issuer, KeySource
 from proxy.model import Ending, Reply, RequestHead, Subject
 from proxy.pipeline import LARGE, Pipeline, answer
 from proxy.policy.document import read_policies
+from proxy.policy.rules import Policies
 from proxy.refusal import (
     ANSWERS,
     Abandoned,
@@ -39,6 +41,7 @@ from proxy.refusal import (
 )
 from proxy.yaml_source import Mistakes
 from tests.fakes import SECRET, SESSION, FakeBody, FakeRoles, FakeTokens, FakeUpstream, FixedDenials, FixedPolicies, ListedJournal
+from tests.outboxes import one_turn
 from tests.signing import signed_headers
 
 if TYPE_CHECKING:
@@ -218,6 +221,46 @@ async def test_a_large_body_leaves_the_loop_to_others() -> None:
     assert trial.events == [*small.events[:at], "token", "policies", *small.events[at:]]
     (request,) = trial.upstream.requests
     assert request.endswith(b"\r\n\r\n" + body)
+
+
+@pytest.mark.parametrize("waits_for", ["body", "credentials", "turn"])
+async def test_a_request_is_judged_and_signed_at_the_moment_in_which_it_leaves(
+    waits_for: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not at that in which it came: grants end meanwhile, and AWS takes no signature that is five minutes old."""
+    trial, now = Trial(), [1_800_000_000.0]
+    judged: list[float] = []
+    decide, take_turn = Policies.decide, trial.pipeline._turns.next
+
+    def judging(policies: Policies, identity: Any, operation: Any, moment: float) -> Any:
+        judged.append(moment)
+        return decide(policies, identity, operation, moment)
+
+    async def taking_long() -> None:
+        await take_turn()
+        now[0] += 1000
+
+    monkeypatch.setattr(Policies, "decide", judging)
+    monkeypatch.setattr(trial.pipeline, "_clock", lambda: now[0])
+    monkeypatch.setattr(trial.pipeline._turns, "next", taking_long)
+    trial.roles.is_ready = waits_for != "credentials"
+    size = LARGE if waits_for == "turn" else 1
+    body = FakeBody(trial.events, json.dumps({"TableName": "orders", "Item": {"pk": {"S": "x" * size}}}).encode())
+    held = {"body": body.held, "credentials": trial.roles.held}.get(waits_for)
+    if held is not None:
+        held.clear()
+    headers = {b"x-amz-target": b"DynamoDB_20120810.PutItem", b"authorization": b"Bearer " + TOKEN}
+    asking = asyncio.create_task(trial.pipeline.serve(head_of(headers), body))
+    await one_turn()
+    if held is not None:
+        now[0] += 1000
+        held.set()
+    assert await asking is trial.upstream.reply
+    (request,) = trial.upstream.requests
+    left = datetime.fromtimestamp(now[0], UTC).strftime("%Y%m%dT%H%M%SZ").encode()
+    assert b"x-amz-date: " + left in request
+    came_late = now[0] if waits_for == "body" else 1_800_000_000.0
+    assert judged == [came_late] if waits_for != "turn" else judged[0] > came_late
 
 
 @pytest.mark.parametrize(("size", "is_kept"), [(100, True), (20_000, False)])

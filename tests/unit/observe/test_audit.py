@@ -264,6 +264,10 @@ async def test_records_wait_for_a_sink_that_comes_back(trial: Trial, build) -> N
     ]
     trial.log.decision(build(id="next", is_write=True))
     assert trial.records()[-1]["id"] == "next"
+    trial.log.event("reload")
+    trial.log.close()
+    assert trial.counts.written == Counter(record["record"] for record in trial.records())
+    assert trial.counts.written == {"decision": 3, "outcome": 2, "event": 1}
 
 
 async def test_a_full_backlog_refuses_reads_and_shows_a_gap(tmp_path: Path, build) -> None:
