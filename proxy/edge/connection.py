@@ -13,6 +13,7 @@ from enum import Enum
 from math import inf
 from typing import TYPE_CHECKING, Any, cast
 
+from proxy.defects import where
 from proxy.edge.gate import NO_LINES, Admitted, Route, check_beginning, head_is_slow, read_head, read_plain_head
 from proxy.edge.tls import TlsOrPlaintext
 from proxy.model import Reply, RequestHead
@@ -255,7 +256,7 @@ class Connection(asyncio.Protocol):
         self._body = None  # refused without looking at it
         if isinstance(result, BaseException):
             if not isinstance(result, asyncio.CancelledError):
-                log.error("the pipeline let an error through", exc_info=result)
+                log.error("the pipeline let an error through: %s", where(result))
             result = None
         self._finish(result)
         if not edge.connections:
