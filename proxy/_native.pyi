@@ -1,6 +1,9 @@
 from collections.abc import Mapping
+from typing import TypeAlias
 
 from proxy.model import Headers, Reply, RequestHead
+
+Before: TypeAlias = tuple[bytes, dict[bytes, bytes], int]
 
 def plain_head(
     data: bytes | bytearray,
@@ -10,8 +13,9 @@ def plain_head(
     header_count: int,
     value_bytes: int,
     body_bytes: int,
+    before: Before | None,
     /,
-) -> tuple[RequestHead, int, int] | None: ...
+) -> tuple[RequestHead, int, int, Before | None] | None: ...
 def plain_reply(data: bytes, reply: type[Reply], /) -> Reply | None: ...
 def plain_line(pieces: tuple[bytes, ...], values: tuple[object, ...], rest: bytes, longest: int, /) -> bytes | None: ...
 def joined_answer(beginning: bytes, headers: Headers, left_out: frozenset[bytes], end: bytes, body: bytes, /) -> bytes: ...

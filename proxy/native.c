@@ -25,6 +25,7 @@ enum {
     BASE64 = 8,
     DIGIT = 16,
     PASSED = 32, /* of the value of a header that travels on to AWS */
+    ITSELF = 64, /* of ASCII, printable, and in a JSON string no other than itself */
 };
 
 static uint8_t class_of[256];
@@ -50,8 +51,12 @@ static void fill_tables(void) {
     mark("._:[]-", HOST);
     mark("._-", TABLE);
     mark("+/", BASE64);
+    for (int byte = ' '; byte <= '~'; byte++)
+        class_of[byte] |= byte == '"' || byte == '\\' ? 0 : ITSELF;
     mark("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789=; ._:+-", PASSED);
 }
+
+enum { MANY = 32 }; /* MANY bytes are looked at together: a loop of a fixed length becomes a few instructions */
 
 static int all_of(const uint8_t *text, size length, uint8_t kind) {
     for (size place = 0; place < length; place++)
@@ -60,17 +65,14 @@ static int all_of(const uint8_t *text, size length, uint8_t kind) {
     return 1;
 }
 
-/* How many bytes from `text` on are neither control characters nor DEL. Eight at a time: most of a head is one long token. */
+/* How many bytes from `text` on are neither control characters nor DEL. */
 static size printable(const uint8_t *text, size length) {
-    const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
     size place = 0;
-    for (; place + 8 <= length; place += 8) {
-        uint64_t word;
-        memcpy(&word, text + place, 8);
-        uint64_t low = word & ~high;                                   /* bytes from 0x80 on are printable: looked at apart */
-        uint64_t below = ~(low + ones * (0x80 - 0x20)) & ~word & high; /* set where the byte is below 0x20 */
-        uint64_t delete = (low + ones) & ~word & high;                 /* set where the byte is 0x7f */
-        if (below | delete)
+    for (; place + MANY <= length; place += MANY) {
+        uint8_t other = 0;
+        for (size one = place; one < place + MANY; one++)
+            other |= (uint8_t)((text[one] < 0x20) | (text[one] == 0x7f));
+        if (other)
             break;
     }
     while (place < length && text[place] >= 0x20 && text[place] != 0x7f)
@@ -268,14 +270,67 @@ static int is_tuple_type(PyObject *type) {
     return PyType_Check(type) && PyType_IsSubtype((PyTypeObject *)type, &PyTuple_Type);
 }
 
+/* The same for a head that says line by line what the one before it on its connection said, other values allowed: `before` is
+   what `plain_head` gave with that. What is the same to the byte was looked at then. `*headers` is a new reference, or NULL. */
+static int read_changes(const uint8_t *data, size total, const Limits *limits, PyObject *before, PyObject **headers, size *end,
+                        long long *length) {
+    const size most = total < limits->most_bytes ? total : limits->most_bytes;
+    char *text;
+    size text_length, at = 0, there = 0;
+    if (PyBytes_AsStringAndSize(PyTuple_GetItem(before, 0), &text, &text_length) < 0)
+        return -1;
+    *headers = PyDict_Copy(PyTuple_GetItem(before, 1));
+    *length = PyLong_AsLongLong(PyTuple_GetItem(before, 2));
+    if (*headers == NULL || PyErr_Occurred())
+        return -1;
+    while (there < text_length) {
+        const char *feed = memchr(text + there, '\n', (size_t)(text_length - there));
+        const size line_length = feed == NULL ? text_length - there : feed + 1 - (text + there);
+        if (line_length <= most - at && memcmp(data + at, text + there, (size_t)line_length) == 0)
+            at += line_length;
+        else {
+            Line line;
+            const Name *known;
+            if (there == 0 || !read_line(data, at, most, &line) || line.value_length > limits->most_of_value ||
+                line.name_length >= line_length || memcmp(line.name, text + there, (size_t)line.name_length) != 0 ||
+                text[there + line.name_length] != ':')
+                return 0;
+            PyObject *name = name_of(line.name, line.name_length, &known);
+            int failed = put(*headers, name, &line);
+            Py_XDECREF(name);
+            if (failed)
+                return -1;
+            if (known != NULL && !is_fit(&line, known->asked, limits, length))
+                return 0;
+            at = line.next;
+        }
+        there += line_length;
+    }
+    *end = at;
+    return 1;
+}
+
+enum { LONGEST_KEPT = 8192 }; /* bytes of a head; with a longer one each is read whole */
+
+/* What `read_changes` needs of a head: a new reference. */
+static PyObject *kept_of(const char *data, size end, PyObject *headers, long long length) {
+    return end > LONGEST_KEPT ? Py_NewRef(Py_None) : Py_BuildValue("y#OL", data, end, headers, length);
+}
+
+static int is_kept(PyObject *before) {
+    return before == Py_None || (PyTuple_Check(before) && PyTuple_Size(before) == 3 && PyBytes_Check(PyTuple_GetItem(before, 0)) &&
+                                 PyDict_Check(PyTuple_GetItem(before, 1)));
+}
+
 PyDoc_STRVAR(plain_head_doc,
-             "plain_head(data, peer, head, head_bytes, header_count, value_bytes, body_bytes)\n--\n\n"
+             "plain_head(data, peer, head, head_bytes, header_count, value_bytes, body_bytes, before)\n--\n\n"
              "`head` (a tuple type) of method, path, headers and `peer`, its length and that of the body, of a request at the\n"
-             "beginning of `data` that is plainly one of DynamoDB's; else None.");
+             "beginning of `data` that is plainly one of DynamoDB's, and what to give as `before` with the next one of its connection\n"
+             "(with the first: None); else None.");
 
 static PyObject *plain_head(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count) {
-    if (count != 7 || !is_tuple_type(arguments[2]))
-        return PyErr_Format(PyExc_TypeError, "plain_head takes 7 arguments, the third a type of tuples");
+    if (count != 8 || !is_tuple_type(arguments[2]) || !is_kept(arguments[7]))
+        return PyErr_Format(PyExc_TypeError, "plain_head takes 8 arguments, the third a type of tuples, the last its own or None");
     Limits limits = {PyLong_AsSsize_t(arguments[3]), PyLong_AsSsize_t(arguments[4]), PyLong_AsSsize_t(arguments[5]),
                      PyLong_AsLongLong(arguments[6])};
     Py_buffer data;
@@ -283,14 +338,24 @@ static PyObject *plain_head(PyObject *Py_UNUSED(module), PyObject *const *argume
         return NULL;
     size end = 0;
     long long length = 0;
-    PyObject *headers = PyDict_New();
-    int found = headers == NULL ? -1 : read_fields(data.buf, data.len, &limits, headers, &end, &length);
-    PyBuffer_Release(&data);
-    PyObject *result = found == 0 ? Py_NewRef(Py_None) : NULL;
+    PyObject *headers = NULL, *before = arguments[7], *result = NULL;
+    int found = before == Py_None ? 0 : read_changes(data.buf, data.len, &limits, before, &headers, &end, &length);
+    if (found == 0) {
+        Py_XDECREF(headers);
+        headers = PyDict_New();
+        before = NULL;
+        found = headers == NULL ? -1 : read_fields(data.buf, data.len, &limits, headers, &end, &length);
+    }
     if (found > 0) {
         PyObject *head = named(arguments[2], Py_BuildValue("((OOOO))", method, path, headers, arguments[1]));
-        result = head == NULL ? NULL : Py_BuildValue("NnL", head, end, length);
-    }
+        PyObject *kept = before != NULL ? Py_NewRef(before) : kept_of(data.buf, end, headers, length);
+        if (head != NULL && kept != NULL)
+            result = Py_BuildValue("OnLO", head, end, length, kept);
+        Py_XDECREF(head);
+        Py_XDECREF(kept);
+    } else if (found == 0)
+        result = Py_NewRef(Py_None);
+    PyBuffer_Release(&data);
     Py_XDECREF(headers);
     return result;
 }
@@ -542,11 +607,10 @@ static size write_text(char *to, size room, PyObject *value) {
         return -1;
     *to++ = '"';
     for (size place = 0; place < length; place++) {
-        char byte = text[place];
-        if (byte < ' ' || byte > '~' || byte == '"' || byte == '\\' ||
-            (byte == 'J' && place > 1 && text[place - 1] == 'y' && text[place - 2] == 'e'))
+        uint8_t byte = (uint8_t)text[place];
+        if (!(class_of[byte] & ITSELF) || (byte == 'J' && place > 1 && text[place - 1] == 'y' && text[place - 2] == 'e'))
             return -1;
-        to[place] = byte;
+        to[place] = (char)byte;
     }
     to[length] = '"';
     return length + 2;

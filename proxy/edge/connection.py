@@ -21,7 +21,7 @@ from proxy.refusal import Abandoned, Malformed, Reason, Refusal, Throttled
 from proxy.runs import Prompt, Run
 
 if TYPE_CHECKING:
-    from proxy.edge.gate import Lines
+    from proxy.edge.gate import Before, Lines
     from proxy.edge.shared import Edge, LoginService, Service
     from proxy.model import Known
 
@@ -67,7 +67,8 @@ class Connection(asyncio.Protocol):
         self._peer = ""
         self._buffer = bytearray()
         self._checked = 0  # bytes of an incomplete head that were looked at
-        self._judged: Lines = {}  # the header lines of the last head
+        self._judged: Lines = {}  # the header lines of the last head that was not plain
+        self._before: Before | None = None  # a plain head that came before
         self._admitted: Admitted
         self._has_turn = False  # the loop will come back to the buffer
         self._has_body = False  # the buffer begins with the body of the running request
@@ -173,10 +174,10 @@ class Connection(asyncio.Protocol):
 
         False, and nothing is done, where `data` is anything else.
         """
-        plain = read_plain_head(data, self._peer, self._edge.limits)
+        plain = read_plain_head(data, self._peer, self._edge.limits, self._before)
         if plain is None:
             return False
-        head, end, length = plain
+        head, end, length, self._before = plain
         if len(data) - end != length:
             return False
         self._body = data[end:]
@@ -212,9 +213,9 @@ class Connection(asyncio.Protocol):
         buffer = self._buffer
         limits = self._edge.limits
         if not self._checked:  # not again for each piece of a head that comes slowly
-            plain = read_plain_head(buffer, self._peer, limits)
+            plain = read_plain_head(buffer, self._peer, limits, self._before)
             if plain is not None:
-                head, end, length = plain
+                head, end, length, self._before = plain
                 del buffer[:end]
                 return Admitted(_DYNAMODB, head, length, False, False, NO_LINES)
         try:

@@ -43,6 +43,7 @@ class Admitted(NamedTuple):
 
 
 Lines = dict[bytes, tuple[bytes, bytes]]  # header lines that passed -> lower-case name, value
+Before = tuple[bytes, dict[bytes, bytes], int]  # a plain head, its headers, the length of its body
 
 _ROUTES = {
     b"POST / HTTP/1.1": (Route.DYNAMODB, b"POST", b"/"),
@@ -112,12 +113,17 @@ _NO_LENGTH = "`Content-Length` is missing or not a plain decimal number"
 _TLS_ON_PLAINTEXT = "TLS was spoken to a plaintext port; write `http://` in endpoint_url or give the gateway a certificate"
 
 
-def read_plain_head(data: bytes | bytearray, peer: str, limits: EdgeLimits) -> tuple[RequestHead, int, int] | None:
+def read_plain_head(
+    data: bytes | bytearray, peer: str, limits: EdgeLimits, before: Before | None = None
+) -> tuple[RequestHead, int, int, Before | None] | None:
     """The head with which `data` begins, where it is plainly one of DynamoDB's that waits for nothing and keeps its connection.
 
-    With it come its length and that of its body. None: `read_head` must look.
+    With it come its length, that of its body, and what to give as `before` with the next one of the connection: callers repeat
+    most of a head byte for byte. None: `read_head` must look.
     """
-    return plain_head(data, peer, RequestHead, limits.head_bytes, limits.header_count, limits.value_bytes, limits.body_bytes)
+    return plain_head(
+        data, peer, RequestHead, limits.head_bytes, limits.header_count, limits.value_bytes, limits.body_bytes, before
+    )
 
 
 def read_head(raw: bytes, peer: str, limits: EdgeLimits, judged: Lines | None = None) -> Admitted:

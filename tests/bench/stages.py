@@ -93,6 +93,10 @@ async def _stages(plane: DataPlane, request: bytes) -> dict[str, Callable[[], An
     edge = Edge(plane.gateway.pipeline, limits, plane.loop)
     passed = PassedHeaders(b"amz-sdk-invocation-id", b"amz-sdk-request")
 
+    peer = "127.0.0.1:40000"
+    plain = read_plain_head(request, peer, limits)
+    before = plain and plain[3]
+
     def record() -> None:
         exchange = Exchange("0123456789abcdef", time.time(), head.peer)
         exchange.subject, exchange.identity, exchange.operation = subject, identity, operation
@@ -101,9 +105,10 @@ async def _stages(plane: DataPlane, request: bytes) -> dict[str, Callable[[], An
         journal.decision(exchange)
         exchange.ending, exchange.sent, exchange.status = Ending.SERVED, True, 200
         journal.outcome(exchange)
+        journal.settle()
 
     return {
-        "head": lambda: read_plain_head(request, "127.0.0.1:40000", limits) or read_head(raw, "127.0.0.1:40000", limits),
+        "head": lambda: read_plain_head(request, peer, limits, before) or read_head(raw, peer, limits),
         "token": lambda: plane.gateway.tokens.known(found_token(head.headers)[1], time.time()),
         "bind": lambda: bind(subject, claimed_in(head.headers), policies.workloads, policies.dag_of_key),
         "read": lambda: read_operation(target, body, 60000, None),

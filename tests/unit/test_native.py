@@ -71,14 +71,34 @@ def read_in_python(data: bytes, limits: EdgeLimits) -> Admitted | None:
         return None
 
 
+def check_behind(first: bytes, found: Any, data: bytes, arguments: Any) -> None:
+    """Behind another head of its connection a head is read as behind none."""
+    taken = plain_head(first, *arguments, None)
+    if taken is None:  # it could not come before
+        return
+    before = taken[3]
+    assert before is not None
+    headers = dict(before[1])
+    behind = plain_head(data, *arguments, before)
+    assert before[1] == headers  # which the request before may still hold
+    assert (behind and behind[:3]) == (found and found[:3])
+    if found is not None:
+        assert list(behind[0].headers.items()) == list(found[0].headers.items())
+        assert behind[0].headers is not headers
+        assert behind[3] is before or behind[3] == found[3]
+
+
 def check_head(data: bytes, limits: EdgeLimits = LIMITS) -> bool:
     """Compare; True if the compiled form took it. The same bytes in a bytearray are read alike."""
     arguments = (PEER, RequestHead, limits.head_bytes, limits.header_count, limits.value_bytes, limits.body_bytes)
-    found = plain_head(data, *arguments)
-    assert plain_head(bytearray(data), *arguments) == found
+    found = plain_head(data, *arguments, None)
+    assert plain_head(bytearray(data), *arguments, None) == found
+    for first in BEFORE:
+        check_behind(first, found, data, arguments)
     if found is None:
         return False
-    head, end, length = found
+    head, end, length, kept = found
+    assert kept == ((data[:end], head.headers, length) if end <= 8192 else None)
     admitted = read_in_python(data, limits)
     assert admitted is not None
     assert admitted[:5] == (Route.DYNAMODB, head, length, False, False)
@@ -96,6 +116,12 @@ BASE = (
     b"amz-sdk-request: attempt=1", b"Content-Length: 2",
 )  # fmt: skip
 USUAL = b"\r\n".join([b"POST / HTTP/1.1", *BASE, b"", b"{}"])
+
+
+BEFORE = [
+    b"\r\n".join([b"POST / HTTP/1.1", *lines, b"", b""])
+    for lines in (BASE, BASE[:4] + BASE[5:], BASE[::-1], (*BASE, b"x:"), (b"X: y", *BASE))
+]
 
 
 def test_usual_requests_are_plain() -> None:
@@ -156,6 +182,45 @@ def test_a_damaged_head_is_what_the_gate_takes(data: st.DataObject) -> None:
 def test_a_head_that_is_not_whole_is_not_plain(cut: int) -> None:
     """A request that comes in pieces is left to Python until its head is there."""
     assert not check_head(USUAL[:cut])
+
+
+@pytest.mark.parametrize("place", range(len(BASE)))
+@pytest.mark.parametrize(
+    "value",
+    [b"Content-Length: 3", b"Content-Length: 02", b"Content-Length: 99999999999999", b"Host: a b", b"Connection: close", b"x: y",
+     b"Content-Type: text/plain", b"Content-Type: application/json", b"amz-sdk-request: attempt=2; max=3", b"Host: other",
+     b"User-Agent: \x00", b"User-Agent: a\tb", b"", b"Transfer-Encoding: chunked", b"Authorization:", b"User-Agent:  a  "],
+)  # fmt: skip
+def test_one_line_changes_from_one_head_to_the_next(place: int, value: bytes) -> None:
+    """Put in the place of another, put between others, or another left out: read as if nothing had come before."""
+    lines = list(BASE)
+    for changed in ([*lines[:place], value, *lines[place + 1 :]], [*lines[:place], value, *lines[place:]],
+                    lines[:place] + lines[place + 1 :], [*lines[:place], lines[place] + value, *lines[place + 1 :]]):  # fmt: skip
+        check_head(b"\r\n".join([b"POST / HTTP/1.1", *changed, b"", b"{}"]))
+        check_head(b"\r\n".join([b"POST / HTTP/1.1", *changed, b"", b"{}"]), _SMALL)
+
+
+def test_what_says_the_same_is_taken_as_it_was_read() -> None:
+    """To the very object, and what differs is new; a head that is long is not kept."""
+    first, end, _, kept = _plain(USUAL, None)
+    again, _, _, still = _plain(USUAL, kept)
+    assert again.headers is not first.headers
+    assert all(again.headers[name] is value for name, value in first.headers.items())
+    assert still is kept
+    other, _, length, still = _plain(USUAL.replace(b"Length: 2", b"Length: 17").replace(b"6d2e2e6c", b"7d2e2e6c"), kept)
+    assert still is kept
+    assert length == 17
+    assert {name for name in other.headers if other.headers[name] is not first.headers[name]} == {
+        b"content-length", b"amz-sdk-invocation-id"
+    }  # fmt: skip
+    assert _plain(USUAL.replace(b"identity", b"identity" * 1000), None)[3] is None
+    assert _plain(USUAL[: end - 2] + b"x: y\r\n\r\n", kept)[3] is not kept
+
+
+def _plain(data: bytes, before: Any) -> Any:
+    return plain_head(
+        data, PEER, RequestHead, LIMITS.head_bytes, LIMITS.header_count, LIMITS.value_bytes, LIMITS.body_bytes, before
+    )
 
 
 def test_the_limits_are_exact() -> None:
@@ -493,7 +558,10 @@ def test_wrong_arguments_are_errors(arguments: tuple[Any, ...]) -> None:
         with pytest.raises(TypeError):
             plain_reply(ANSWER, reply)  # type: ignore[arg-type]  # what is tried
         with pytest.raises(TypeError):
-            plain_head(USUAL, PEER, reply, 9999, 99, 9999, 99)  # type: ignore[arg-type]  # what is tried
+            plain_head(USUAL, PEER, reply, 9999, 99, 9999, 99, None)  # type: ignore[arg-type]  # what is tried
+    for before in (1, (), (b"", {}), ("", {}, 1), (b"", [], 1), (b"", {}, "1")):
+        with pytest.raises(TypeError):
+            plain_head(USUAL, PEER, RequestHead, 9999, 99, 9999, 99, before)  # type: ignore[arg-type]  # what is tried
 
 
 # Members that come twice, each way in which JSON can spell that, and what two parsers could read in two ways.
