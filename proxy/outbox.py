@@ -2,8 +2,9 @@
 
 A turn of a busy loop has many events, and uvloop writes to a socket there and then. Each such write wakes who waits at the other
 end and runs the kernel's code where the gateway's own was in the processor's caches; behind the last event, one write after the
-other costs a quarter less of everything. So does the record of how requests ended. Where little happens there is nothing to
-gain, and what waits would only be late: then all goes at once.
+other costs a quarter less of everything. Where little happens there is nothing to gain, and what waits would only be late: then
+writes go at once. What nobody waits for, as the record of how a request ended, comes behind the writes of its turn in any case: a
+request that is alone gets its answer sooner by that.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Outbox:
     """
 
     def __init__(self, at_once: int = AT_ONCE) -> None:
-        self._at_once = at_once  # so many writes go at once, and what is to be done behind them too
+        self._at_once = at_once  # so many writes go at once
         self._quiet = 0  # turns with few writes, one after the other
         self._writes: list[tuple[asyncio.WriteTransport, bytes]] = []
         self._jobs: list[tuple[Callable[[Sequence[Any]], None], list[Any]]] = []
@@ -58,9 +59,6 @@ class Outbox:
         self._jobs.append((job, waiting))
 
         def do_later(about: T) -> None:
-            if self._at_once:
-                job((about,))
-                return
             if not self._is_due:
                 self._come_back()
             waiting.append(about)
@@ -91,7 +89,8 @@ class Outbox:
 
     def _end_turn(self) -> None:
         self._is_due = False
-        self._quiet = 0 if len(self._writes) >= FEW else self._quiet + 1
-        if self._quiet >= _QUIET_TURNS:
-            self._quiet, self._at_once = 0, AT_ONCE
+        if not self._at_once:
+            self._quiet = 0 if len(self._writes) >= FEW else self._quiet + 1
+            if self._quiet >= _QUIET_TURNS:
+                self._quiet, self._at_once = 0, AT_ONCE
         self.flush()

@@ -106,19 +106,16 @@ class AuditLog:
                 raise Unavailable(
                     Reason.AUDIT_UNAVAILABLE, "the audit log takes no records, so no write is sent: try again later"
                 )
-        else:
-            if len(self._waiting) >= self._backlog:
-                if is_allowed:
-                    raise Unavailable(
-                        Reason.AUDIT_UNAVAILABLE, "the audit log takes no records and its backlog is full: try again later"
-                    )
-                return  # its outcome takes both records, or tells that both are lost
             exchange.decided = True
-            self._decide_later(exchange)
-            if not exchange.decided and is_allowed:  # it was tried at once
-                raise Unavailable(Reason.AUDIT_UNAVAILABLE, "the decision cannot be recorded; the gateway's log has the reason")
             return
-        exchange.decided = True
+        if len(self._waiting) >= self._backlog:
+            if is_allowed:
+                raise Unavailable(
+                    Reason.AUDIT_UNAVAILABLE, "the audit log takes no records and its backlog is full: try again later"
+                )
+            return  # its outcome takes both records, or tells that both are lost
+        exchange.decided = True  # before it is recorded, which may take it back
+        self._decide_later(exchange)
 
     def outcomes(self, exchanges: Sequence[Exchange]) -> None:
         """Record how requests ended, and the decisions of those that have none yet; a second call does nothing."""

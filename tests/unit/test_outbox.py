@@ -74,7 +74,7 @@ async def test_a_turn_with_few_writes_between_busy_ones_changes_nothing() -> Non
 
 
 async def test_jobs_come_behind_the_writes_of_their_turn() -> None:
-    """One job after the other, as they were made, each for all at once and in order; there and then where writes go at once."""
+    """One job after the other, as they were made, each for all at once and in order; so too where writes go at once."""
     outbox, sink = busy_outbox(), Sink()
     decide = outbox.later(lambda about: sink.written.append(b"decided " + b" ".join(about)))
     count = outbox.later(sink.written.extend)
@@ -85,8 +85,27 @@ async def test_jobs_come_behind_the_writes_of_their_turn() -> None:
     assert sink.written == []
     await one_turn()
     assert sink.written == [b"answer", b"decided 1 2", b"1", b"2"]
-    Outbox().later(sink.written.extend)(b"now")
-    assert sink.written[-1] == b"now"
+    quiet = Outbox()
+    quiet.later(sink.written.extend)(b"told")
+    quiet.write(sink, b"another")
+    assert sink.written[4:] == [b"another"]
+    await one_turn()
+    assert sink.written[4:] == [b"another", b"told"]
+
+
+async def test_what_is_told_does_not_make_a_turn_busy() -> None:
+    """Nor quiet: only turns in which writes wait are looked at."""
+    outbox, sink = Outbox(), Sink()
+    tell = outbox.later(sink.written.extend)
+    for number in range(AT_ONCE - 1):
+        tell(b"")
+        outbox.write(sink, b"%d" % number)
+        assert sink.written[-1] == b"%d" % number
+        await one_turn()
+    assert len(sink.written) == 2 * (AT_ONCE - 1)
+    outbox.write(sink, b"the last at once")
+    outbox.write(sink, b"late")
+    assert sink.written[-1] == b"the last at once"
 
 
 async def test_a_flush_leaves_nothing_to_the_end_of_the_turn() -> None:
