@@ -11,10 +11,11 @@ import time
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from proxy.app import Gateway, configure_logging, problems_before_start
+from proxy.app import configure_logging, problems_before_start
 from proxy.aws.sigv4 import signed_request
 from proxy.dynamodb.operation import read_operation
 from proxy.dynamodb.reply import summarise
+from proxy.gateway import Gateway
 from proxy.identity.binding import bind
 from proxy.identity.channels import token_in
 from proxy.model import Claimed, Evidence, Identity, Subject

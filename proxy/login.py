@@ -13,18 +13,20 @@ from typing import TYPE_CHECKING, Protocol
 
 import orjson
 
+from proxy.answers import log_defect, one_line
 from proxy.aws.sts_form import CALLER, WEB_IDENTITY, caller_reply, error_reply, expiration, read_call, session_reply
 from proxy.entitlement import entitled
 from proxy.identity.channels import SESSION_PREFIX, login_token, login_token_in, token_in
 from proxy.model import Ending, Exchange, Reply
-from proxy.pipeline import Sessions, log_defect, note_attempt, one_line, signature_of
+from proxy.pipeline import note_attempt, signature_of
+from proxy.ports import Sessions
 from proxy.refusal import ANSWERS, Abandoned, Broken, Reason, Refusal, Unauthenticated, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.model import Credentials, RequestHead, Subject
-    from proxy.pipeline import Denials, Incoming, Journal, PolicySource, Tokens
+    from proxy.ports import Denials, Incoming, Journal, PolicySource, Tokens
 
 CREDENTIALS = "GetContainerCredentials"  # as audit and metrics call `GET /v1/credentials`
 STS = "STS"  # and a form before it is read

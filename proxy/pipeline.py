@@ -2,7 +2,7 @@
 
 Rules: headers are copied and the token is checked before the body is read; what is forwarded is what was judged, written again; a
 decision is in the audit before a write leaves; a write is sent once; each request has exactly one outcome.
-This module does no I/O of its own: it awaits the ports that it declares.
+This module does no I/O of its own: it awaits its ports.
 """
 
 from __future__ import annotations
@@ -11,33 +11,31 @@ import logging
 import re
 import secrets
 import time
-import zlib
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-import orjson
-
+from proxy.answers import answer, log_defect, one_line
 from proxy.aws.inbound import read_signature
 from proxy.aws.sigv4 import PassedHeaders, signed_request
-from proxy.defects import where
 from proxy.dynamodb.iterators import IteratorSeal, OpenedIterator, seal_reply
 from proxy.dynamodb.operation import operation_name, read_in_steps, read_operation
 from proxy.dynamodb.reply import summarise
 from proxy.identity.binding import bind
 from proxy.identity.channels import SESSION_PREFIX, SIGNED, WHO, WHO_SIGNS, admissible, claimed_in, found_token
-from proxy.model import Ending, Exchange, Known, Reply
+from proxy.model import Ending, Exchange, Known
 from proxy.native import same_values, value_in
-from proxy.refusal import ANSWERS, Abandoned, Broken, Forbidden, Reason, Refusal, Unavailable
+from proxy.refusal import Abandoned, Broken, Forbidden, Reason, Refusal, Unavailable
 from proxy.runs import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from proxy.aws.inbound import InboundSignature
-    from proxy.aws.sigv4 import Endpoint, UnsignedLines
+    from proxy.aws.sigv4 import UnsignedLines
     from proxy.identity.denials import DenyList
-    from proxy.model import Credentials, Identity, Operation, Principal, Proof, RequestHead, Session, Subject
+    from proxy.model import Credentials, Identity, Operation, Principal, Proof, Reply, RequestHead, Session, Subject
     from proxy.policy.rules import Policies
+    from proxy.ports import Denials, Incoming, Journal, PolicySource, Roles, Sessions, Tokens, Upstream
 
 log = logging.getLogger("proxy.pipeline")
 
@@ -63,99 +61,6 @@ _REFUSED_SIGNERS = frozenset(
         "InvalidClientTokenId",
     }
 )
-
-
-class Incoming(Protocol):
-    """The body of a request, still arriving."""
-
-    known: Known | None
-    """What the pipeline knows of who asked last on this connection; the edge does not look at it."""
-
-    @property
-    def gone(self) -> bool:
-        """True once the caller has closed the connection."""
-
-    def at_hand(self) -> bytes | None:
-        """The whole body if it is here already, so that nothing can have changed since its head. Raises Refusal (OVERLOADED)."""
-
-    async def read(self) -> bytes:
-        """The whole body, where it is not at hand. Raises Refusal (OVERLOADED, TOO_SLOW) or Abandoned."""
-
-
-class Tokens(Protocol):
-    """Who is calling."""
-
-    def proof_of(self, token: bytes, now: float) -> Proof | None:
-        """The proof of a token that was verified before, if it still holds."""
-
-    def known(self, token: bytes, now: float) -> Subject | None:
-        """The subject of a token that was verified before and still holds."""
-
-    async def verify(self, token: bytes) -> Subject:
-        """Verify. Raises Unauthenticated, or Unavailable where the issuer's keys cannot be had."""
-
-
-class Sessions(Protocol):
-    """Who logged in before."""
-
-    def open(self, token: bytes, now: float) -> Session:
-        """The session of a token that the gateway minted. Raises Unauthenticated."""
-
-
-class Denials(Protocol):
-    """Whom the kill switches stop. `current` is a whole immutable snapshot."""
-
-    @property
-    def current(self) -> DenyList:
-        """The deny list in force."""
-
-
-class PolicySource(Protocol):
-    """May they. `current` is a whole immutable snapshot."""
-
-    @property
-    def current(self) -> Policies:
-        """The policies in force."""
-
-
-class Roles(Protocol):
-    """As whom."""
-
-    def ready(self, principal: Principal) -> Credentials | None:
-        """Credentials that are at hand and still hold."""
-
-    async def credentials_for(self, principal: Principal) -> Credentials:
-        """Credentials, from STS if need be. Raises Forbidden or Unavailable."""
-
-    def forget(self, principal: Principal, refused: Credentials) -> None:
-        """Drop credentials that AWS did not accept."""
-
-
-class Upstream(Protocol):
-    """Sent where."""
-
-    @property
-    def endpoint(self) -> Endpoint:
-        """What requests are signed for."""
-
-    async def send(self, request: bytes, *, is_write: bool, sent: Callable[[], None]) -> Reply:
-        """Send once; `sent` is called when the first byte may leave.
-
-        Raises Unavailable (nothing sent) or Broken (outcome unknown).
-        """
-
-
-class Journal(Protocol):
-    """What happened: audit and metrics."""
-
-    def decision(self, exchange: Exchange) -> None:
-        """Put the decision in the sink. Raises Unavailable(AUDIT_UNAVAILABLE)."""
-
-    def settle(self) -> None:
-        """Record now whatever was decided: the exchange is about to change."""
-
-    def outcome(self, exchange: Exchange) -> None:
-        """Record how it ended; never raises."""
 
 
 _IDS = re.compile("[0-9a-f]{16}")  # `findall` cuts a long text four times faster than a loop
@@ -439,29 +344,3 @@ def _outside_role(subject: Subject, identity: Identity, principal: Principal) ->
         f"the session was assumed for role '{subject.role_arn}', and dag '{identity.dag_id}' has role '{principal.role_arn}'; "
         "assume that one, or let the request speak for a dag of the first",
     )
-
-
-def answer(refusal: Refusal, decision_id: str, message: str) -> Reply:
-    """A refusal as DynamoDB would say it, with the decision id where SDKs look for the request id."""
-    status, error, _ = ANSWERS[refusal.reason]
-    body = orjson.dumps({"__type": error, "message": message})
-    headers = (
-        (b"content-type", b"application/x-amz-json-1.0"),
-        (b"x-amzn-requestid", decision_id.encode()),
-        (b"x-amz-crc32", b"%d" % zlib.crc32(body)),
-        (b"x-ddb-proxy-reason", refusal.reason.encode()),
-    )
-    return Reply(status, headers, body)
-
-
-def one_line(message: str) -> str:
-    """No line breaks, nothing that steers a terminal, and no lone surrogate (of a file's name), which no JSON could hold."""
-    line = " ".join(message.split())
-    if line.isprintable():
-        return line
-    return "".join(character if character.isprintable() else "?" for character in line)
-
-
-def log_defect(what: str, exchange: Exchange, defect: Exception) -> None:
-    """Tell the log of it."""
-    log.error("defect while %s %s: %s", what, exchange.id, where(defect))

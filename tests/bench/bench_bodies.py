@@ -15,11 +15,11 @@ import time
 from functools import reduce
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from proxy.app import COLLECTOR_PACE
 from proxy.aws.sigv4 import Endpoint, signed_request
 from proxy.dynamodb.catalogue import OPERATIONS
 from proxy.dynamodb.operation import MAX_BACKSLASHES, MAX_MEMBERS, read_in_steps
 from proxy.edge.limits import EdgeLimits
+from proxy.gateway import COLLECTOR_PACE
 from proxy.model import Credentials
 from proxy.pipeline import LARGE
 from proxy.policy.described import Description, identity_in

@@ -14,9 +14,10 @@ import time
 import zlib
 from typing import TYPE_CHECKING, Any, cast
 
-from proxy.app import Gateway, edge_limits
+from proxy.app import edge_limits
 from proxy.edge.connection import Connection
 from proxy.edge.shared import Edge
+from proxy.gateway import Gateway
 from proxy.model import Credentials
 from proxy.policy.document import read_policies
 from proxy.settings import load_settings

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from proxy.app import tell_defect
 from proxy.aws.endpoints import default_endpoint
+from proxy.gateway import tell_defect
 from proxy.server import CannotServe, bind_unix
 from tests.fake_aws import RunningGateway, fake_aws, running_gateway, settings_in, token
 from tests.stack.process import wait_until

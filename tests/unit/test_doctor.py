@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from proxy.app import Gateway
 from proxy.doctor import walk
+from proxy.gateway import Gateway
 from proxy.settings import load_settings
 from proxy.worker.chain import print_findings
 from tests.fake_aws import FakeAws, fake_aws, settings_in, token

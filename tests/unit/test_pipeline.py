@@ -19,12 +19,13 @@ from botocore.credentials import Credentials
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proxy.answers import answer
 from proxy.dynamodb.iterators import IteratorSeal
 from proxy.identity.denials import Denial, DenyList
 from proxy.identity.minting import SessionMint
 from proxy.identity.token import Issuer, KeySource
 from proxy.model import Ending, Reply, RequestHead, Subject
-from proxy.pipeline import LARGE, Pipeline, answer
+from proxy.pipeline import LARGE, Pipeline
 from proxy.policy.document import read_policies
 from proxy.policy.rules import Policies
 from proxy.refusal import (
