@@ -17,10 +17,11 @@ from hashlib import sha256
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from proxy.aws.sigv4 import signing_key
+from proxy.aws.sigv4 import keyed_hashes
 from proxy.refusal import Reason, Unauthenticated
 
 if TYPE_CHECKING:
+    from _hashlib import HASH
     from collections.abc import Mapping
 
 SKEW_SECONDS = 900
@@ -56,7 +57,8 @@ class _Terms(NamedTuple):
 class InboundSignature(NamedTuple):
     """A signature whose head is in order; `check` holds it against the body."""
 
-    key: bytes
+    inner: HASH  # of `keyed_hashes`
+    outer: HASH
     scope: bytes  # string to sign up to the canonical request's hash
     canonical: bytes  # canonical request up to the body's hash
     given: bytes
@@ -67,8 +69,10 @@ class InboundSignature(NamedTuple):
     def check(self, body: bytes) -> None:
         """Raises Unauthenticated (SIGNATURE_MISMATCH) unless the holder of the secret signed exactly this."""
         canonical = sha256(self.canonical + sha256(body).hexdigest().encode()).hexdigest().encode()
-        wanted = hmac.digest(self.key, self.scope + canonical, "sha256").hex().encode()
-        if not hmac.compare_digest(wanted, self.given):
+        inner, outer = self.inner.copy(), self.outer.copy()
+        inner.update(self.scope + canonical)
+        outer.update(inner.digest())
+        if not hmac.compare_digest(outer.hexdigest().encode(), self.given):
             raise Unauthenticated(
                 Reason.SIGNATURE_MISMATCH,
                 "the request is not signed with its session's secret, or was changed on its way; is there a proxy between that "
@@ -103,7 +107,7 @@ def read_signature(headers: Mapping[bytes, bytes], access_key_id: str, secret: s
         for name in terms.names  # runs of spaces are signed as one
     ]
     return InboundSignature(
-        key=signing_key(secret, terms.day, terms.region, service),
+        *keyed_hashes(secret, terms.day, terms.region, service),
         scope=b"AWS4-HMAC-SHA256\n%b\n%b\n" % (date, terms.scope),
         canonical=b"POST\n/\n\n%b\n%b\n" % (b"".join(lines), terms.listed),
         given=given,

@@ -91,7 +91,7 @@ class PassedHeaders:
 class _Day(NamedTuple):
     """What all requests of one credentials and endpoint share on one day. Hash states are copied and never updated."""
 
-    inner: HASH  # HMAC (RFC 2104) is outer(inner(message)), where both have taken in the key
+    inner: HASH  # of `keyed_hashes`
     outer: HASH
     scope: bytes
     canonical_head: bytes  # canonical request up to the date
@@ -138,13 +138,22 @@ def signed_request(
     return b"".join((ready.wire_head, outer.hexdigest().encode(), ready.wire_tail, extra, length, body))
 
 
-@lru_cache(maxsize=4096)
 def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
     """The key of one day, Region and service; `date` is YYYYMMDD. 32 bytes."""
     key = b"AWS4" + secret.encode()
     for part in (date, region, service, "aws4_request"):
         key = hmac.digest(key, part.encode(), "sha256")
     return key
+
+
+@lru_cache(maxsize=4096)
+def keyed_hashes(secret: str, date: str, region: str, service: str) -> tuple[HASH, HASH]:
+    """HMAC-SHA256 under that key is outer(inner(message)) (RFC 2104): both, with the key taken in. To be copied, never updated.
+
+    To copy two hashes takes half of what a whole HMAC does.
+    """
+    key = signing_key(secret, date, region, service).ljust(_BLOCK, b"\0")
+    return sha256(bytes([byte ^ 0x36 for byte in key])), sha256(bytes([byte ^ 0x5C for byte in key]))
 
 
 # Keyed by strings, which know their hash, and not by what holds them, which would work it out each time.
@@ -171,7 +180,7 @@ def _prepare_day(key_id: str, secret: str, token: str, authority: str, region: s
     if not _WORD.fullmatch(key_id) or (token and not _WORD.fullmatch(token)):
         raise ValueError("the access key id or session token holds characters that no header can carry")
     scope = f"{date}/{region}/{SERVICE}/aws4_request".encode()
-    key = signing_key(secret, date, region, SERVICE).ljust(_BLOCK, b"\0")
+    inner, outer = keyed_hashes(secret, date, region, SERVICE)
     host, security_token = authority.encode(), token.encode()
     signed = (
         b"content-type;host;x-amz-date;x-amz-security-token;x-amz-target"
@@ -181,8 +190,8 @@ def _prepare_day(key_id: str, secret: str, token: str, authority: str, region: s
     canonical_token = b"x-amz-security-token:%b\n" % security_token if token else b""
     wire_token = b"x-amz-security-token: %b\r\n" % security_token if token else b""
     return _Day(
-        inner=sha256(bytes([byte ^ 0x36 for byte in key])),
-        outer=sha256(bytes([byte ^ 0x5C for byte in key])),
+        inner=inner,
+        outer=outer,
         scope=scope,
         canonical_head=b"POST\n/\n\ncontent-type:%b\nhost:%b\nx-amz-date:" % (CONTENT_TYPE, host),
         canonical_middle=b"\n%bx-amz-target:" % canonical_token,
