@@ -46,9 +46,9 @@ class Outbox:
             self._at_once -= 1
             transport.write(data)
             return
+        self._writes.append((transport, data))
         if not self._is_due:
             self._come_back()
-        self._writes.append((transport, data))
 
     def later(self, job: Callable[[Sequence[T]], None]) -> Callable[[T], None]:
         """What calls `job` behind this turn's writes, once, with all that it was called with itself: nobody waits for it.
@@ -59,9 +59,9 @@ class Outbox:
         self._jobs.append((job, waiting))
 
         def do_later(about: T) -> None:
+            waiting.append(about)
             if not self._is_due:
                 self._come_back()
-            waiting.append(about)
 
         return do_later
 
@@ -84,8 +84,8 @@ class Outbox:
                     log.error("what was left to the end of a turn could not be done: %s", where(defect))
 
     def _come_back(self) -> None:
-        self._is_due = True
         asyncio.get_running_loop().call_soon(self._end_turn)
+        self._is_due = True
 
     def _end_turn(self) -> None:
         self._is_due = False

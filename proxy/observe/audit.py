@@ -3,7 +3,8 @@
 The decision of an allowed write is in the sink (with the kernel: safe from SIGKILL, not from a power cut) before its first
 byte goes upstream, or the write is refused. Other records wait up to 100 ms or 64 records. While the sink fails they are kept
 and tried again, and writes are refused; with a full backlog reads are refused too, so that nothing goes upstream unrecorded.
-`seq` counts per worker: a gap shows what is lost.
+`seq` counts per worker: a gap shows what is lost, which is counted too (a refusal's with a full backlog, and what a defect of
+ours keeps from being written).
 """
 
 from __future__ import annotations
@@ -132,10 +133,11 @@ class AuditLog:
                     self._note_decision(exchange, moment)
                     exchange.decided = True
                 # what was decided may always end in a record: the requests in flight bound it
-                self._seq += 1
-                waiting.append(outcome_of(exchange, moment, self._seq))
+                waiting.append(outcome_of(exchange, moment, self._seq + 1))
                 self._kinds.append("outcome")
+                self._seq += 1
             except Exception as defect:  # noqa: BLE001 - what cannot be told must stop neither an answer nor other records
+                self._lose(1 if exchange.decided else 2)
                 log.error("the outcome of decision %s is not in the audit: %s", exchange.id, where(defect))
         self._flush_soon()
 
@@ -165,9 +167,9 @@ class AuditLog:
 
     def _note_decision(self, exchange: Exchange, moment: str) -> None:
         """Let its record wait in its place."""
-        self._seq += 1
-        self._waiting.append(self._records.decision(exchange, moment, self._seq))
+        self._waiting.append(self._records.decision(exchange, moment, self._seq + 1))
         self._kinds.append("decision")
+        self._seq += 1
 
     def _note_decisions(self, exchanges: Sequence[Exchange]) -> None:
         """The records of reads and refusals. Where one cannot be made, `decided` is taken back: its outcome tries again."""

@@ -82,7 +82,8 @@ METRICS: Final = (
     Metric(_P + "loop_lag_seconds", "histogram", (), "how late a timer of the event loop came, looked at every 20 ms"),
     Metric(_P + "audit_records_total", "counter", ("record",), "records that the audit sink took"),
     Metric(_P + "audit_failures_total", "counter", (), "audit records that a try to write did not bring into the sink"),
-    Metric(_P + "audit_lost_total", "counter", (), "audit records of refusals given up because the backlog was full"),
+    Metric(_P + "audit_lost_total", "counter", (),
+           "audit records given up: of refusals while the backlog was full, or for a defect that the log tells"),
     Metric(_P + "build_info", "gauge", ("version",), "1 for the version that runs", "livemax"),
 )  # fmt: skip
 

@@ -128,8 +128,28 @@ async def test_what_cannot_be_recorded_does_not_hold_up_the_rest(recorded: Recor
     recorded.audit._records.outcome = failing_once(recorded.audit._records.outcome)  # type: ignore[method-assign]  # a defect
     for _ in range(2):
         assert await recorded.trial.ask("GetItem", READ) is recorded.trial.upstream.reply
-    assert [record["record"] for record in recorded.records()] == ["decision", "decision", "outcome"]
+    records = recorded.records()
+    assert [record["record"] for record in records] == ["decision", "decision", "outcome"]
+    assert recorded.metrics.lost == 1
+    assert records[-1]["seq"] == 4  # a gap for what is lost
     assert "ZeroDivisionError" in caplog.text
+
+
+async def test_what_can_never_be_made_a_record_is_counted_as_lost(recorded: Recorded) -> None:
+    """Its decision and its outcome, with a gap of two."""
+    make = recorded.audit._records.decision
+
+    def fails_for_reads(exchange: Any, *more: Any) -> bytes:
+        if exchange.operation_name == "GetItem":
+            raise ZeroDivisionError
+        return make(exchange, *more)
+
+    recorded.audit._records.decision = fails_for_reads  # type: ignore[method-assign]  # a defect
+    for name, body in (("PutItem", WRITE), ("GetItem", READ), ("PutItem", WRITE)):
+        await recorded.trial.ask(name, body)
+        recorded.outbox.flush()
+    assert [record["seq"] for record in recorded.records()] == [1, 2, 5, 6]
+    assert recorded.metrics.lost == 2
 
 
 async def test_one_decision_that_cannot_be_made_a_record_costs_no_other_its_own(
@@ -142,6 +162,8 @@ async def test_one_decision_that_cannot_be_made_a_record_costs_no_other_its_own(
     assert sorted((record["id"], record["record"]) for record in records) == sorted(
         (record["id"], kind) for record in records if record["record"] == "outcome" for kind in ("decision", "outcome")
     )
+    assert sorted(record["seq"] for record in records) == list(range(1, 7))  # nothing is lost, so there is no gap
+    assert recorded.metrics.lost == 0
     assert "is not in the audit: ZeroDivisionError at" in caplog.text
     assert "CANARY" not in caplog.text
 

@@ -200,6 +200,24 @@ def test_one_line_changes_from_one_head_to_the_next(place: int, value: bytes) ->
         check_head(b"\r\n".join([b"POST / HTTP/1.1", *changed, b"", b"{}"]), _SMALL)
 
 
+def test_the_limits_are_exact_for_what_changes_too() -> None:
+    """A head that comes behind a shorter one of the same lines may be as large as any, and no larger."""
+    grown = USUAL.replace(b"Accept-Encoding: identity", b"Accept-Encoding: " + b"i" * 1100)
+    head = len(grown) - 2
+    for limits, is_fit in (
+        (EdgeLimits(value_bytes=1100), True),
+        (EdgeLimits(value_bytes=1099), False),
+        (EdgeLimits(head_bytes=head), True),
+        (EdgeLimits(head_bytes=head - 1), False),
+        (EdgeLimits(body_bytes=2), True),
+    ):
+        assert check_head(USUAL, limits)
+        assert check_head(grown, limits) is is_fit
+    assert not check_head(USUAL.replace(b"Length: 2", b"Length: 3"), EdgeLimits(body_bytes=2))
+    for cut in range(head):
+        assert not check_head(grown[:cut])
+
+
 def test_what_says_the_same_is_taken_as_it_was_read() -> None:
     """To the very object, and what differs is new; a head that is long is not kept."""
     first, end, _, kept = _plain(USUAL, None)
@@ -247,6 +265,7 @@ def test_each_byte_in_each_place(byte: int) -> None:
         b"x: " + one + b"aaaaaaa",
         b"x: aaaaaaa" + one + b"b",
         b"x: aaaaaaaaa" + one,
+        b"x: " + b"a" * 40 + one + b"b" * 40,
     ):
         check_head(USUAL.replace(b"Accept-Encoding: identity", line))
     check_head(USUAL.replace(b"localhost", b"local" + one + b"host"))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
+
 from proxy.outbox import AT_ONCE, FEW, Outbox
 from tests.outboxes import busy_outbox, one_turn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import pytest
 
 
 class Sink(asyncio.WriteTransport):
@@ -147,3 +147,18 @@ async def test_what_a_job_brings_leaves_with_the_next_turn() -> None:
     assert sink.written == []
     await one_turn()
     assert sink.written == [b"late"]
+
+
+def test_what_no_loop_brings_to_an_end_waits_for_a_flush() -> None:
+    """Nor does it keep what a loop could end from being ended."""
+    outbox, sink = Outbox(), Sink()
+    tell = outbox.later(sink.written.extend)
+    with pytest.raises(RuntimeError):
+        tell(b"1")
+
+    async def within() -> None:
+        tell(b"2")
+        await one_turn()
+
+    asyncio.run(within())
+    assert sink.written == [b"1", b"2"]
