@@ -291,9 +291,9 @@ static int read_changes(const uint8_t *data, size total, const Limits *limits, P
         else {
             Line line;
             const Name *known;
-            if (there == 0 || !read_line(data, at, most, &line) || line.value_length > limits->most_of_value ||
+            if (!read_line(data, at, most, &line) || line.value_length > limits->most_of_value ||
                 line.name_length >= line_length || memcmp(line.name, text + there, (size_t)line.name_length) != 0 ||
-                text[there + line.name_length] != ':')
+                text[there + line.name_length] != ':') /* as in no request line */
                 return 0;
             PyObject *name = name_of(line.name, line.name_length, &known);
             int failed = put(*headers, name, &line);
