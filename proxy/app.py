@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from proxy.admin import AdminState
     from proxy.policy.rules import Policies
 
-log = logging.getLogger("proxy.app")
-
 CANNOT_START = 3
 
 
