@@ -1,9 +1,7 @@
 from collections.abc import Mapping
-from typing import TypeAlias
 
 from proxy.model import Headers, Reply, RequestHead
-
-Before: TypeAlias = tuple[bytes, dict[bytes, bytes], int]
+from proxy.native import Before
 
 def plain_head(
     data: bytes | bytearray,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from proxy.model import Exchange
     from proxy.refusal import Refusal
 
-log = logging.getLogger("proxy.pipeline")
+log = logging.getLogger("proxy.answers")
 
 
 def answer(refusal: Refusal, decision_id: str, message: str) -> Reply:

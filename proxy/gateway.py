@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from proxy.policy.rules import Policies
     from proxy.settings import Settings
 
-log = logging.getLogger("proxy.app")
+log = logging.getLogger("proxy.gateway")
 
 RUNTIME_VARIABLE = "DYNAMODB_PROXY_RUNTIME_DIR"  # set by the parent of several workers: where they say how they are
 HOUSEKEEPING_SECONDS = 1.0

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from proxy.model import Headers
 
+Before = tuple[bytes, dict[bytes, bytes], int]  # what `plain_head` keeps of a head: its text, its headers, the length of its body
+
 _PASSED_VALUE = re.compile(rb"[0-9A-Za-z=; ._:+-]{1,128}")
 
 
@@ -74,6 +76,7 @@ except ImportError:
 
 __all__ = [
     "IS_COMPILED",
+    "Before",
     "each_once",
     "joined_answer",
     "joined_in_python",

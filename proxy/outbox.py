@@ -3,8 +3,7 @@
 A turn of a busy loop has many events, and uvloop writes to a socket there and then. Each such write wakes who waits at the other
 end and runs the kernel's code where the gateway's own was in the processor's caches; behind the last event, one write after the
 other costs a quarter less of everything. Where little happens there is nothing to gain, and what waits would only be late: then
-writes go at once. What nobody waits for, as the record of how a request ended, comes behind the writes of its turn in any case: a
-request that is alone gets its answer sooner by that.
+all goes at once, but for the record of how a request ended, without which one that is alone has its answer sooner.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ class Outbox:
     """
 
     def __init__(self, at_once: int = AT_ONCE) -> None:
-        self._at_once = at_once  # so many writes go at once
+        self._at_once = at_once  # so many writes go at once, and what is to be done behind them too
         self._quiet = 0  # turns with few writes, one after the other
         self._writes: list[tuple[asyncio.WriteTransport, bytes]] = []
         self._jobs: list[tuple[Callable[[Sequence[Any]], None], list[Any]]] = []
@@ -50,15 +49,18 @@ class Outbox:
         if not self._is_due:
             self._come_back()
 
-    def later(self, job: Callable[[Sequence[T]], None]) -> Callable[[T], None]:
+    def later(self, job: Callable[[Sequence[T]], None], *, always: bool = False) -> Callable[[T], None]:
         """What calls `job` behind this turn's writes, once, with all that it was called with itself: nobody waits for it.
 
-        One job after the other, in the order in which they were made.
+        One job after the other, in the order in which they were made. Where writes go at once so does a job, unless `always`.
         """
         waiting: list[T] = []
         self._jobs.append((job, waiting))
 
         def do_later(about: T) -> None:
+            if self._at_once and not always:
+                job((about,))
+                return
             waiting.append(about)
             if not self._is_due:
                 self._come_back()

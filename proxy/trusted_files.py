@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from proxy.identity.denials import Denial
     from proxy.settings import Settings
 
-log = logging.getLogger("proxy.app")
+log = logging.getLogger("proxy.trusted_files")
 
 POLL_SECONDS = 2.0
 SESSION_KEY = "sessions.key"  # where several workers share one that is in no file

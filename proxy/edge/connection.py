@@ -21,9 +21,10 @@ from proxy.refusal import Abandoned, Malformed, Reason, Refusal, Throttled
 from proxy.runs import Prompt, Run
 
 if TYPE_CHECKING:
-    from proxy.edge.gate import Before, Lines
+    from proxy.edge.gate import Lines
     from proxy.edge.shared import Edge, LoginService, Service
     from proxy.model import Known
+    from proxy.native import Before
 
 log = logging.getLogger("proxy.edge")
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.edge.limits import EdgeLimits
+    from proxy.native import Before
     from proxy.refusal import Refusal
 
 
@@ -43,7 +44,6 @@ class Admitted(NamedTuple):
 
 
 Lines = dict[bytes, tuple[bytes, bytes]]  # header lines that passed -> lower-case name, value
-Before = tuple[bytes, dict[bytes, bytes], int]  # a plain head, its headers, the length of its body
 
 _ROUTES = {
     b"POST / HTTP/1.1": (Route.DYNAMODB, b"POST", b"/"),

@@ -115,8 +115,10 @@ class AuditLog:
                     Reason.AUDIT_UNAVAILABLE, "the audit log takes no records and its backlog is full: try again later"
                 )
             return  # its outcome takes both records, or tells that both are lost
-        exchange.decided = True  # before it is recorded, which may take it back
+        exchange.decided = True
         self._decide_later(exchange)
+        if not exchange.decided and is_allowed:  # it was tried at once
+            raise Unavailable(Reason.AUDIT_UNAVAILABLE, "the decision cannot be recorded; the gateway's log has the reason")
 
     def outcomes(self, exchanges: Sequence[Exchange]) -> None:
         """Record how requests ended, and the decisions of those that have none yet; a second call does nothing."""

@@ -37,7 +37,7 @@ class Journal:
         self.decision = audit.decision
         # Record how a request ended, by the end of the turn, behind the decisions, which the audit puts off itself. Never raises:
         # what was done is done, and its answer must reach the caller.
-        self.outcome = outbox.later(self._tell)
+        self.outcome = outbox.later(self._tell, always=True)
         # Record now what waits for the end of the turn.
         self.settle = outbox.flush
 

@@ -152,10 +152,20 @@ async def test_what_can_never_be_made_a_record_is_counted_as_lost(recorded: Reco
     assert recorded.metrics.lost == 2
 
 
+async def test_a_read_whose_decision_cannot_be_made_a_record_is_not_sent(tmp_path: Path) -> None:
+    """Where its record is made at once a defect in that is told to the request, which fails closed."""
+    recorded = Recorded(tmp_path, OUTBOXES["at once"]())
+    recorded.audit._records.decision = failing_once(recorded.audit._records.decision)  # type: ignore[method-assign]  # a defect
+    assert told(await recorded.trial.ask("GetItem", READ))[0] == Reason.AUDIT_UNAVAILABLE
+    assert recorded.trial.upstream.requests == []
+    assert [record["reason"] for record in recorded.records()] == ["audit_unavailable", "audit_unavailable"]
+
+
 async def test_one_decision_that_cannot_be_made_a_record_costs_no_other_its_own(
-    recorded: Recorded, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """At the end of a turn they are made one after the other; its outcome makes up for it, and no text of the defect is told."""
+    recorded = Recorded(tmp_path, OUTBOXES["together"]())
     recorded.audit._records.decision = failing_once(recorded.audit._records.decision)  # type: ignore[method-assign]  # a defect
     await asyncio.gather(*(recorded.trial.ask("GetItem", READ) for _ in range(3)))
     records = recorded.records()

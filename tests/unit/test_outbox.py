@@ -74,7 +74,10 @@ async def test_a_turn_with_few_writes_between_busy_ones_changes_nothing() -> Non
 
 
 async def test_jobs_come_behind_the_writes_of_their_turn() -> None:
-    """One job after the other, as they were made, each for all at once and in order; so too where writes go at once."""
+    """One job after the other, as they were made, each for all at once and in order.
+
+    There and then where writes go at once, unless they always wait.
+    """
     outbox, sink = busy_outbox(), Sink()
     decide = outbox.later(lambda about: sink.written.append(b"decided " + b" ".join(about)))
     count = outbox.later(sink.written.extend)
@@ -86,17 +89,18 @@ async def test_jobs_come_behind_the_writes_of_their_turn() -> None:
     await one_turn()
     assert sink.written == [b"answer", b"decided 1 2", b"1", b"2"]
     quiet = Outbox()
-    quiet.later(sink.written.extend)(b"told")
+    quiet.later(sink.written.extend, always=True)(b"told")
+    quiet.later(sink.written.extend)(b"now")
     quiet.write(sink, b"another")
-    assert sink.written[4:] == [b"another"]
+    assert sink.written[4:] == [b"now", b"another"]
     await one_turn()
-    assert sink.written[4:] == [b"another", b"told"]
+    assert sink.written[4:] == [b"now", b"another", b"told"]
 
 
 async def test_what_is_told_does_not_make_a_turn_busy() -> None:
     """Nor quiet: only turns in which writes wait are looked at."""
     outbox, sink = Outbox(), Sink()
-    tell = outbox.later(sink.written.extend)
+    tell = outbox.later(sink.written.extend, always=True)
     for number in range(AT_ONCE - 1):
         tell(b"")
         outbox.write(sink, b"%d" % number)
@@ -152,7 +156,7 @@ async def test_what_a_job_brings_leaves_with_the_next_turn() -> None:
 def test_what_no_loop_brings_to_an_end_waits_for_a_flush() -> None:
     """Nor does it keep what a loop could end from being ended."""
     outbox, sink = Outbox(), Sink()
-    tell = outbox.later(sink.written.extend)
+    tell = outbox.later(sink.written.extend, always=True)
     with pytest.raises(RuntimeError):
         tell(b"1")
 
