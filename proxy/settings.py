@@ -1,8 +1,7 @@
 """One YAML file plus environment variables -> frozen `Settings`. All mistakes are reported at once, or none is left.
 
-Behaviour is the table `SETTINGS`: a row is a setting, with its environment variable, default and meaning; the README's table is
-made from it. A variable beats the file. Unknown keys and unknown `DDB_PROXY_*` variables are mistakes: a typo must not
-silently leave a default in force.
+`setting_table` says which there are, `setting_reader` how each is read. A variable beats the file. Unknown keys and unknown
+`DDB_PROXY_*` variables are mistakes: a typo must not silently leave a default in force.
 """
 
 from __future__ import annotations
@@ -11,133 +10,26 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
 
-from proxy.issuer_settings import issuers_of
-from proxy.setting_values import Address, delay_of, is_host, seconds_of, url_of
+from proxy.setting_reader import Reader
+from proxy.setting_table import PREFIX, SETTINGS
 from proxy.worker.switch import NAMES as WORKER_VARIABLES
-from proxy.yaml_source import (
-    Mapping,
-    Mistakes,
-    Node,
-    Place,
-    Scalar,
-    boolean_of,
-    integer_of,
-    known_keys,
-    mapping_of,
-    read_yaml,
-    text_of,
-    texts_of,
-)
+from proxy.yaml_source import Mapping, Mistakes, Node, Place, Scalar, known_keys, mapping_of, read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from collections.abc import Mapping as Environment
 
     from proxy.identity.token import Issuer
+    from proxy.setting_values import Address
 
-PREFIX = "DDB_PROXY_"
 CONFIG_VARIABLE = "DDB_PROXY_CONFIG"
 PURE_VARIABLE = "DDB_PROXY_PURE"  # native.c looks at it
 _NOT_OURS = WORKER_VARIABLES | {CONFIG_VARIABLE, PURE_VARIABLE}  # gateway and worker may share an environment
-REQUIRED = object()
 # What Kubernetes puts into every pod for a Service that is named `ddb-proxy`; no setting ends so.
 _SERVICE_LINK = re.compile(
     r"DDB_PROXY_(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:ADDR|PORT|PROTO))?)?)"
-)
-_REGION = re.compile(r"[a-z]{2,}(?:-[a-z]+)+-[0-9]{1,2}")
-
-
-class Setting(NamedTuple):
-    """One setting. `default` is REQUIRED where there is none; `shown` is the default as the README prints it."""
-
-    key: str
-    kind: str
-    default: object
-    meaning: str
-    shown: str = ""
-
-    @property
-    def variable(self) -> str:
-        """The environment variable that overrides it."""
-        return PREFIX + self.key.upper().replace(".", "_")
-
-    @property
-    def field(self) -> str:
-        """Its name in `Settings`."""
-        return self.key.replace(".", "_")
-
-
-SETTINGS: tuple[Setting, ...] = (
-    Setting("listen", "address", "127.0.0.1:8080", "data plane, `host:port`; off loopback it needs TLS or `insecure_plaintext`"),
-    Setting("admin_listen", "address", "127.0.0.1:9090", "admin plane: `/metrics`, `/healthz`, `/readyz`"),
-    Setting("admin.issuer", "text", "", "issuer whose tokens open `/explain` and `/denied` on a shared gateway's admin plane"),
-    Setting("admin.subjects", "texts", (), "globs of the `sub` of tokens that may ask there"),
-    Setting(
-        "admin.socket",
-        "socket",
-        "",
-        "Unix socket with the admin plane, `/explain` and `/denied`, for whoever may open it (mode 0600)",
-    ),
-    Setting("insecure_plaintext", "boolean", False, "allow plain HTTP off loopback: tokens then travel in the clear"),
-    Setting("tls.certificate", "file", "", "PEM chain of the data plane; read again when it changes"),
-    Setting("tls.key", "file", "", "its private key"),
-    Setting("workers", "count", 1, "processes of the data plane, one for each core"),
-    Setting("policies", "path", "policies", "folder (or file) of policies; relative to the settings file"),
-    Setting("environment", "text", "", "which of platform.yaml's `environments` this process serves; needed if there are any"),
-    Setting("issuers", "issuers", REQUIRED, "who may sign tokens: see the issuer table"),
-    Setting("aws.region", "region", REQUIRED, "Region of the tables where the policy's environment names none, and of STS"),
-    Setting("aws.endpoint_url", "origin", "", "DynamoDB's endpoint", "`https://dynamodb.<region>.amazonaws.com`"),
-    Setting("aws.streams_endpoint_url", "url", "", "DynamoDB Streams' endpoint", "`aws.endpoint_url`, else AWS's own"),
-    Setting("aws.sts_endpoint_url", "url", "", "STS's endpoint", "`https://sts.<region>.amazonaws.com`"),
-    Setting("aws.ca_file", "file", "", "PEM bundle that DynamoDB's certificate must chain to", "the system's"),
-    Setting(
-        "aws.session_seconds", "count", 900, "life of a DAG's AWS session, 900 to 43200; 3600 at most when roles are chained"
-    ),
-    Setting("aws.session_tags", "boolean", False, "tag sessions with `dag`; the roles' trust policies must allow sts:TagSession"),
-    Setting("aws.warm_up", "texts", (), "globs of DAGs whose roles are assumed at start, before their first request"),
-    Setting("upstream.max_connections", "count", 256, "connections to DynamoDB, each worker"),
-    Setting("upstream.connect_seconds", "seconds", 2.0, "to open a connection, tries included"),
-    Setting("upstream.total_seconds", "seconds", 30.0, "from the first byte sent to the last byte received"),
-    Setting("limits.body_bytes", "count", 16 * 1024 * 1024 + 65536, "largest request body", "16 MiB + 64 KiB"),
-    Setting("limits.body_bytes_total", "count", 512 * 1024 * 1024, "request bodies held at once, each worker", "512 MiB"),
-    Setting("limits.head_bytes", "count", 32768, "largest request head"),
-    Setting("limits.headers", "count", 100, "headers in a request"),
-    Setting("limits.connections", "count", 1000, "connections of callers, each worker"),
-    Setting("limits.json_members", "count", 60000, "JSON members and elements in a body (30 ms of parsing)"),
-    Setting("timeouts.head_seconds", "seconds", 10.0, "for a request head to arrive"),
-    Setting("timeouts.body_seconds", "seconds", 30.0, "for a request body to arrive"),
-    Setting("timeouts.idle_seconds", "seconds", 75.0, "before an idle connection of a caller is closed"),
-    Setting(
-        "streams.key_file",
-        "file",
-        "",
-        "keys that seal shard iterators: 32 bytes in base64 a line, the first seals, all open; the same for all replicas",
-        "a new key at each start",
-    ),
-    Setting(
-        "sessions.key_file",
-        "key_file",
-        "",
-        "keys that seal sessions, as in `streams.key_file`, followed; made if absent where `listen` is loopback",
-        "on loopback a new key at each start, else no sessions",
-    ),
-    Setting("sessions.seconds", "count", 3600, "life of a session, and the most that a login may ask for; 1800 to 43200"),
-    Setting(
-        "deny_list", "file", "", "file of the kill switches, `denied:`; read again when it changes, written by the admin API"
-    ),
-    Setting("audit.path", "sink", "-", "file of audit records, one JSON object a line; `-` is standard output"),
-    Setting(
-        "drain_delay_seconds",
-        "delay",
-        -1.0,
-        "between SIGTERM and closing the port, for endpoints to learn it",
-        "0 on loopback, else 5",
-    ),
-    Setting("drain_timeout_seconds", "seconds", 60.0, "for requests in flight to finish after SIGTERM"),
-    Setting("log_level", "level", "info", "`debug`, `info`, `warning` or `error`, on standard error"),
 )
 
 
@@ -213,7 +105,7 @@ def load_settings(path: Path | None, environment: Environment[str, str]) -> Sett
     mistakes = Mistakes()
     nodes = _nodes_of_file(path, mistakes) if path is not None else {}
     nodes |= _nodes_of_environment(environment, mistakes)
-    reader = _Reader(str(path) if path is not None else "settings", path.parent if path is not None else Path(), mistakes)
+    reader = Reader(str(path) if path is not None else "settings", path.parent if path is not None else Path(), mistakes)
     if not mistakes.errors or nodes:  # a file that cannot be read at all lacks nothing in particular
         values = {setting.field: reader.value(setting, nodes.get(setting.key)) for setting in SETTINGS}
         _check_together(values, reader, nodes)
@@ -275,120 +167,10 @@ def _nodes_of_environment(environment: Environment[str, str], mistakes: Mistakes
     return nodes
 
 
-# -------------------------------------------------------------------------------------------- one value
-
-
-class _Reader:
-    """Reads one setting after the other; `failed` are the fields of those that have a mistake."""
-
-    def __init__(self, file: str, base: Path, mistakes: Mistakes) -> None:
-        self.file = file
-        self.base = base  # what relative paths are relative to
-        self.mistakes = mistakes
-        self.failed: set[str] = set()
-
-    def value(self, setting: Setting, node: Node | None) -> Any:
-        """The value of a setting, from its node or its default."""
-        before = len(self.mistakes.errors)
-        value = self._default(setting) if node is None else self._given(setting, node)
-        if setting.default is REQUIRED and not value and len(self.mistakes.errors) == before:
-            place = Place(self.file, 0) if node is None else node.place
-            self.mistakes.add(place, f"`{setting.key}` is missing (or {setting.variable}): {setting.meaning}")
-        if len(self.mistakes.errors) > before:
-            self.failed.add(setting.field)
-        return value
-
-    def _default(self, setting: Setting) -> Any:
-        if setting.kind == "address":
-            return _address(Scalar(str(setting.default), True, Place(self.file, 0)), setting.key, self.mistakes)
-        if setting.kind == "path":
-            return self._existing(str(setting.default), setting.key, Place(self.file, 0))
-        return None if setting.default is REQUIRED else setting.default
-
-    def _given(self, setting: Setting, node: Node) -> Any:
-        if setting.kind == "issuers":
-            return issuers_of(node, self.base, self.mistakes)
-        if setting.kind not in ("path", "file", "key_file", "sink", "socket"):
-            return _READERS[setting.kind](node, setting.key, self.mistakes)
-        text = text_of(node, f"`{setting.key}`", self.mistakes)
-        if setting.kind == "sink":
-            return text if text == "-" else str(self.base / text) if text else "-"
-        if setting.kind in ("socket", "key_file"):
-            return str(self.base / text) if text else ""
-        if setting.kind == "path":
-            return self._existing(text, setting.key, node.place)
-        return str(self._existing(text, setting.key, node.place)) if text else ""
-
-    def _existing(self, text: str, key: str, place: Place) -> Path:
-        found = self.base / text
-        if not found.exists():
-            self.mistakes.add(place, f"`{key}`: `{found}` does not exist; write it there, or name where it is")
-        return found
-
-
-def _address(node: Node, key: str, mistakes: Mistakes) -> Address:
-    if not isinstance(node, Scalar):
-        mistakes.add(node.place, f"`{key}` must be a string")
-        return Address("", 0)
-    text = node.text
-    host, _, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not is_host(host) or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        mistakes.add(node.place, f"`{key}`: `{text}` is not host:port, for example 127.0.0.1:8080 or [::1]:8080")
-        return Address("", 0)
-    return Address(host, int(port))
-
-
-def _origin(node: Node, key: str, mistakes: Mistakes) -> str:
-    """A URL without a path: DynamoDB's requests go to `/`."""
-    before = len(mistakes.errors)
-    text = url_of(node, key, mistakes)
-    if len(mistakes.errors) == before and urlsplit(text).path:
-        mistakes.add(node.place, f"`{key}`: `{text}` has a path; write scheme, host and port only")
-    return text
-
-
-def _region(node: Node, key: str, mistakes: Mistakes) -> str:
-    text = text_of(node, f"`{key}`", mistakes)
-    if text and not _REGION.fullmatch(text):
-        mistakes.add(node.place, f"`{key}`: `{text}` is not a Region, for example eu-west-1")
-    return text
-
-
-def _count(node: Node, key: str, mistakes: Mistakes) -> int:
-    before = len(mistakes.errors)
-    value = integer_of(node, f"`{key}`", mistakes)
-    if value < 1 and len(mistakes.errors) == before:
-        mistakes.add(node.place, f"`{key}` must be at least 1")
-    return value
-
-
-def _level(node: Node, key: str, mistakes: Mistakes) -> str:
-    level = text_of(node, f"`{key}`", mistakes)
-    if level and level not in ("debug", "info", "warning", "error"):
-        mistakes.add(node.place, f"`{key}`: `{level}` is not one of debug, info, warning, error")
-    return level
-
-
-_READERS: dict[str, Callable[[Node, str, Mistakes], Any]] = {
-    "address": _address,
-    "boolean": lambda node, key, mistakes: boolean_of(node, f"`{key}`", mistakes),
-    "count": _count,
-    "delay": delay_of,
-    "level": _level,
-    "origin": _origin,
-    "region": _region,
-    "seconds": seconds_of,
-    "text": lambda node, key, mistakes: text_of(node, f"`{key}`", mistakes),
-    "texts": lambda node, key, mistakes: texts_of(node, f"`{key}`", mistakes),
-    "url": url_of,
-}
-
-
 # ------------------------------------------------------------------------------------ values that must fit each other
 
 
-def _check_together(values: dict[str, Any], reader: _Reader, nodes: Environment[str, Node]) -> None:
+def _check_together(values: dict[str, Any], reader: Reader, nodes: Environment[str, Node]) -> None:
     """What only several settings say; those with a mistake of their own are left out."""
 
     def are_good(*fields: str) -> bool:

@@ -26,6 +26,8 @@ WHOLE = (
     "proxy/pipeline.py",
     "proxy/refusal.py",
     "proxy/settings.py",
+    "proxy/setting_reader.py",
+    "proxy/setting_table.py",
     "proxy/issuer_settings.py",
     "proxy/setting_values.py",
     "proxy/yaml_source.py",

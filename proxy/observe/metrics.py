@@ -1,4 +1,4 @@
-"""What is counted: one table of metrics, and the object that counts.
+"""The object that counts what `metric_table` has.
 
 Every label is bounded: DAGs and tables by the policy's names, operations, endings and reasons by closed lists, all else
 by the settings. A request is tallied in plain numbers, looked up once; prometheus-client hears of them when somebody looks
@@ -12,13 +12,14 @@ from __future__ import annotations
 import os
 import threading
 from bisect import bisect_left
-from functools import cache
-from itertools import islice, product
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from proxy.model import Ending
 from proxy.observe.fleet import CONTENT_TYPE, METRICS_DIRECTORY, render_shared
+from proxy.observe.metric_table import DENIAL_KINDS, METRICS, METRICS_BY_NAME, PREFIX, THROTTLE_REASONS
+from proxy.observe.tallies import BUCKETS, Row, Times, collector_of
 from proxy.refusal import ANSWERS, Reason
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 NONE: Final = "none"  # label of what a request does not have: a DAG before its token is read, a table before its body is
 OTHER: Final = "other"  # label of what the policy does not name
 
-DENIAL_KINDS: Final = ("dag", "team", "issuer", "jti")
-
 _SERIES_BYTES: Final = 700_000  # label series of one scrape; with histograms and headings `/metrics` stays below 1 MB
 _OBSERVED: Final = Reason.OBSERVED
 _ALLOWED: Final = Reason.ALLOWED  # here, for looking up a member of an enum is slow (Python 3.11)
@@ -38,67 +37,6 @@ UNKNOWN_OPERATION: Final = "unknown"  # as `operation_name` calls it
 _EXPECTED_DAGS: Final = 200  # those beyond are shown from their first request on
 _MOST_KNOWN: Final = 4096  # names as requests said them
 _BROKEN: Final = Ending.BROKEN
-_BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-
-
-class Metric(NamedTuple):
-    """A row of the README's table. `across` says how a gauge is joined over workers (prometheus-client's mode)."""
-
-    name: str
-    kind: Literal["counter", "gauge", "histogram"]
-    labels: tuple[str, ...]
-    meaning: str
-    across: str = ""
-
-
-_P: Final = "dynamodb_proxy_"
-METRICS: Final = (
-    Metric(_P + "requests_total", "counter", ("dag", "table", "operation", "ending", "status"),
-           "requests by how they ended; status is that of the answer, `none` where nobody was left to answer"),
-    Metric(_P + "refusals_total", "counter", ("dag", "reason"), "answers that are the gateway's own, not DynamoDB's"),
-    Metric(_P + "observed_denials_total", "counter", ("dag", "reason"),
-           "requests let through although the policy says no (`mode: observe`), by why it says so"),
-    Metric(_P + "gateway_seconds", "histogram", ("operation",), "time that the gateway itself spent on a request"),
-    Metric(_P + "upstream_seconds", "histogram", ("operation",), "time spent waiting for DynamoDB"),
-    Metric(_P + "sdk_calls_total", "counter", ("dag", "operation"), "SDK calls: first attempts"),
-    Metric(_P + "sdk_attempts_total", "counter", ("dag", "operation"), "SDK attempts: calls and their retries"),
-    Metric(_P + "throttles_total", "counter", ("dag", "table", "operation", "reason"),
-           "throttles that DynamoDB reported, by its ThrottlingReason or else its error name"),
-    Metric(_P + "unprocessed_items_total", "counter", ("dag", "table", "operation"),
-           "items and keys of batches that DynamoDB gave back unprocessed"),
-    Metric(_P + "sts_calls_total", "counter", ("result",), "AssumeRole calls: ok, refused or unavailable"),
-    Metric(_P + "credentials_last_refresh_timestamp_seconds", "gauge", (), "when credentials were last had from STS", "livemax"),
-    Metric(_P + "jwks_fetches_total", "counter", ("issuer", "result"), "fetches of an issuer's keys: ok or failed"),
-    Metric(_P + "jwks_last_fetch_timestamp_seconds", "gauge", ("issuer",), "when an issuer's keys were last had", "livemin"),
-    Metric(_P + "jwks_stale", "gauge", ("issuer",), "1 while an issuer's keys are used past their refresh time", "livemax"),
-    Metric(_P + "policy_info", "gauge", ("digest", "environment"), "1 for the policy in force", "livemax"),
-    Metric(_P + "policy_reload_failed", "gauge", (), "1 while the policy files cannot be loaded and the last good ones hold",
-           "livemax"),
-    Metric(_P + "denied_entries", "gauge", ("kind",), "entries of the deny list in force: dag, team, issuer or jti", "livemax"),
-    Metric(_P + "file_reload_failed", "gauge", ("file",),
-           "1 while `session_keys` or `deny_list` cannot be read and what was read last holds", "livemax"),
-    Metric(_P + "ready", "gauge", (), "1 while requests can be served", "livemin"),
-    Metric(_P + "inflight_requests", "gauge", (), "requests being served", "livesum"),
-    Metric(_P + "loop_lag_seconds", "histogram", (), "how late a timer of the event loop came, looked at every 20 ms"),
-    Metric(_P + "audit_records_total", "counter", ("record",), "records that the audit sink took"),
-    Metric(_P + "audit_failures_total", "counter", (), "audit records that a try to write did not bring into the sink"),
-    Metric(_P + "audit_lost_total", "counter", (),
-           "audit records given up: of refusals while the backlog was full, or for a defect that the log tells"),
-    Metric(_P + "build_info", "gauge", ("version",), "1 for the version that runs", "livemax"),
-)  # fmt: skip
-
-# ThrottlingReasons (API_ThrottlingReason), error names, and the codes that TransactionCanceledException gives
-_LIMITS: Final = (
-    "ProvisionedThroughputExceeded",
-    "AccountLimitExceeded",
-    "KeyRangeThroughputExceeded",
-    "MaxOnDemandThroughputExceeded",
-)
-THROTTLE_REASONS: Final = frozenset(
-    {"".join(parts) for parts in product(("Table", "Index"), ("Read", "Write"), _LIMITS)}
-    | {"ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException"}
-    | {"ProvisionedThroughputExceeded", "ThrottlingError"}
-)
 
 
 class Labels(Protocol):
@@ -119,53 +57,6 @@ class Denied(Protocol):
         """What it stops: one of DENIAL_KINDS."""
 
 
-class _Times:
-    """How long something took, tallied by bucket. One loop adds, under one lock somebody else settles what is new."""
-
-    __slots__ = ("_child", "_told_counts", "_told_total", "counts", "total")
-
-    def __init__(self, child: Any) -> None:
-        self._child = child
-        self.counts = [0] * (len(_BUCKETS) + 1)  # the last is beyond all bounds
-        self.total = 0.0
-        self._told_counts = list(self.counts)
-        self._told_total = 0.0
-
-    def settle(self) -> None:
-        """Tell prometheus-client what came since the last time."""
-        counts, total = list(self.counts), self.total
-        if counts != self._told_counts:
-            self._child.add([now - told for now, told in zip(counts, self._told_counts, strict=True)], total - self._told_total)
-            self._told_counts, self._told_total = counts, total
-
-
-class _Row:
-    """What requests of one label set added: how many there were, how many of them first attempts."""
-
-    __slots__ = ("_children", "_told", "calls", "dag", "gateway", "requests", "table", "upstream")
-
-    def __init__(self, dag: str, table: str, children: tuple[Any, Any, Any], gateway: _Times, upstream: _Times) -> None:
-        """`dag` and `table` are labels; `children` are those of requests, attempts and calls, or None."""
-        self.dag = dag
-        self.table = table
-        self.requests = 0
-        self.calls = 0
-        self.gateway = gateway
-        self.upstream = upstream
-        self._children = children
-        self._told = (0, 0)
-
-    def settle(self) -> None:
-        """Tell prometheus-client what came since the last time."""
-        now = (self.requests, self.calls)
-        if now != self._told:
-            requests, calls = now[0] - self._told[0], now[1] - self._told[1]
-            for child, count in zip(self._children, (requests, requests, calls), strict=True):
-                if child is not None and count:
-                    child.inc(count)
-            self._told = now
-
-
 class Metrics:
     """All metrics of one process. Not for threads: one event loop counts, any thread may `settle` and `render`."""
 
@@ -177,12 +68,12 @@ class Metrics:
         self._directory = Path(shared) if shared else None
         prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the size and say little
         self._registry = prometheus.CollectorRegistry()
-        self._metrics = {metric.name: _make(metric, self._registry) for metric in METRICS}
+        self._metrics = {metric.name: collector_of(metric, self._registry) for metric in METRICS}
         self._children: dict[tuple[str, ...], Any] = {}
-        self._rows: dict[tuple[str, str, str, str, int], _Row] = {}
-        self._known: dict[tuple[str | None, str | None, str, str, int], _Row] = {}  # by names as they came, under `_labels`
+        self._rows: dict[tuple[str, str, str, str, int], Row] = {}
+        self._known: dict[tuple[str | None, str | None, str, str, int], Row] = {}  # by names as they came, under `_labels`
         self._labels: Labels | None = None
-        self._times: dict[str, tuple[_Times, _Times]] = {}  # operation -> gateway's, upstream's
+        self._times: dict[str, tuple[Times, Times]] = {}  # operation -> gateway's, upstream's
         self._written: dict[str, int] = {}  # kind of record -> how many the audit's sink took, since the start
         self._told_written: dict[str, int] = {}
         self._settling = threading.Lock()
@@ -209,18 +100,18 @@ class Metrics:
         if exchange.attempt <= 1:
             row.calls += 1
         seconds = exchange.gateway_seconds
-        row.gateway.counts[bisect_left(_BUCKETS, seconds)] += 1
+        row.gateway.counts[bisect_left(BUCKETS, seconds)] += 1
         row.gateway.total += seconds
         if exchange.sent:
             seconds = exchange.upstream_seconds
-            row.upstream.counts[bisect_left(_BUCKETS, seconds)] += 1
+            row.upstream.counts[bisect_left(BUCKETS, seconds)] += 1
             row.upstream.total += seconds
         if exchange.reason is not _ALLOWED:
             self._record_reason(exchange, row.dag)
         if exchange.summary.throttles or exchange.summary.unprocessed:
             self._record_pressure(exchange, labels, row.dag, row.table, name)
 
-    def _row_of(self, dag_id: str | None, table: str | None, name: str, ending: str, status: int) -> _Row:
+    def _row_of(self, dag_id: str | None, table: str | None, name: str, ending: str, status: int) -> Row:
         """The row of these names by the labels in force, kept by the names themselves: callers choose them, so only so many."""
         labels = self._labels
         dag = NONE if dag_id is None else labels.dag_label(dag_id) if labels else OTHER
@@ -248,21 +139,21 @@ class Metrics:
         for held_back, count in exchange.summary.unprocessed:
             self._bounded("unprocessed_items_total", dag, _table_label(labels, held_back), name).inc(count)
 
-    def _open_row(self, dag: str, table: str, name: str, ending: str, status: int) -> _Row:
+    def _open_row(self, dag: str, table: str, name: str, ending: str, status: int) -> Row:
         """Make the children of one label set. Bounded: policy names x operations x endings x statuses."""
         seen = name != NONE
         code = str(status) if 100 <= status <= 599 else NONE
         if name not in self._times:
             self._times[name] = (
-                _Times(self._child("gateway_seconds", name)),
-                _Times(self._child("upstream_seconds", name)),
+                Times(self._child("gateway_seconds", name)),
+                Times(self._child("upstream_seconds", name)),
             )
         children = (
             self._bounded("requests_total", dag, table, name, ending, code),
             self._bounded("sdk_attempts_total", dag, name) if seen else None,
             self._bounded("sdk_calls_total", dag, name) if seen else None,
         )
-        row = _Row(dag, table, children, *self._times[name])
+        row = Row(dag, table, children, *self._times[name])
         self._rows[dag, table, name, ending, status] = row
         return row
 
@@ -271,11 +162,11 @@ class Metrics:
         child = self._children.get((name, *labels))
         if child is not None:
             return child
-        size = sum(len(label.encode(errors="replace")) for label in labels) + 10 * len(labels) + len(_P + name) + 25
+        size = sum(len(label.encode(errors="replace")) for label in labels) + 10 * len(labels) + len(PREFIX + name) + 25
         if size <= self._room:
             self._room -= size
             return self._child(name, *labels)
-        called = METRICS_BY_NAME[_P + name].labels
+        called = METRICS_BY_NAME[PREFIX + name].labels
         folded = [OTHER if label in ("dag", "table") else value for label, value in zip(called, labels, strict=True)]
         child = self._children[(name, *labels)] = self._child(name, *folded)
         return child
@@ -284,7 +175,7 @@ class Metrics:
         key = (name, *labels)
         child = self._children.get(key)
         if child is None:
-            metric = self._metrics[_P + name]
+            metric = self._metrics[PREFIX + name]
             # a lone surrogate would break every scrape that follows
             printable = [label.encode(errors="backslashreplace").decode() for label in labels]
             child = self._children[key] = metric.labels(*printable) if labels else metric
@@ -321,7 +212,7 @@ class Metrics:
         former = self._policy or ("", "")
         self._children.pop(("policy_info", *former)).set(0)
         if self._directory is None:
-            self._metrics[_P + "policy_info"].remove(*former)
+            self._metrics[PREFIX + "policy_info"].remove(*former)
 
     def policy_reload_failed(self, failed: bool) -> None:
         """Say whether the files on disk could not be loaded, so that the last good policy holds."""
@@ -389,36 +280,6 @@ class Metrics:
         from prometheus_client import generate_latest
 
         return CONTENT_TYPE, generate_latest(self._registry)
-
-
-METRICS_BY_NAME: Final = {metric.name: metric for metric in METRICS}
-
-
-def _make(metric: Metric, registry: Any) -> Any:
-    import prometheus_client as prometheus
-
-    if metric.kind == "counter":
-        return prometheus.Counter(metric.name, metric.meaning, metric.labels, registry=registry)
-    if metric.kind == "histogram":
-        return _tallied_histogram()(metric.name, metric.meaning, metric.labels, registry=registry, buckets=_BUCKETS)
-    mode: Any = metric.across
-    return prometheus.Gauge(metric.name, metric.meaning, metric.labels, registry=registry, multiprocess_mode=mode)
-
-
-@cache
-def _tallied_histogram() -> Any:
-    """prometheus-client's histogram, and a way to add many observations at once; made late, as that is imported late."""
-    from prometheus_client import Histogram
-
-    class TalliedHistogram(Histogram):
-        def add(self, counts: list[int], total: float) -> None:
-            """Add so many observations to each bucket (in the order of bounds, the last without one), `total` in sum."""
-            for bucket, count in zip(self._buckets, counts, strict=True):
-                if count:
-                    bucket.inc(count)
-            self._sum.inc(total)
-
-    return TalliedHistogram
 
 
 def _table_label(labels: Labels | None, table: str) -> str:

