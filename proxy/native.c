@@ -111,9 +111,9 @@ static const Name names[] = {
     {"connection", IS_CONNECTION, IS_CONNECTION}, {"keep-alive", PLAIN, LEFT}, {"user-agent", PLAIN, PLAIN},
     {"x-amz-crc32", PLAIN, PLAIN}, {"x-dag-token", PLAIN, PLAIN}, {"content-type", IS_TYPE, PLAIN}, {"x-amz-target", PLAIN, PLAIN},
     {"authorization", PLAIN, PLAIN}, {"content-length", IS_LENGTH, IS_LENGTH}, {"http2-settings", LEFT, PLAIN},
-    {"accept-encoding", PLAIN, PLAIN}, {"amz-sdk-request", PLAIN, PLAIN}, {"content-encoding", LEFT, PLAIN},
-    {"x-airflow-dag-id", PLAIN, PLAIN}, {"x-amzn-requestid", PLAIN, PLAIN}, {"x-airflow-run-id", PLAIN, PLAIN},
-    {"transfer-encoding", LEFT, LEFT}, {"x-airflow-task-id", PLAIN, PLAIN}, {"x-airflow-map-index", PLAIN, PLAIN},
+    {"accept-encoding", PLAIN, PLAIN}, {"amz-sdk-request", PLAIN, PLAIN}, {"smithy-protocol", LEFT, PLAIN},
+    {"content-encoding", LEFT, PLAIN}, {"x-airflow-dag-id", PLAIN, PLAIN}, {"x-amzn-requestid", PLAIN, PLAIN},
+    {"x-airflow-run-id", PLAIN, PLAIN}, {"transfer-encoding", LEFT, LEFT}, {"x-airflow-task-id", PLAIN, PLAIN}, {"x-airflow-map-index", PLAIN, PLAIN},
     {"x-airflow-try-number", PLAIN, PLAIN}, {"x-amz-security-token", PLAIN, PLAIN}, {"x-amz-content-sha256", PLAIN, PLAIN},
     {"amz-sdk-invocation-id", PLAIN, PLAIN},
 };

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 Plan: TypeAlias = "tuple[Any, ...] | None"
 _TEXT, _NAME, _CHOICE, _FLAG, _WHOLE, _VALUE, _ATTRIBUTES, _LIST, _MAP, _BY_TABLE, _STRUCTURE = range(11)
 
+_LEAST_INTEGER, _MOST_INTEGER = -(2**63), 2**64 - 1  # that orjson writes
+
 _MEMBER_NAME = re.compile(r"[A-Za-z]{1,64}", re.ASCII)
 
 
@@ -156,12 +158,14 @@ class Number:
     most: float
 
     def judge(self) -> Judge:
-        """Refuses booleans, strings and what is out of range; `1e400`, read as infinite, is."""
+        """Refuses booleans, strings and what is out of range (`1e400`, read as infinite, is), or cannot be written again."""
         least, most = self.least, self.most
 
         def check(value: Any) -> None:
             if type(value) not in (int, float) or not least <= value <= most:
                 raise Misfit(f"must be a number from {least:g} to {most:g}")
+            if type(value) is int and not _LEAST_INTEGER <= value <= _MOST_INTEGER:
+                raise Misfit("has too many digits; write it with an exponent")
 
         return check
 

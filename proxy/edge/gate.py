@@ -99,6 +99,7 @@ _FORBIDDEN = {
     b"trailer": "trailers are not served; leave the `Trailer` header out",
     b"upgrade": "no other protocol is spoken here; leave the `Upgrade` header out",
     b"http2-settings": "no other protocol is spoken here; speak HTTP/1.1",
+    b"smithy-protocol": "another protocol is named; send DynamoDB's JSON without `Smithy-Protocol`",
     b"content-encoding": "the body is encoded; send plain JSON without `Content-Encoding`",
 }
 

@@ -162,7 +162,7 @@ class DagRules:
             require=tuple(r for r in self.require if r.rule.may_deny(action, table, index)),
             allow=tuple(sorted(allow, key=lambda rule: rule.has_conditions)),
             is_inside=self.boundary is None or not table or self.boundary.tables.match(table),
-            keys=self.keys.get(table, NO_KEYS).leading(index),
+            keys=self.keys.get(table, NO_KEYS).leading(action, index),
         )
         return replace(case, short_way=_short_way(case)) if not index else case
 

@@ -49,7 +49,7 @@ def asked_of(rules: DagRules, identity: Identity, touch: Touch, now: float) -> A
     table = touch.table
     if table.is_at(rules.home):
         touch = touch._replace(table=TableReference(table.name))
-    return Asked(identity, touch, rules.keys.get(table.name, NO_KEYS).leading(touch.index), now)
+    return Asked(identity, touch, rules.keys.get(table.name, NO_KEYS).leading(touch.action, touch.index), now)
 
 
 def consider(rules: DagRules, asked: Asked, environment: str) -> Iterator[Considered]:

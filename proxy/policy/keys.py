@@ -46,10 +46,12 @@ class TableKeys(NamedTuple):
     table: KeyAttribute | None
     indexes: Mapping[str, KeyAttribute]
 
-    def leading(self, index: str) -> LeadingKeys:
+    def leading(self, action: str, index: str) -> LeadingKeys:
         """What leads where this index is read, or the table itself if `index` is empty."""
         own = self.indexes.get(index) if index else None
-        return LeadingKeys(self.table, own, tuple(attribute for attribute in (own, self.table) if attribute is not None))
+        # A Query names an index's key alone. In a statement the table's is a filter there, which pins nothing.
+        table = None if index and action.startswith("PartiQL") else self.table
+        return LeadingKeys(table, own, tuple(attribute for attribute in (own, table) if attribute is not None))
 
 
 NO_KEYS = TableKeys(None, {})

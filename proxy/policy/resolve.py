@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from proxy.policy.declared import (
         DagDeclaration,
         GrantDeclaration,
+        KeySchema,
         PlatformFile,
         TableDeclaration,
         TeamDeclaration,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
         UnmappedDeclaration,
     )
     from proxy.policy.document import Document
-    from proxy.yaml_source import Mistakes
+    from proxy.yaml_source import Mistakes, Place
 
 
 def resolve(document: Document, environment: str, region: str, mistakes: Mistakes) -> Policies:
@@ -91,13 +92,16 @@ class Resolution:
         boundaries = {name: self._boundary(team) for name, team in platform.teams.items()}
         defined: dict[str, _Defined] = {}
         tables: set[str] = set()
-        seen: dict[str, TableDeclaration] = {}
+        declared: dict[str, TableDeclaration] = {}
+        keys: dict[tuple[str, str], tuple[KeySchema, Place]] = {}
         homes = []
         for file in document.teams:
             self._check_team(file)
             real = self.names.tables_of(file)
             tables.update(real.values())
-            self._check_keys(file, real, seen)
+            self._check_keys(file, real, keys)
+            for logical, table in file.tables.items():
+                declared.setdefault(real[logical], table)
             boundary = boundaries.get(file.team.text) if file.team else None
             homes.append(Home(file.file, boundary.dags if boundary else None, self._owner(file)))
             for dag, rules in self._dags(file, real, boundary):
@@ -117,7 +121,7 @@ class Resolution:
             homes=tuple(homes),
             observes=self.environment.observes,
             unmapped=self._unmapped(platform.unmapped) if platform.unmapped else None,
-            declared=seen,
+            declared=declared,
         )
 
     # --------------------------------------------------------------------------------------- DAGs
@@ -254,12 +258,13 @@ class Resolution:
         tables = self.names.globs(team.tables, f"`tables` of team `{team.name}`", team.name)
         return Boundary(team.name, str(team.place), Globs(team.dags), Globs(tables), self.owner)
 
-    def _check_keys(self, file: TeamFile, real: Mapping[str, str], seen: dict[str, TableDeclaration]) -> None:
-        """One table has one key, whoever declares it: a limit is judged by it."""
+    def _check_keys(self, file: TeamFile, real: Mapping[str, str], said: dict[tuple[str, str], tuple[KeySchema, Place]]) -> None:
+        """One table (or index of it) has one key, whoever declares it: a limit is judged by it. `said` has who said so first."""
         for logical, table in file.tables.items():
             name = real[logical]
-            first = seen.setdefault(name, table)
-            both = {index: (schema, first.indexes[index]) for index, schema in table.indexes.items() if index in first.indexes}
-            pairs = ((table.key, first.key), *both.values())
-            if name and any(one is not None and other is not None and one != other for one, other in pairs):
-                self.mistakes.add(table.place, f"`{name}` has another key at {first.place}; correct the one that is wrong")
+            for index, schema in {"": table.key, **table.indexes}.items():
+                if not name or schema is None:
+                    continue
+                first, place = said.setdefault((name, index), (schema, table.place))
+                if schema != first:
+                    self.mistakes.add(table.place, f"`{name}` has another key at {place}; correct the one that is wrong")

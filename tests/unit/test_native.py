@@ -143,6 +143,7 @@ _LINES = st.sampled_from(
      b"Content-Length: 999999999999999", b"Content-Length: 9999999999999999", b"Content-Length:", b"Content-Length: 16842752",
      b"Content-Length: 16842753", b"Transfer-Encoding: chunked", b"TE: trailers", b"Trailer: a", b"Upgrade: h2c",
      b"http2-settings: x", b"Content-Encoding: gzip", b"Expect: 100-continue", b"Expect: x", b"Connection: close",
+     b"Smithy-Protocol: rpc-v2-cbor",
      b"Connection: keep-alive", b"Connection: Keep-Alive", b"connection: close, x", b"Via: a", b"via: b", b"Keep-Alive: 5",
      b"Content-Type: application/json", b"Content-Type: application/json; charset=utf-8", b"Content-Type: text/plain",
      b"X_DAG_Token: a", b"X@Y: a", b" folded: a", b"x : y", b"x\t: y", b": y", b"x", b"", b"x:", b"x: ", b"x:   y  ", b"x: y\r",

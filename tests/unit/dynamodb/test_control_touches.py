@@ -248,6 +248,14 @@ def test_moments_may_have_fractions() -> None:
         read_operation(TARGETS["ListBackups"], b'{"TimeRangeLowerBound":1e400}')
 
 
+def test_a_number_that_cannot_be_written_again_is_refused() -> None:
+    """A whole number of 21 digits, in an operation that no rule need name, was answered as a defect of the gateway (500)."""
+    scaling = b'{"ScalingPolicyUpdate":{"TargetTrackingScalingPolicyConfiguration":{"TargetValue":100000000000000000000}}}'
+    body = b'{"TableName":"orders","ProvisionedWriteCapacityAutoScalingUpdate":%b}' % scaling
+    with pytest.raises(Unreadable, match="TargetValue` of UpdateTableReplicaAutoScaling has too many digits"):
+        read_operation(TARGETS["UpdateTableReplicaAutoScaling"], body)
+
+
 # -------------------------------------------------------------------------------- nothing reaches out unseen
 
 REACHING = {"KMS_KEY", "ACCOUNT", "KINESIS_ARN", "ROLE_ARN", "REGION"}

@@ -53,6 +53,7 @@ REFUSED = {
     "trailer": (good(b"Trailer: x-amz-target"), Reason.MALFORMED_REQUEST),
     "upgrade": (good(b"Upgrade: h2c", b"Connection: close"), Reason.MALFORMED_REQUEST),
     "content-encoding": (good(b"Content-Encoding: gzip"), Reason.MALFORMED_REQUEST),
+    "another protocol": (good(b"Smithy-Protocol: rpc-v2-cbor"), Reason.MALFORMED_REQUEST),
     "connection names a header": (good(b"Connection: close, authorization"), Reason.MALFORMED_REQUEST),
     "connection upgrade": (good(b"Connection: Upgrade, HTTP2-Settings"), Reason.MALFORMED_REQUEST),
     "other expectation": (good(b"Expect: 200-ok"), Reason.MALFORMED_REQUEST),

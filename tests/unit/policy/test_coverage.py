@@ -23,7 +23,7 @@ def asked(action: str, *, claimed: bool = False, now: float = 0.0, **told: Any) 
     """A request by some DAG; what is told of it are its facts, and it has none where nothing is."""
     evidence = Evidence.CLAIMED if claimed else Evidence.VERIFIED
     touch = Touch(action, TableReference("orders"), "", 0, StatedFacts(**told) if told else None)
-    return Asked(Identity(SUBJECT, "d", evidence, "claim", ""), touch, NO_KEYS.leading(""), now)
+    return Asked(Identity(SUBJECT, "d", evidence, "claim", ""), touch, NO_KEYS.leading(action, ""), now)
 
 
 NAMED = replace(RULE, actions=frozenset({"Query", "ListTables"}), tables=Globs(("orders",)))
@@ -136,14 +136,14 @@ def test_the_rule_that_came_nearest_is_told() -> None:
         ((keyed, ended, for_tasks), keyed, Reason.OUTSIDE_KEYS),
         ((), None, Reason.NO_RULE),
     ):
-        assert Case((), (), rules, True, NO_KEYS.leading("")).judge(asked("GetItem", limit=1)) == Verdict(reason, nearest)
+        assert Case((), (), rules, True, NO_KEYS.leading("", "")).judge(asked("GetItem", limit=1)) == Verdict(reason, nearest)
 
 
 def test_where_no_rule_allows_nothing_is_settled() -> None:
     """A yes that no request can change needs a rule that says it."""
-    assert not Case((), (), (), True, NO_KEYS.leading("")).is_settled
-    assert Case((), (), (RULE,), True, NO_KEYS.leading("")).is_settled
-    assert not Case((), (), (RULE,), False, NO_KEYS.leading("")).is_settled
+    assert not Case((), (), (), True, NO_KEYS.leading("", "")).is_settled
+    assert Case((), (), (RULE,), True, NO_KEYS.leading("", "")).is_settled
+    assert not Case((), (), (RULE,), False, NO_KEYS.leading("", "")).is_settled
 
 
 def test_a_rule_without_an_end_has_none() -> None:
