@@ -18,7 +18,7 @@ from proxy.aws.credentials import RoleCredentials
 from proxy.aws.endpoints import Upstreams
 from proxy.aws.sts import StsClient
 from proxy.aws.upstream import PoolLimits
-from proxy.dynamodb.iterators import IteratorSeal
+from proxy.dynamodb.seals import Seals
 from proxy.globs import Globs
 from proxy.identity.verifier import TokenVerifier
 from proxy.key_files import sealing_keys
@@ -102,7 +102,7 @@ class Gateway:
             policies=self,
             roles=self.roles,
             upstream_of=self.upstreams.pool_of,
-            seal=IteratorSeal(sealing_keys(settings.streams_key_file, ITERATOR_KEY, directory)),
+            seals=Seals(sealing_keys(settings.streams_key_file, ITERATOR_KEY, directory)),
             journal=journal,
             max_json_members=settings.limits_json_members,
         )

@@ -217,7 +217,7 @@ class Operation(NamedTuple):
     touches: tuple[Touch, ...]
     body: bytes
     plane: str = "dynamodb"  # which endpoint of the Region serves it: `dynamodb`, `streams` or `search`
-    stream: str = ""  # ARN of the stream whose shard iterators the reply holds; they leave sealed
+    stream: str = ""  # ARN of the stream whose shard iterators the reply holds; they leave sealed (`dynamodb.seals`)
 
     @property
     def table(self) -> str:

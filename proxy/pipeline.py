@@ -11,15 +11,14 @@ import logging
 import re
 import secrets
 import time
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from proxy.answers import answer, log_defect, one_line
 from proxy.aws.inbound import read_signature
 from proxy.aws.sigv4 import PassedHeaders, signed_request
-from proxy.dynamodb.iterators import IteratorSeal, OpenedIterator, seal_reply
 from proxy.dynamodb.operation import operation_name, read_in_steps, read_operation
 from proxy.dynamodb.reply import summarise
+from proxy.dynamodb.seals import OpenedIterator, seal_iterators, seal_last_key
 from proxy.identity.binding import bind
 from proxy.identity.channels import SESSION_PREFIX, SIGNED, WHO, WHO_SIGNS, admissible, claimed_in, found_token
 from proxy.model import Ending, Exchange, Known
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
     from proxy.aws.inbound import InboundSignature
     from proxy.aws.sigv4 import UnsignedLines
+    from proxy.dynamodb.seals import Seals
     from proxy.identity.denials import DenyList
     from proxy.model import Credentials, Identity, Operation, Principal, Proof, Reply, RequestHead, Session, Subject
     from proxy.policy.rules import Policies
@@ -91,7 +91,7 @@ class Pipeline:
         policies: PolicySource,
         roles: Roles,
         upstream_of: Callable[[str, str], Upstream],
-        seal: IteratorSeal,
+        seals: Seals,
         journal: Journal,
         max_json_members: int,
         clock: Callable[[], float] = time.time,
@@ -102,7 +102,7 @@ class Pipeline:
         self._policies = policies
         self._roles = roles
         self._upstream_of = upstream_of
-        self._seal = seal
+        self._seals = seals
         self._journal = journal
         self._max_json_members = max_json_members
         self._clock = clock
@@ -156,14 +156,14 @@ class Pipeline:
             if known is None and proof is not None:
                 who = WHO if session is None else WHO_SIGNS
                 incoming.known = Known(headers, who, token, proof, session, claimed_in(headers))
-            opens = partial(self._seal.open, dag_id=identity.dag_id)
-            target, most, is_large = headers.get(b"x-amz-target", b""), self._max_json_members, len(body) > LARGE
+            dag_id, target, most = identity.dag_id, headers.get(b"x-amz-target", b""), self._max_json_members
+            is_large = len(body) > LARGE
             if is_large:
-                operation = await self._turns.take(read_in_steps(target, body, most, opens))
+                operation = await self._turns.take(read_in_steps(target, body, most, self._seals, dag_id))
                 # nor does a caller in a long line: kill switches are thrown and policies loaded while others have their turns
                 subject, policies, identity = await self._bound_anew(exchange, token, head)
             else:
-                operation = read_operation(target, body, most, opens)
+                operation = read_operation(target, body, most, self._seals, dag_id)
             exchange.operation = operation
 
             # May they?
@@ -191,7 +191,7 @@ class Pipeline:
             # Told before it is done; signed; sent once.
             self._journal.decision(exchange)
             sending = self._sending(exchange, principal, operation, credentials, now, _PASSED.lines(headers))
-            stream = operation.stream
+            stream, limits = operation.stream, decision.limits
             if len(body) > _HEAVY:
                 exchange.operation = operation.without_contents()
             del body, operation
@@ -202,7 +202,9 @@ class Pipeline:
                 exchange.upstream_seconds = time.perf_counter() - before
             self._note_reply(exchange, principal, credentials, reply)
             if stream:
-                reply = seal_reply(reply, self._sealer(stream, identity.dag_id))
+                reply = seal_iterators(reply, self._iterator_sealer(stream, dag_id))
+            elif limits is not None:
+                reply = seal_last_key(reply, limits.permit, self._page_sealer(dag_id))
             exchange.ending = _SERVED
         except Refusal as refusal:
             reply = self._refuse(exchange, refusal)
@@ -233,9 +235,13 @@ class Pipeline:
         policies = self._policies.current
         return subject, policies, _bound(exchange, subject, head, policies, self._denials.current)
 
-    def _sealer(self, stream: str, dag_id: str) -> Callable[[str], str]:
+    def _iterator_sealer(self, stream: str, dag_id: str) -> Callable[[str], str]:
         """How the iterators of one stream go out to a DAG, which holds them sealed: only its own can it send back."""
-        return lambda iterator: self._seal.seal(OpenedIterator(stream, iterator), dag_id, secrets.token_bytes(12))
+        return lambda iterator: self._seals.seal_iterator(OpenedIterator(stream, iterator), dag_id, secrets.token_bytes(12))
+
+    def _page_sealer(self, dag_id: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+        """How the key of a next page goes out to a DAG that may not see all of it."""
+        return lambda key: self._seals.seal_page(key, dag_id, secrets.token_bytes(12))
 
     def turn_away(self, refusal: Refusal, peer: str) -> Reply:
         """The answer to something that did not get past the gate; recorded like everything else."""

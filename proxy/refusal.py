@@ -169,7 +169,7 @@ ANSWERS: dict[Reason, Answer] = {
     Reason.REQUIREMENT_NOT_MET: Answer(400, _DENIED, "a `require` rule asks for a shape that the request has not"),
     Reason.OUTSIDE_BOUNDARY: Answer(400, _DENIED, "a rule allows it, but the team's boundary does not reach that far"),
     Reason.FOREIGN_TABLE: Answer(400, _DENIED, "a table of another account or Region"),
-    Reason.FOREIGN_ITERATOR: Answer(400, _DENIED, "a shard iterator that the gateway did not give to this DAG"),
+    Reason.FOREIGN_ITERATOR: Answer(400, _DENIED, "a shard iterator or page key that the gateway did not give to this DAG"),
     Reason.ROLE_NOT_ASSUMABLE: Answer(400, _DENIED, "AWS does not let the gateway assume the DAG's role"),
     Reason.CREDENTIALS_UNAVAILABLE: Answer(503, _UNAVAILABLE, "STS cannot be reached or is failing; nothing was sent"),
     Reason.CREDENTIALS_REFUSED: Answer(

@@ -72,7 +72,7 @@ SETTINGS: tuple[Setting, ...] = (
         "streams.key_file",
         "file",
         "",
-        "keys that seal shard iterators: 32 bytes in base64 a line, the first seals, all open; the same for all replicas",
+        "keys that seal shard iterators and page keys: 32 bytes in base64 a line, the first seals; the same for all replicas",
         "a new key at each start",
     ),
     Setting(

@@ -102,7 +102,8 @@ def _gives(rule: Limit, found: Found) -> bool:
         return False
     if rule.attributes and (not found.attributes <= set(rule.attributes) or found.whole or found.replaces):
         return False
-    leading = ("gk", "pk") if found.index == INDEX else ("pk",)
+    of_table = () if found.index and found.action in PARTIQL else ("pk",)  # there a filter, which proves nothing
+    leading = (("gk",) if found.index == INDEX else ()) + of_table
     return not rule.keys or any(_all(found.pinned.get(name), lambda value: _is_inside(value, rule.keys)) for name in leading)
 
 
@@ -115,6 +116,8 @@ def _stops(rule: Limit, found: Found) -> bool:
         return False
     if rule.attributes and not (found.whole or found.attributes & set(rule.attributes)):
         return False
+    if rule.keys and not rule.indexes and found.index and found.action in PARTIQL:
+        return True
     leading = (() if rule.indexes else ("pk",)) + (("gk",) if found.index == INDEX else ())
     return not rule.keys or not all(_all(found.pinned.get(name), lambda value: _is_outside(value, rule.keys)) for name in leading)
 

@@ -17,6 +17,7 @@ import orjson
 from proxy.dynamodb.catalogue import OPERATIONS
 from proxy.dynamodb.members import INPUTS
 from proxy.dynamodb.names import table_in
+from proxy.dynamodb.seals import is_page
 from proxy.dynamodb.touches import TOUCHES
 from proxy.dynamodb.values import Misfit
 from proxy.model import Operation, Touch
@@ -26,11 +27,12 @@ from proxy.refusal import Reason, Unreadable
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from proxy.dynamodb.iterators import OpenedIterator
+    from proxy.dynamodb.seals import Seals
     from proxy.dynamodb.shapes import Plan
 
 MAX_MEMBERS = 60_000  # about 30 ms of parsing and judging; a body within the size limit could otherwise hold the loop for seconds
 MAX_BACKSLASHES = 2_000_000  # likewise: 16 MiB of `\\n` would be read for 25 ms and written for 50
+_START = "ExclusiveStartKey"
 _SHOWABLE = re.compile(rb"[A-Za-z0-9_.]{1,80}")
 
 
@@ -44,12 +46,14 @@ def read_operation(
     target: bytes,
     body: bytes,
     max_members: int = MAX_MEMBERS,
-    open_iterator: Callable[[str], OpenedIterator] | None = None,
+    seals: Seals | None = None,
+    dag_id: str = "",
 ) -> Operation:
     """Understand one request. `target` is the whole value of X-Amz-Target, `body` the whole body.
 
-    `open_iterator` opens a sealed shard iterator for the DAG that is asking (`iterators`); GetRecords is forwarded with what
-    was in it. Raises `Unreadable`: UNKNOWN_OPERATION, UNSUPPORTED_OPERATION, or UNREADABLE_BODY; and what `open_iterator` raises.
+    `seals` open what was sealed for the DAG that is asking; the request is forwarded with what was in it. Without them, nothing
+    sealed is served. Raises `Unreadable` (UNKNOWN_OPERATION, UNSUPPORTED_OPERATION, UNREADABLE_BODY), and Forbidden
+    (FOREIGN_ITERATOR) for what was sealed for another.
     """
     served = _SERVED.get(target) or _unknown(target)
     if len(body) > 2 * max_members or len(body) > 2 * MAX_BACKSLASHES:
@@ -60,12 +64,10 @@ def read_operation(
         request = _parsed(body)
     if not plainly_fits(served.plan, request):
         _judge(served, request)
-    return _understood(served, request, open_iterator)
+    return _understood(served, request, seals, dag_id)
 
 
-def read_in_steps(
-    target: bytes, body: bytes, max_members: int, open_iterator: Callable[[str], OpenedIterator]
-) -> Generator[None, None, Operation]:
+def read_in_steps(target: bytes, body: bytes, max_members: int, seals: Seals, dag_id: str) -> Generator[None, None, Operation]:
     """As `read_operation`, with a pause before each piece of work that takes long where the body is large."""
     served = _SERVED.get(target) or _unknown(target)
     yield
@@ -79,7 +81,7 @@ def read_in_steps(
     if not plainly_fits(served.plan, request):
         _judge(served, request)
     yield
-    return _understood(served, request, open_iterator)
+    return _understood(served, request, seals, dag_id)
 
 
 def _unknown(target: bytes) -> NoReturn:
@@ -146,12 +148,12 @@ def _judge(served: _Served, request: Any) -> None:
         raise _unfit(served, misfit) from None
 
 
-def _understood(served: _Served, request: Any, open_iterator: Callable[[str], OpenedIterator] | None) -> Operation:
+def _understood(served: _Served, request: Any, seals: Seals | None, dag_id: str) -> Operation:
     """What a judged request does, and the request written again."""
     stream = ""
     try:
         if served.name == "GetRecords":
-            stream = _open(request, open_iterator)
+            stream = _open_iterator(request, seals, dag_id)
             touches: tuple[Touch, ...] = (Touch("GetRecords", table_in(stream)),)
         else:
             touches = served.touches_of(request)
@@ -160,7 +162,9 @@ def _understood(served: _Served, request: Any, open_iterator: Callable[[str], Op
     is_write = served.is_write and not (served.is_partiql and all(touch.action == "PartiQLSelect" for touch in touches))
     if served.name == "GetShardIterator":
         stream = request["StreamArn"]
-    return Operation(served.name, served.target, is_write, touches, orjson.dumps(request), served.plane, stream)
+    has_page = _START in request and is_page(request[_START])
+    body = _with_opened_page(request, seals, dag_id) if has_page else orjson.dumps(request)
+    return Operation(served.name, served.target, is_write, touches, body, served.plane, stream)
 
 
 def _unfit(served: _Served, misfit: Misfit) -> Unreadable:
@@ -168,12 +172,21 @@ def _unfit(served: _Served, misfit: Misfit) -> Unreadable:
     return Unreadable(Reason.UNREADABLE_BODY, f"{subject} {misfit.problem}")
 
 
-def _open(request: Any, open_iterator: Callable[[str], OpenedIterator] | None) -> str:
+def _open_iterator(request: Any, seals: Seals | None, dag_id: str) -> str:
     """Put DynamoDB's own iterator in the place of the sealed one; the stream's ARN."""
-    if open_iterator is None:
+    if seals is None:
         raise Unreadable(Reason.UNSUPPORTED_OPERATION, "shard iterators cannot be opened here, so `GetRecords` is not served")
-    stream, request["ShardIterator"] = open_iterator(request["ShardIterator"])
+    stream, request["ShardIterator"] = seals.open_iterator(request["ShardIterator"], dag_id)
     return stream
+
+
+def _with_opened_page(request: Any, seals: Seals | None, dag_id: str) -> bytes:
+    """The request with DynamoDB's own key in the place of the sealed one, which names nothing that the DAG would have to know."""
+    if seals is not None:
+        request[_START] = seals.open_page(request[_START], dag_id)
+    body = orjson.dumps(request)
+    del request[_START]  # of what is judged
+    return body
 
 
 @dataclass(frozen=True, slots=True)

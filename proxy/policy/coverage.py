@@ -17,7 +17,7 @@ from proxy.policy.keys import KeyAttribute
 from proxy.policy.vocabulary import METADATA, SHAPES, WITHOUT_ATTRIBUTES, WITHOUT_TABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from proxy.globs import Globs
     from proxy.model import Facts, Identity, Touch
@@ -33,6 +33,17 @@ class Asked(NamedTuple):
     touch: Touch
     keys: LeadingKeys
     now: float
+
+
+class AttributeLimits(NamedTuple):
+    """Which attributes an allowed request may bring to sight: those `allowed` (None: all), but for those `denied`."""
+
+    allowed: frozenset[str] | None
+    denied: frozenset[str]
+
+    def permit(self, names: Iterable[str]) -> bool:
+        """True if all of these may be seen."""
+        return (self.allowed is None or self.allowed.issuperset(names)) and self.denied.isdisjoint(names)
 
 
 class Gap(IntEnum):

@@ -62,6 +62,12 @@ DIFFERENCES: tuple[Difference, ...] = (
         "a list of attributes that a request without one escapes is none",
     ),
     Difference(
+        "`attributes` and `LastEvaluatedKey`",
+        "the key of the item where a page ended comes back, whatever the policy says of its attributes",
+        "goes out sealed where the rules do not show all of it, and comes back from this DAG alone",
+        "one item at a time it would tell the keys of all",
+    ),
+    Difference(
         "old items in errors",
         "no condition key knows `ReturnValuesOnConditionCheckFailure`",
         "counts as bringing the whole item back",

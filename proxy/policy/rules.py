@@ -19,7 +19,7 @@ from proxy.actions import ESCALATIONS
 from proxy.model import NAMES, Principal, TableReference
 from proxy.policy import messages, shortfalls
 from proxy.policy.cases import Case, Verdict
-from proxy.policy.coverage import Asked
+from proxy.policy.coverage import Asked, AttributeLimits
 from proxy.policy.patterns import session_name
 from proxy.refusal import Forbidden, Reason
 
@@ -64,6 +64,7 @@ class Decision:
     rule: str  # file:line; several, joined by a comma, for the members of a batch
     principal: Principal | None
     would_deny: Reason | None = None
+    limits: AttributeLimits | None = None  # of what the answer may show; None: of everything
 
     def granted_role(self) -> Principal:
         """The principal to sign as. Raises Forbidden unless the decision lets the request through."""
@@ -83,14 +84,16 @@ class _Ready:
     principal: Principal
     decisions: dict[tuple[object, ...], Decision]
     cases: dict[tuple[object, ...], Case]
-    granted: dict[str, Decision]  # by the rule's place
+    granted: dict[object, Decision]  # by the rule's place, and by limits where it has some: a line can have several rules
     barred: Decision | None = None  # why the DAG may do nothing here
 
-    def grant(self, rule: Rule) -> Decision:
-        """The decision that a rule allows: one for all requests that it covers."""
-        decision = self.granted.get(rule.place)
+    def grant(self, rule: Rule, denied: frozenset[str] = frozenset()) -> Decision:
+        """The decision that a rule allows, where deny rules keep the attributes `denied`: one for all requests that it covers."""
+        limits = None if rule.attributes is None and not denied else AttributeLimits(rule.attributes, denied)
+        key = rule.place if limits is None else (rule.place, limits)
+        decision = self.granted.get(key)
         if decision is None:
-            decision = self.granted[rule.place] = Decision(Reason.ALLOWED, "", rule.place, self.principal)
+            decision = self.granted[key] = Decision(Reason.ALLOWED, "", rule.place, self.principal, limits=limits)
         return decision
 
 
@@ -340,7 +343,7 @@ def _judged(
                 if isinstance(found, Verdict):
                     yield action, _explained(ready.rules, operation, asked, found, environment)
                 else:
-                    yield action, ready.grant(found)
+                    yield action, ready.grant(found, met.denied)
 
 
 def _rules_met(ready: _Ready, identity: Identity, operation: Operation, touch: Touch) -> Decision | Case:

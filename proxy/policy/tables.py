@@ -14,8 +14,10 @@ from proxy.policy.patterns import PLACEHOLDER
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from proxy.policy.declared import KeyDeclaration, RuleDeclaration, TableDeclaration, Word
+    from proxy.policy.declared import KeyDeclaration, KeySchema, RuleDeclaration, TableDeclaration, Word
     from proxy.yaml_source import Mistakes
+
+_SEARCHES = frozenset(("Query", "Scan", "PartiQLSelect"))
 
 
 def check_rule_tables(
@@ -72,24 +74,32 @@ def _check_keys(
 def _check_attributes(
     rule: RuleDeclaration, attributes: tuple[Word, ...], word: Word, table: TableDeclaration, mistakes: Mistakes
 ) -> None:
-    """Nearly every request names the key: an item's own, that of the page before. A list that forgets it allows little."""
+    """Nearly every request names the key: an item's own, that of a key condition. A list that forgets it allows little."""
     names = {attribute.text for attribute in attributes}
     if rule.denies:
         leading = [f"`{name}`" for name, _ in _leading(rule, table) if name in names]
         if leading and rule.actions is not None:
             mistakes.warn(rule.place, f"requests name the key {leading[0]} of table `{word.text}`, so the rule denies them all")
         return
-    schemas = [table.key, *(table.indexes[index] for index in rule.indexes or ())]
-    wanted = [name for schema in schemas if schema is not None for name, _ in (*schema.partition, *schema.sort)]
+    wanted = [name for schema in _schemas(rule, table) for name in _needed(schema, rule.actions or frozenset())]
     missing = [f"`{name}`" for name in dict.fromkeys(wanted) if name not in names]
     if missing:
-        mistakes.warn(
-            rule.place,
-            f"requests and their next pages name the key of table `{word.text}`; add {', '.join(missing)} to `attributes`",
-        )
+        mistakes.warn(rule.place, f"requests name the key of table `{word.text}`; add {', '.join(missing)} to `attributes`")
+
+
+def _needed(schema: KeySchema, actions: frozenset[str]) -> list[str]:
+    """The key attributes that any request with one of these actions names. Next pages name none: their key goes out sealed."""
+    if not actions <= _SEARCHES:
+        return [name for name, _ in (*schema.partition, *schema.sort)]
+    return [name for name, _ in schema.partition] if actions - {"Scan"} else []
 
 
 def _leading(rule: RuleDeclaration, table: TableDeclaration) -> Iterator[tuple[str, str]]:
     """Name and type of each attribute that leads a key which the rule covers."""
+    return (schema.leading for schema in _schemas(rule, table))
+
+
+def _schemas(rule: RuleDeclaration, table: TableDeclaration) -> Iterator[KeySchema]:
+    """The keys, as far as they are declared, of what the rule covers: the table, or some indexes."""
     schemas = [table.key] if rule.indexes is None else [table.indexes[index] for index in rule.indexes]
-    return (schema.leading for schema in schemas if schema is not None)
+    return (schema for schema in schemas if schema is not None)

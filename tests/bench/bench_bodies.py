@@ -13,11 +13,12 @@ import json
 import sys
 import time
 from functools import reduce
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from proxy.aws.sigv4 import Endpoint, signed_request
 from proxy.dynamodb.catalogue import OPERATIONS
 from proxy.dynamodb.operation import MAX_BACKSLASHES, MAX_MEMBERS, read_in_steps
+from proxy.dynamodb.seals import Seals
 from proxy.edge.limits import EdgeLimits
 from proxy.gateway import COLLECTOR_PACE
 from proxy.model import Credentials
@@ -55,6 +56,7 @@ dags:
       - {{actions: [{_ALL}, Scan, UpdateTable], tables: [tab]}}
 """,
 }
+_SEALS = Seals((bytes(32),))
 _ENDPOINT = Endpoint("https", "dynamodb.eu-west-1.amazonaws.com", 443, "eu-west-1")
 _CREDENTIALS = Credentials("AKIDEXAMPLE", "hidden", "token", 3600.0)
 _KEY = {"pk": {"S": "d"}, "sk": {"S": "x"}}
@@ -214,7 +216,7 @@ def _largest(make: Callable[[int], tuple[str, Any]]) -> tuple[str, bytes]:
 
 def _steps(policies: Policies, identity: Identity, name: str, body: bytes) -> Iterator[str]:
     """What a request asks of the loop's thread, with a pause where a large one lets others have a turn; last, what came of it."""
-    steps = read_in_steps(_TARGETS[name], body, MAX_MEMBERS, _no_iterator)
+    steps = read_in_steps(_TARGETS[name], body, MAX_MEMBERS, _SEALS, "d")
     operation = None
     while operation is None:
         try:
@@ -234,10 +236,6 @@ def _steps(policies: Policies, identity: Identity, name: str, body: bytes) -> It
     yield answer
     signed_request(_ENDPOINT, _TARGETS[name], operation.body, _CREDENTIALS, 0.0)
     yield answer
-
-
-def _no_iterator(sealed: str) -> NoReturn:
-    raise AssertionError(sealed)
 
 
 def measure() -> Iterator[Measured]:

@@ -205,6 +205,39 @@ def counting(worker: Worker) -> None:
     assert sum(page["Count"] for page in pages) == 8
 
 
+@LIMITED.needs(
+    "{actions: [Query], tables: [sales], attributes: [state, amount], indexes: [by_state]}",
+    "{actions: [Scan, PartiQLSelect], tables: [sales], attributes: [amount]}",
+)
+def pages_of_items_whose_keys_are_hidden(worker: Worker) -> None:
+    """Paginators, and a resource that takes values apart, carry on by keys that tell nothing of the item where a page ended."""
+    client, table = worker.client(), worker.table("sales")
+    by_state = {"IndexName": "by_state", "ProjectionExpression": "amount"}
+    pages = client.get_paginator("query").paginate(
+        TableName="sales",
+        KeyConditionExpression="#s = :s",
+        ExpressionAttributeNames={"#s": "state"},
+        ExpressionAttributeValues={":s": {"S": "new"}},
+        PaginationConfig={"PageSize": 3},
+        **by_state,
+    )
+    found = list(pages)
+    assert [page["Count"] for page in found] == [3, 3, 2]
+    assert [set(page.get("LastEvaluatedKey", ())) for page in found] == [{"ddb-proxy-page"}, {"ddb-proxy-page"}, set()]
+    scanned: list[Any] = []
+    more: dict[str, Any] = {}
+    while not scanned or more:
+        page = table.scan(ProjectionExpression="amount", Limit=3, **more)
+        scanned.append(page["Count"])
+        more = {"ExclusiveStartKey": page["LastEvaluatedKey"]} if "LastEvaluatedKey" in page else {}
+        assert "orders#" not in str(more)
+    assert sum(scanned) >= 8
+    first = client.execute_statement(Statement="SELECT amount FROM sales", Limit=3)
+    rest = client.execute_statement(Statement="SELECT amount FROM sales", NextToken=first["NextToken"])
+    assert len(first["Items"]) + len(rest["Items"]) >= 8
+    assert "orders#" not in str(first.get("LastEvaluatedKey", ""))
+
+
 @LIMITED.needs(f"{{actions: [PutItem, UpdateItem, ConditionCheckItem], {SHOWN}}}")
 def writing_some_attributes(worker: Worker) -> None:
     """Updates of listed attributes, and puts that prove by a condition that they replace nothing."""

@@ -15,8 +15,8 @@ import pytest
 
 from proxy.actions import ALL
 from proxy.dynamodb.catalogue import OPERATIONS
-from proxy.dynamodb.iterators import OpenedIterator
 from proxy.dynamodb.operation import read_operation
+from proxy.dynamodb.seals import OpenedIterator, Seals
 from proxy.model import Evidence, Identity, Subject
 from proxy.policy.document import read_policies
 from proxy.refusal import Unreadable
@@ -76,9 +76,15 @@ def policies_of(allow: tuple[Limit, ...], deny: tuple[Limit, ...]) -> Policies:
     return policies
 
 
-def opened(_sealed: str) -> OpenedIterator:
+class Opened(Seals):
     """Every iterator is one of the first table's stream."""
-    return OpenedIterator(STREAM, "iterator")
+
+    def open_iterator(self, sealed: str, dag_id: str) -> OpenedIterator:
+        """What it would hold."""
+        return OpenedIterator(STREAM, "iterator")
+
+
+SEALS = Opened((bytes(32),))
 
 
 @pytest.mark.parametrize("operation", sorted(TARGETS))
@@ -90,7 +96,7 @@ def test_nothing_that_the_oracle_finds_escapes(operation: str) -> None:
         body = written(RequestMaker(chance).body(operation), chance)
         allow, deny = limits(chance)
         try:
-            understood = read_operation(TARGETS[operation], body, open_iterator=opened)
+            understood = read_operation(TARGETS[operation], body, seals=SEALS)
             decision = policies_of(allow, deny).decide(IDENTITY, understood, 0.0)
         except Unreadable:
             return

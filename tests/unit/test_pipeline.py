@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.answers import answer
-from proxy.dynamodb.iterators import IteratorSeal
+from proxy.dynamodb.seals import Seals
 from proxy.identity.denials import Denial, DenyList
 from proxy.identity.minting import SessionMint
 from proxy.identity.token import Issuer, KeySource
@@ -96,7 +96,7 @@ class Trial:
             policies=self.policies,
             roles=self.roles,
             upstream_of=lambda *_: self.upstream,
-            seal=IteratorSeal((bytes(32),)),
+            seals=Seals((bytes(32),)),
             journal=self.journal,
             max_json_members=100,
         )
@@ -864,3 +864,86 @@ async def test_a_shard_iterator_is_good_for_its_dag_alone() -> None:
     reply = await ask_streams(other, "GetRecords", {"ShardIterator": sealed}, {})
     assert told(reply)[0] == Reason.FOREIGN_ITERATOR
     assert other.upstream.requests == []
+
+
+PAGE_POLICY = """
+tables:
+  events: {key: "user_id (S), ts (N)", indexes: {by_campaign: "campaign_id (S)"}}
+dags:
+  etl:
+    role: arn:aws:iam::111122223333:role/etl
+    allow: [{actions: [Query], tables: [events], indexes: [by_campaign], attributes: [campaign_id, ts]}, LINE]
+  denied:
+    role: arn:aws:iam::111122223333:role/denied
+    allow:
+      - {actions: [Scan, PartiQLSelect], tables: [events]}
+    deny:
+      - {actions: [Scan, PartiQLSelect], tables: [events], attributes: [user_id]}
+"""
+PAGE_POLICY = PAGE_POLICY.replace("LINE", "{actions: [Query, Scan], tables: [events], attributes: [user_id, ts]}")
+LAST_KEY = {"user_id": {"S": "u1@secret"}, "ts": {"N": "7"}, "campaign_id": {"S": "c1"}}
+CAMPAIGN = {
+    "TableName": "events",
+    "IndexName": "by_campaign",
+    "KeyConditionExpression": "campaign_id = :c",
+    "ExpressionAttributeValues": {":c": {"S": "c1"}},
+    "Select": "COUNT",
+    "Limit": 1,
+}
+CITIES = {"TableName": "events", "ProjectionExpression": "city", "Limit": 1}
+
+
+async def ask_page(trial: Trial, operation: str, body: dict[str, Any], last_key: dict[str, Any] = LAST_KEY) -> dict[str, Any]:
+    """One request for a page, and what the answer says."""
+    trial.policies.policies = policies_of(PAGE_POLICY)
+    page = {"Count": 1, "LastEvaluatedKey": last_key}
+    trial.upstream.reply = Reply(200, ((b"x-amzn-requestid", b"AWSID"),), json.dumps(page).encode())
+    reply = await trial.ask(body=json.dumps(body).encode(), x_amz_target=f"DynamoDB_20120810.{operation}".encode())
+    assert reply is not None
+    answer: dict[str, Any] = json.loads(reply.body)
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "operation", "body"),
+    [
+        ("etl", "Query", CAMPAIGN),
+        ("denied", "Scan", CITIES),
+        ("denied", "ExecuteStatement", {"Statement": "SELECT city FROM events", "Limit": 1}),
+    ],
+)
+async def test_the_key_of_a_next_page_tells_nothing_that_is_hidden(dag_id: str, operation: str, body: dict[str, Any]) -> None:
+    """With a `Limit` that grows by one it told attributes of every item that the rules do not show, or deny."""
+    answer = await ask_page(Trial(dag_id=dag_id), operation, body)
+    assert list(answer["LastEvaluatedKey"]) == ["ddb-proxy-page"]
+    assert "secret" not in json.dumps(answer)
+
+
+async def test_a_next_page_is_had_by_its_sealed_key() -> None:
+    """DynamoDB gets its own key; bare, it would be refused for what it names, and another DAG's is refused as well."""
+    trial = Trial()
+    sealed = (await ask_page(trial, "Query", CAMPAIGN))["LastEvaluatedKey"]
+    await ask_page(trial, "Query", {**CAMPAIGN, "ExclusiveStartKey": sealed})
+    assert json.loads(trial.upstream.requests[-1].partition(b"\r\n\r\n")[2])["ExclusiveStartKey"] == LAST_KEY
+
+    bare = await ask_page(trial, "Query", {**CAMPAIGN, "ExclusiveStartKey": LAST_KEY})
+    assert "it names 'user_id'" in bare["message"]
+    other = Trial(dag_id="denied")
+    refused = await ask_page(other, "Scan", {**CITIES, "ExclusiveStartKey": sealed})
+    assert "was not given to this DAG" in refused["message"]
+    assert other.upstream.requests == []
+
+
+async def test_a_key_of_which_all_may_be_seen_goes_out_as_it_is() -> None:
+    """Also by the second of two rules that stand on one line of the policy."""
+    query = {
+        "TableName": "events",
+        "KeyConditionExpression": "user_id = :u",
+        "ExpressionAttributeValues": {":u": {"S": "u1"}},
+        "ProjectionExpression": "ts",
+    }
+    key = {"user_id": {"S": "u1"}, "ts": {"N": "7"}}
+    trial = Trial()
+    assert list((await ask_page(trial, "Query", CAMPAIGN))["LastEvaluatedKey"]) == ["ddb-proxy-page"]
+    assert (await ask_page(trial, "Query", query, key))["LastEvaluatedKey"] == key
+    assert list((await ask_page(trial, "Query", CAMPAIGN))["LastEvaluatedKey"]) == ["ddb-proxy-page"]

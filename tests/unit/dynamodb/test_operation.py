@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from proxy.dynamodb import names as shapes
 from proxy.dynamodb.catalogue import OPERATIONS
-from proxy.dynamodb.iterators import OpenedIterator
 from proxy.dynamodb.members import INPUTS
 from proxy.dynamodb.operation import MAX_BACKSLASHES, operation_name, read_in_steps, read_operation
+from proxy.dynamodb.seals import OpenedIterator, Seals
 from proxy.dynamodb.shapes import (
     Attributes,
     ByTable,
@@ -39,6 +39,7 @@ from proxy.native import IS_COMPILED
 from proxy.refusal import Reason, Unreadable
 
 V1 = b"DynamoDB_20120810."
+SEALS = Seals((bytes(32),))
 OPENED = OpenedIterator("arn:aws:dynamodb:us-east-1:111122223333:table/orders/stream/2026-01-01T00:00:00.000", "AAAAAAAAAAGQ")
 TARGETS = {row.name: row.target.encode() for row in OPERATIONS}
 ORDERS = TableReference("orders")
@@ -202,7 +203,7 @@ def test_what_is_read_in_steps_is_the_same() -> None:
     """The operation of the whole, after pauses; and its refusals, whichever step finds them."""
 
     def in_steps(name: str, body: bytes) -> Any:
-        steps = read_in_steps(TARGETS.get(name, b"unknown"), body, 60_000, lambda _: OPENED)
+        steps = read_in_steps(TARGETS.get(name, b"unknown"), body, 60_000, SEALS, "etl")
         pauses = 0
         while True:
             try:
@@ -228,7 +229,7 @@ def test_what_is_read_in_steps_is_the_same() -> None:
     assert in_steps("PutItem", b"{")[0] == 3  # of what cannot be counted the strict parser tells
     assert in_steps("PutItem", b'{"TableName":"a","TableName":"a"}')[0] == 3
     assert in_steps("PutItem", b"[]") == (3 + strictly, "the body of PutItem must be an object")
-    records = orjson.dumps({"ShardIterator": "sealed"})
+    records = orjson.dumps({"ShardIterator": SEALS.seal_iterator(OPENED, "etl", bytes(12))})
     assert in_steps("GetRecords", records)[1].stream == OPENED.stream
     assert in_steps("GetRecord", records)[0] == 0
 

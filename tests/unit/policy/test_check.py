@@ -276,9 +276,7 @@ dags: {growth_sync: {allow: [{actions: [GetItem], tables: [events], attributes: 
         :1
     ] == ["the test has no `dag`; it must say dag, call, table and expect"]
     warned = check_policies({"platform.yaml": PLATFORM, "growth.yaml": text})
-    assert warned.lines() == [
-        "growth.yaml:3: warning: requests and their next pages name the key of table `events`; add `pk` to `attributes`"
-    ]
+    assert warned.lines() == ["growth.yaml:3: warning: requests name the key of table `events`; add `pk` to `attributes`"]
     assert warned.is_good
 
 
@@ -301,7 +299,7 @@ def test_a_warning_of_all_environments_is_told_once() -> None:
     grant = f'grants: [{{dag: growth_a, allow: [{rule}], until: "2030-01-01", reason: x}}]\n'
     growth = 'team: growth\ntables: {events: {name: "<env>-growth-events", key: "pk (S)"}}\ndags: {growth_a: {}}\n'
     assert check_policies({"platform.yaml": PLATFORM + grant, "growth.yaml": growth}).lines() == [
-        "platform.yaml:6: warning: requests and their next pages name the key of table `events`; add `pk` to `attributes`"
+        "platform.yaml:6: warning: requests name the key of table `events`; add `pk` to `attributes`"
     ]
 
 

@@ -297,12 +297,12 @@ WARNED = (
     (
         "allow",
         "{actions: [GetItem], tables: [orders], attributes: [status]}",
-        "requests and their next pages name the key of table `orders`; add `pk` to `attributes`",
+        "requests name the key of table `orders`; add `pk` to `attributes`",
     ),
     (
         "allow",
         "{actions: [Query], tables: [orders], indexes: [by_status, by_count], attributes: [x]}",
-        "requests and their next pages name the key of table `orders`; add `pk`, `status`, `count` to `attributes`",
+        "requests name the key of table `orders`; add `status`, `count` to `attributes`",
     ),
     (
         "deny",
