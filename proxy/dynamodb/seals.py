@@ -28,6 +28,7 @@ MAX_SEALED = 2048  # characters of a shard iterator that DynamoDB takes, and bot
 PAGE_KEY = "ddb-proxy-page"  # the one attribute of a page key
 _KEY_ID, _NONCE = 4, 12
 _PADDED = 256  # bytes
+_MOST_MEMBERS = 60_000  # of a page that is parsed for its key alone, as of a request
 _ITERATOR, _PAGE = b"dynamodb-proxy shard iterator 1\0", b"dynamodb-proxy page key 1\0"
 _CHECKSUM = b"x-amz-crc32"
 _ITERATORS = ("ShardIterator", "NextShardIterator")  # of the replies to GetShardIterator and GetRecords
@@ -135,31 +136,42 @@ def seal_last_key(
     Otherwise as `seal_iterators`. It holds the key of an item whatever was projected: with a `Limit` that grows by one it
     would tell the keys of all items.
     """
-    if reply.status != 200 or _LAST_IN_JSON not in reply.body:
+    if reply.status != 200 or not (times := reply.body.count(_LAST_IN_JSON)):
         return reply
-    document = _parsed(reply)
+    place = reply.body.index(_LAST_IN_JSON) if times == 1 else 0
+    document = _parsed(reply, place) if place else None
+    if document is None and reply.body.count(b":") <= _MOST_MEMBERS:  # it is also, or only, an attribute's name or a text
+        place, document = 0, _parsed(reply)
     if document is None or type(key := document.get(_LAST, {})) is not dict:
-        raise Broken(Reason.UPSTREAM_BROKEN, f"DynamoDB's reply cannot be read, so its `{_LAST}` cannot be sealed; retry")
+        raise Broken(
+            Reason.UPSTREAM_BROKEN,
+            f"the gateway cannot read DynamoDB's reply, and so not seal its `{_LAST}`; retry, with a smaller Limit if it stays",
+        )
     if may_see(key):
         return reply
     document[_LAST] = seal(key)
-    return _written(document, reply)
+    return _written(document, reply, place)
 
 
-def _parsed(reply: Reply) -> dict[str, Any] | None:
-    """The body's object, if it is one and is what was sent."""
+def _parsed(reply: Reply, place: int = 0) -> dict[str, Any] | None:
+    """The body's object, if it is one and is what was sent; with a `place`, what it has from the member on that begins there.
+
+    If that is a member of another object, more than one object ends behind it, and this is None. A page of 1 MB can have 200,000
+    members, which to parse would hold the loop for long, and its key stands behind them.
+    """
     given = next((value for name, value in reply.headers if name.lower() == _CHECKSUM), None)
     if given is not None and given != b"%d" % zlib.crc32(reply.body):
         return None
     try:
-        document = jiter.from_json(reply.body, catch_duplicate_keys=True)
+        document = jiter.from_json(b"{" + reply.body[place:] if place else reply.body, catch_duplicate_keys=True)
     except ValueError:
         return None
     return document if type(document) is dict else None
 
 
-def _written(document: dict[str, Any], reply: Reply) -> Reply:
-    body = orjson.dumps(document)
+def _written(document: dict[str, Any], reply: Reply, place: int = 0) -> Reply:
+    """The reply with `document` in the place of what `_parsed` read."""
+    body = reply.body[:place] + orjson.dumps(document)[1 if place else 0 :]
     checksum = b"%d" % zlib.crc32(body)
     headers = tuple((name, checksum if name.lower() == _CHECKSUM else value) for name, value in reply.headers)
     return Reply(200, headers, body)

@@ -301,6 +301,37 @@ def test_a_last_key_with_a_hidden_attribute_is_sealed_and_the_checksum_is_new() 
 
 
 @pytest.mark.parametrize(
+    "page",
+    [
+        b'{"Count":1,"Items":[{"a":{"S":"x"}}],%s,"ScannedCount":1}',
+        b'{%s,"Items":[{"a":{"S":"x"}}]}',
+        b'{"Items":[{"a":{"S":"x"}}],%s}',
+        b'{ "Items" : [ ] , %s , "Count" : 0 }',
+        b'{"Items":[{"LastEvaluatedKey":{"S":"x"}}],%s}',
+        b'{"Items":[{"a":{"S":"LastEvaluatedKey"}}],%s}',
+        b'{%s,"Items":[{"a":{"M":{"LastEvaluatedKey":{"S":"x"}}}}]}',
+        b'{"Items":[{"a":{"S":"\\"LastEvaluatedKey\\":{}}"}}],%s}',
+    ],
+)
+def test_a_last_key_is_found_wherever_it_stands(page: bytes) -> None:
+    """Before the items, behind them, alone, and beside attributes and texts of that name."""
+    sent = reply(page % (b'"LastEvaluatedKey":' + orjson.dumps(LAST_KEY)))
+    sealed = seal_last_key(sent, hidden("user_id"), sealer)
+    assert jiter.from_json(sealed.body) == {**jiter.from_json(sent.body), "LastEvaluatedKey": sealer(LAST_KEY)}
+    assert dict(sealed.headers)[b"x-amz-crc32"] == b"%d" % zlib.crc32(sealed.body)
+
+
+def test_a_page_of_many_small_items_is_not_parsed_for_its_key() -> None:
+    """1 MB as DynamoDB counts can be 200,000 members. Where they must be looked at, a page with fewer is asked for."""
+    items = b'{"Items":[%s],' % b",".join([b'{"a":{"N":"1"}}'] * 70_000)
+    key = b'"LastEvaluatedKey":' + orjson.dumps(LAST_KEY)
+    sealed = seal_last_key(reply(items + key + b"}"), hidden("user_id"), sealer)
+    assert sealed.body == items + b'"LastEvaluatedKey":' + orjson.dumps(sealer(LAST_KEY)) + b"}"
+    with pytest.raises(Broken, match="retry, with a smaller Limit if it stays"):
+        seal_last_key(reply(items.replace(b"a", b"LastEvaluatedKey", 1) + key + b"}"), hidden("user_id"), sealer)
+
+
+@pytest.mark.parametrize(
     "sent",
     [
         reply(b'{"Items":[{"LastEvaluatedKey":{"S":"x"}}],"Count":1}'),
