@@ -11,7 +11,6 @@ from enum import StrEnum
 from typing import NamedTuple
 
 _CORAL = "com.amazon.coral.service#"
-_VALIDATE = "com.amazon.coral.validate#"
 _AVAILABILITY = "com.amazon.coral.availability#"
 _DYNAMODB = "com.amazonaws.dynamodb.v20120810#"
 

@@ -64,7 +64,7 @@ def pod_in(claims: Mapping[str, Any]) -> PodReference | None:
     if not all(isinstance(name, str) and _OBJECT_NAME.fullmatch(name) for name in names):
         return None
     uid = pod.get("uid")
-    return PodReference(names[0], names[1], uid, names[2]) if isinstance(uid, str) and _UID.fullmatch(uid) else None  # type: ignore[arg-type]
+    return PodReference(names[0], names[1], uid, names[2]) if isinstance(uid, str) and _UID.fullmatch(uid) else None  # type: ignore[arg-type]  # names were looked at above
 
 
 class ClusterApi:

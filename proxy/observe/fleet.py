@@ -143,7 +143,7 @@ def render_shared(directory: Path) -> tuple[str, bytes]:
     from prometheus_client.multiprocess import MultiProcessCollector
 
     _forget_dead_workers(directory)
-    joined = MultiProcessCollector(None, str(directory))  # type: ignore[no-untyped-call]
+    joined = MultiProcessCollector(None, str(directory))  # type: ignore[no-untyped-call]  # it has no types
     registry = CollectorRegistry()
     registry.register(_Joined(joined))
     return CONTENT_TYPE, generate_latest(registry)

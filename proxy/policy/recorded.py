@@ -195,9 +195,9 @@ def _is_allowed(rules: DagRules, record: Record, touch: Touch, known: _Known) ->
         except Unreadable:
             return None
 
-    stops = [asks(rule, "deny", lambda rule=rule: rule.denies(asked)) for rule in case.deny]  # type: ignore[misc]
-    stops += [asks(r.rule, shape_of(r), lambda r=r: any(r.lacks(asked))) for r in case.require]  # type: ignore[misc]
-    gives = [asks(rule, "allow", lambda rule=rule: rule.gap(asked) is None) for rule in case.allow]  # type: ignore[misc]
+    stops = [asks(rule, "deny", lambda rule=rule: rule.denies(asked)) for rule in case.deny]  # type: ignore[misc]  # mypy cannot infer such lambdas
+    stops += [asks(r.rule, shape_of(r), lambda r=r: any(r.lacks(asked))) for r in case.require]  # type: ignore[misc]  # mypy cannot infer such lambdas
+    gives = [asks(rule, "allow", lambda rule=rule: rule.gap(asked) is None) for rule in case.allow]  # type: ignore[misc]  # mypy cannot infer such lambdas
     if (
         any(asked.touch.table[1:])
         or not case.is_inside

@@ -73,6 +73,6 @@ if __name__ == "__main__":
         watching.ticks()
         on_time(self)
 
-    LoopLag._on_time = _watched  # type: ignore[method-assign]
+    LoopLag._on_time = _watched  # type: ignore[method-assign]  # to watch it
     threading.Thread(target=_write, args=(watching, Path(sys.argv[1])), daemon=True).start()
     sys.exit(main(sys.argv[2:]))

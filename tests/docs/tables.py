@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 from proxy.__main__ import main, parser
 from proxy.issuer_settings import ISSUER_KEYS
 from proxy.observe.metric_table import METRICS
-from proxy.policy.differences import DIFFERENCES
 from proxy.refusal import ANSWERS
 from proxy.setting_table import REQUIRED, SETTINGS
 from proxy.worker.switch import VARIABLES
+from tests.docs.differences import DIFFERENCES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

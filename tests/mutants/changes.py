@@ -130,7 +130,7 @@ def _changes(node: ast.AST) -> Iterator[Change]:
         for place in range(len(node.values)):
             yield Change(f"without operand {place + 1}", _without(place))
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-        yield Change("without not", lambda old: old.operand)  # type: ignore[attr-defined]
+        yield Change("without not", lambda old: old.operand)  # type: ignore[attr-defined]  # of the kind that was asked for
     elif isinstance(node, ast.BinOp) and (opposite := _COUNTED.get(type(node.op))):
         yield Change(f"{type(node.op).__name__} to {opposite.__name__}", lambda old: _with(old, op=opposite()))
     elif isinstance(node, ast.Constant):
@@ -141,11 +141,11 @@ def _changes(node: ast.AST) -> Iterator[Change]:
 
 def _of_constant(node: ast.Constant) -> Iterator[Change]:
     if isinstance(node.value, bool):
-        yield Change(f"{node.value} to {not node.value}", lambda old: _with(old, value=not old.value))  # type: ignore[attr-defined]
+        yield Change(f"{node.value} to {not node.value}", lambda old: _with(old, value=not old.value))  # type: ignore[attr-defined]  # of the kind that was asked for
     elif isinstance(node.value, int):
-        yield Change("one more", lambda old: _with(old, value=old.value + 1))  # type: ignore[attr-defined]
+        yield Change("one more", lambda old: _with(old, value=old.value + 1))  # type: ignore[attr-defined]  # of the kind that was asked for
     elif isinstance(node.value, str) and " " not in node.value:
-        yield Change("another text", lambda old: _with(old, value=old.value + "\x01"))  # type: ignore[attr-defined]
+        yield Change("another text", lambda old: _with(old, value=old.value + "\x01"))  # type: ignore[attr-defined]  # of the kind that was asked for
 
 
 def _of_statement(node: ast.AST) -> Iterator[Change]:
@@ -154,7 +154,7 @@ def _of_statement(node: ast.AST) -> Iterator[Change]:
     elif isinstance(node, (ast.Expr, ast.Raise, ast.AugAssign, ast.Continue, ast.Break)):
         yield Change("deleted", lambda _: ast.Pass())
     elif isinstance(node, (ast.If, ast.IfExp, ast.While)) and not isinstance(node.test, (ast.Compare, ast.BoolOp, ast.UnaryOp)):
-        yield Change("negated", lambda old: _with(old, test=ast.UnaryOp(ast.Not(), old.test)))  # type: ignore[attr-defined]
+        yield Change("negated", lambda old: _with(old, test=ast.UnaryOp(ast.Not(), old.test)))  # type: ignore[attr-defined]  # of the kind that was asked for
     elif isinstance(node, ast.comprehension) and node.ifs:
         yield Change("without its if", lambda old: _with(old, ifs=[]))
 

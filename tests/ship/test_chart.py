@@ -277,7 +277,7 @@ def test_nobody_may_ask_the_admin_plane_unless_all_is_said(major: str) -> None:
     """By default there is no `admin` at all; a cleartext admin port keeps the data port's TLS."""
     assert "admin" not in told(major, "gateway")
     settings = told(major, "gateway-everything")
-    assert settings["admin"] == {"socket": "/tmp/admin.sock", "issuer": "airflow", "subjects": ["platform-*"]}  # noqa: S108
+    assert settings["admin"] == {"socket": "/tmp/admin.sock", "issuer": "airflow", "subjects": ["platform-*"]}  # noqa: S108 - a path of the pod's
     assert settings["insecure_plaintext"] is True
     assert settings["tls"]["certificate"]
 

@@ -58,6 +58,39 @@ def test_what_is_forbidden_is_found(what: str, text: str) -> None:
     assert FORBIDDEN[what].search(text)
 
 
+EXEMPTION = re.compile(r"# (?:no" + r"qa|type: ig" + r"nore|pragma: no c" + r"over)\b(?P<what>[^#]*)(?P<more>#.*)?")
+
+
+def lacks_reason(line: str) -> bool:
+    """Whether a line is exempt from a check and does not say why, behind ` - ` or a second `#`."""
+    found = EXEMPTION.search(line)
+    return found is not None and not found["more"] and " - " not in found["what"]
+
+
+@pytest.mark.parametrize(
+    ("line", "lacks"),
+    [
+        ("x = 1  # no" + "qa: S104", True),
+        ("x = 1  # no" + "qa: S104, S105 - nothing listens", False),
+        ("x = 1  # type: ig" + "nore[misc]", True),
+        ("x = 1  # type: ig" + "nore[misc]  # it has no types", False),
+        ("x = 1  # pragma: no c" + "over", True),
+        ("x = 1  # a comment", False),
+    ],
+)
+def test_an_exemption_without_a_reason_is_found(line: str, lacks: bool) -> None:
+    """In both ways in which reasons are written."""
+    assert lacks_reason(line) is lacks
+
+
+@pytest.mark.needs("git")
+def test_every_exemption_has_its_reason_beside_it() -> None:
+    """From lint, types and coverage."""
+    files = [file for file in tracked() if file.suffix == ".py"]
+    lines = ((file, number, line) for file in files for number, line in enumerate(file.read_text().splitlines(), 1))
+    assert [f"{file.relative_to(ROOT)}:{number}" for file, number, line in lines if lacks_reason(line)] == []
+
+
 @pytest.mark.needs("git")
 def test_every_tracked_file_is_text_of_reasonable_size() -> None:
     """Binaries and data dumps do not belong into a source tree."""

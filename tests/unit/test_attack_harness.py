@@ -271,13 +271,13 @@ FILLED = [
 @pytest.mark.parametrize(("text", "filled"), FILLED)
 def test_placeholders_are_filled(text: str, filled: str) -> None:
     """Lengths are those of what is sent."""
-    expansion = Expansion(None, {}, {"b": "to {{canary}}, please"}, {"canary": "127.0.0.1:1"}, {})  # type: ignore[arg-type]
+    expansion = Expansion(None, {}, {"b": "to {{canary}}, please"}, {"canary": "127.0.0.1:1"}, {})  # type: ignore[arg-type]  # no world is needed
     assert expansion.text(text) == filled
 
 
 def test_generated_bodies_count_and_drop_a_comma() -> None:
     """`{{i}}` is the index, and `{{drop_last_comma}}` stands for nothing but itself."""
-    expansion = Expansion(None, {}, {}, {}, {})  # type: ignore[arg-type]
+    expansion = Expansion(None, {}, {}, {}, {})  # type: ignore[arg-type]  # no world is needed
     assert expansion.body_of({"prefix": "[", "unit": "{{i}},", "times": 3, "suffix": "{{drop_last_comma}}]"}) == "[0,1,2]"
     with pytest.raises(CorpusError, match="unknown placeholder"):
         expansion.text("{{nobody}}")
@@ -285,7 +285,7 @@ def test_generated_bodies_count_and_drop_a_comma() -> None:
 
 def test_times_alone_become_numbers() -> None:
     """As `conventions` has it."""
-    expansion = Expansion(None, {}, {}, {}, {})  # type: ignore[arg-type]
+    expansion = Expansion(None, {}, {}, {}, {})  # type: ignore[arg-type]  # no world is needed
     filled = expansion.of({"exp": "{{now+900}}", "text": "in {{now}}", "list": ["{{now-1}}"]})
     assert filled["exp"] - filled["list"][0] == 901
     assert filled["text"] == f"in {filled['exp'] - 900}"

@@ -420,7 +420,7 @@ def test_loopback_needs_none(write, address: str) -> None:
 def test_keys_at_a_url(write, key: str) -> None:
     """Issuer string and key source are separate settings."""
     issuer = load_settings(write(issuer_with(issuer="any text", keys={key: "https://idp.test/x/"})), {}).issuers[0]
-    assert (issuer.issuer, issuer.keys) == ("any text", KeySource(key, "https://idp.test/x"))  # type: ignore[arg-type]
+    assert (issuer.issuer, issuer.keys) == ("any text", KeySource(key, "https://idp.test/x"))  # type: ignore[arg-type]  # any key
 
 
 def test_keys_in_a_file_and_trust_in_another(write, tmp_path: Path) -> None:

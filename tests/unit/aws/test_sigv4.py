@@ -82,7 +82,7 @@ def random_endpoint(source: random.Random) -> Endpoint:
     )
     region = source.choice(["us-east-1", "eu-central-1", "us-gov-west-1", "cn-north-1", "ap-southeast-7"])
     scheme = source.choice(["http", "https"])
-    return Endpoint(scheme, host, source.choice([80, 443, 8000, source.randint(1, 65535)]), region)  # type: ignore[arg-type]
+    return Endpoint(scheme, host, source.choice([80, 443, 8000, source.randint(1, 65535)]), region)  # type: ignore[arg-type]  # any text
 
 
 def random_keys(source: random.Random) -> Credentials:
@@ -193,7 +193,7 @@ def test_credentials_that_no_header_can_carry_are_refused(keys: Credentials) -> 
 def test_an_endpoint_is_a_plain_address(scheme: str, host: str, port: int, region: str) -> None:
     """Nothing that could be read in two ways becomes an endpoint."""
     with pytest.raises(ValueError, match="not an endpoint"):
-        Endpoint(scheme, host, port, region)  # type: ignore[arg-type]
+        Endpoint(scheme, host, port, region)  # type: ignore[arg-type]  # any text
 
 
 @pytest.mark.parametrize(

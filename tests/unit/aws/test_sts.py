@@ -278,8 +278,8 @@ POINTING: list[tuple[dict[str, str], str, int, str]] = [
         "AWS_CONTAINER_CREDENTIALS_FULL_URI",
     ),
     ({"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://localhost:8081/creds"}, "127.0.0.1", 8080, ""),
-    ({"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://169.254.170.23/v1/credentials"}, "0.0.0.0", 8080, ""),  # noqa: S104
-    ({"AWS_ENDPOINT_URL": "http://127.0.0.2:8080"}, "0.0.0.0", 8080, "AWS_ENDPOINT_URL"),  # noqa: S104
+    ({"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://169.254.170.23/v1/credentials"}, "0.0.0.0", 8080, ""),  # noqa: S104 - nothing listens
+    ({"AWS_ENDPOINT_URL": "http://127.0.0.2:8080"}, "0.0.0.0", 8080, "AWS_ENDPOINT_URL"),  # noqa: S104 - nothing listens
     ({"AWS_ENDPOINT_URL_STS": "http://[::1]:8080/"}, "localhost", 8080, "AWS_ENDPOINT_URL_STS"),
     ({"AWS_ENDPOINT_URL_DYNAMODB": "http://[::ffff:127.0.0.1]:8080/"}, "::", 8080, "AWS_ENDPOINT_URL_DYNAMODB"),
     ({"AWS_ENDPOINT_URL": "https://Gateway.svc."}, "gateway.svc", 443, "AWS_ENDPOINT_URL"),

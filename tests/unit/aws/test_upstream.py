@@ -629,7 +629,7 @@ def test_scheme_and_trust_must_agree(scheme: str) -> None:
     """An https endpoint without trust, or http with it, is a mistake of the caller."""
     tls = ResumingContext() if scheme == "http" else None
     with pytest.raises(ValueError, match="TLS context"):
-        UpstreamPool(Endpoint(scheme, "h", 1, "r"), tls)  # type: ignore[arg-type]
+        UpstreamPool(Endpoint(scheme, "h", 1, "r"), tls)  # type: ignore[arg-type]  # any text, to be refused
 
 
 # ------------------------------------------------------------------------------------------------ slots, cancels

@@ -274,7 +274,7 @@ def test_results_are_kept_by_text() -> None:
     long = "SELECT * FROM kept".ljust(600)
     assert read_statement(long) is not read_statement(long)
     with pytest.raises(TypeError):
-        read_statement("SELECT * FROM kept").equalities["pk"] = ()  # type: ignore[index]
+        read_statement("SELECT * FROM kept").equalities["pk"] = ()  # type: ignore[index]  # that it cannot is tested
 
 
 # ------------------------------------------------------------------------------------------------- properties

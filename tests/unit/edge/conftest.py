@@ -140,7 +140,7 @@ async def running_benches() -> AsyncIterator[Callable[..., object]]:
 
     async def start(*, tls: ssl.SSLContext | None = None, client_tls: ssl.SSLContext | None = None, **limits: float) -> Bench:
         pipeline = EchoPipeline()
-        edge = Edge(pipeline, EdgeLimits(**limits), loop)  # type: ignore[arg-type]
+        edge = Edge(pipeline, EdgeLimits(**limits), loop)  # type: ignore[arg-type]  # a stand-in
         server = await loop.create_server(partial(Connection, edge), "127.0.0.1", 0, ssl=tls)
         bench = Bench(pipeline, edge, server.sockets[0].getsockname()[1], client_tls)
         opened.append((bench, server))

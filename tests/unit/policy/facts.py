@@ -51,7 +51,7 @@ class StatedFacts:
     @property
     def limit(self) -> int | None:
         """`limit: 1`."""
-        return self._read("limit", None)  # type: ignore[no-any-return]
+        return self._read("limit", None)  # type: ignore[no-any-return]  # as stated
 
     @property
     def total_segments(self) -> int:

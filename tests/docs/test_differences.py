@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxy.policy.differences import DIFFERENCES
+from tests.docs.differences import DIFFERENCES
 
 
 def test_each_row_is_four_short_cells() -> None:
