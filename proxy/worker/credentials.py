@@ -15,7 +15,7 @@ import time
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from proxy.worker.denials import PASSING
+from proxy.worker.denials import BUSY, PASSING
 from proxy.worker.wire import claims_of, exchange
 
 if TYPE_CHECKING:
@@ -58,16 +58,22 @@ class AsyncKeys(Keys):
 
 
 class NoCredentials(Exception):
-    """Nothing to sign with. `reason` is the gateway's, empty where it was not asked or did not answer."""
+    """Nothing to sign with. `status` and `reason` are the gateway's: 0 and empty where it was not asked or did not answer."""
 
-    def __init__(self, message: str, reason: str = "") -> None:
+    def __init__(self, message: str, status: int = 0, reason: str = "") -> None:
         super().__init__(message)
+        self.status = status
         self.reason = reason
 
     @property
     def is_final(self) -> bool:
-        """Whether the gateway itself refused, for good."""
-        return bool(self.reason) and self.reason not in PASSING
+        """Whether the gateway itself refused, for good: neither it nor what it needs is away."""
+        return bool(self.reason) and self.status < 500 and self.reason not in PASSING
+
+    @property
+    def is_retried(self) -> bool:
+        """Whether the gateway is worth asking again in a moment."""
+        return self.status >= 500 or self.reason in BUSY
 
 
 class _NoSessions(NoCredentials):
@@ -205,7 +211,7 @@ class Source:
                     self._session = read_session(body, now)
                     return self._session
                 problem = refusal_of(self._switch.url, status, headers, body)
-                if status < 500:
+                if not problem.is_retried:
                     raise problem
             if pause is None:
                 break
@@ -223,8 +229,8 @@ def refusal_of(url: str, status: int, headers: dict[str, str], body: bytes) -> N
     except (ValueError, AttributeError):
         words = ""
     if status == 404 or reason == "unsupported_route":
-        return _NoSessions(f"{url} gives no sessions: {words or status}", reason)
-    return NoCredentials(f"{url} gives no session: {words or f'it answered {status}'}", reason)
+        return _NoSessions(f"{url} gives no sessions: {words or status}", status, reason)
+    return NoCredentials(f"{url} gives no session: {words or f'it answered {status}'}", status, reason)
 
 
 def read_session(body: bytes, now: float) -> Session:

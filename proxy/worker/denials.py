@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 ERRORS = frozenset({"AccessDeniedException", "UnrecognizedClientException", "MissingAuthenticationTokenException"})
 # Sessions that are over, or sealed with a key that the gateway no longer has: a new one is asked for.
 SESSION_OVER = frozenset({"session_invalid", "session_expired"})
+# A gateway or a line that is full at the moment: the same call is tried again at once, with pauses.
+BUSY = frozenset({"overloaded", "too_slow"})
 # Reasons that may be gone a minute later: clocks, a key that the gateway has not fetched yet, a file about to be renewed.
-PASSING = SESSION_OVER | {
-    *("token_not_yet_valid", "unknown_key", "token_expired", "keys_unavailable", "overloaded", "too_slow", "signature_expired")
-}
+PASSING = SESSION_OVER | BUSY | {"token_not_yet_valid", "unknown_key", "token_expired", "signature_expired"}
 
 _ends_with: Callable[[str], Exception] | None = None
 

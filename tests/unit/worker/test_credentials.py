@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from proxy.refusal import ANSWERS, Reason
 from proxy.worker.credentials import AsyncKeys, Keys, NoCredentials, Source, read_session, source_of
 from proxy.worker.switch import Switch
 from tests.fake_gateway import FakeGateway, fake_gateway, worker_token
@@ -162,6 +163,27 @@ def test_a_refusal_is_told_in_the_gateways_words(gateway: FakeGateway, file: Pat
     assert "the token is for another service" in str(caught.value)
     assert (caught.value.reason, caught.value.is_final) == (reason, is_final)
     assert clock.pauses == []
+
+
+AWAY = {  # or full: the gateway, or what it needs
+    *(Reason.OVERLOADED, Reason.TOO_SLOW, Reason.AUDIT_UNAVAILABLE, Reason.INTERNAL_ERROR),
+    *(Reason.KEYS_UNAVAILABLE, Reason.CLUSTER_UNAVAILABLE, Reason.CREDENTIALS_UNAVAILABLE, Reason.CREDENTIALS_REFUSED),
+    *(Reason.UPSTREAM_UNREACHABLE, Reason.UPSTREAM_BROKEN),
+}
+OF_TIME = {
+    *(Reason.TOKEN_EXPIRED, Reason.TOKEN_NOT_YET_VALID, Reason.UNKNOWN_KEY, Reason.SIGNATURE_EXPIRED),
+    *(Reason.SESSION_INVALID, Reason.SESSION_EXPIRED),
+}
+
+
+@pytest.mark.parametrize("reason", ANSWERS)
+def test_what_a_login_makes_of_each_reason(gateway: FakeGateway, file: Path, reason: Reason) -> None:
+    """Nothing that is away for a moment ends a task past its `retries`: it is asked three times, and is never final."""
+    gateway.refusal = (ANSWERS[reason].status, {"message": "no"}, reason)
+    with pytest.raises(NoCredentials) as caught:
+        source(gateway, file, "session")[0].keys()
+    assert caught.value.is_final is (reason not in AWAY | OF_TIME)
+    assert len(gateway.asked()) == (3 if reason in AWAY else 1)
 
 
 @pytest.mark.parametrize("refusal", [(400, {"message": "no"}, "unsupported_route"), (404, {}, "")])
