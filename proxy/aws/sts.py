@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import ssl
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -27,10 +28,12 @@ _CONNECTIONS = 25
 _HOW_TO_GIVE = (
     "give the gateway's pod a service account role (IRSA or Pod Identity), an instance role, or AWS_ACCESS_KEY_ID and its kin"
 )
+_NOT_HAD = "the gateway's own AWS credentials cannot be had"
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException"})
 _UNFIT = frozenset(
     {"ValidationError", "ValidationException", "MalformedPolicyDocument", "PackedPolicyTooLarge", "InvalidParameterValue"}
 )
+_UNREADABLE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 _BASE_ENDED = frozenset({"ExpiredToken", "ExpiredTokenException"})
 _CLOCK = frozenset({"RequestExpired", "RequestTimeTooSkewed"})
 _BASE_REFUSED = frozenset(
@@ -112,20 +115,20 @@ class StsClient:
     # ------------------------------------------------------------------------------------------------ the client
 
     async def _call(self, method: str, arguments: dict[str, Any], principal: Principal | None) -> Any:
-        link = await self._join()
+        link = None
         try:
+            link = await self._join()  # which reads the AWS settings, and asks for the base credentials of some sources
             return await getattr(link.client, method)(**arguments)
         except Exception as error:
             refusal, is_base = _translated(error, principal, self._where)
             if refusal is None:
                 raise
-            if is_base:  # the next call looks for base credentials afresh, so that mended ones are found
+            if is_base and link is not None:  # the next call looks for base credentials afresh, so that mended ones are found
                 await self._retire(link)
             raise refusal from None
         finally:
-            link.users -= 1
-            if link.is_retired and not link.users:
-                await link.context.__aexit__(None, None, None)
+            if link is not None:
+                await self._leave(link)
 
     async def _join(self) -> _Link:
         """The open client, with one user more."""
@@ -164,6 +167,11 @@ class StsClient:
         session = aioboto3.Session(botocore_session=core, region_name=self._region)
         return session.client("sts", endpoint_url=self._endpoint_url or None, config=config)
 
+    async def _leave(self, link: _Link) -> None:
+        link.users -= 1
+        if link.is_retired and not link.users:
+            await link.context.__aexit__(None, None, None)
+
     async def _retire(self, link: _Link) -> None:
         if self._link is link:
             self._link = None
@@ -185,17 +193,37 @@ def _translated(error: Exception, principal: Principal | None, where: str) -> tu
         return _of_code(code, principal, where), code in _BASE_ENDED | _BASE_REFUSED
     if isinstance(error, aws.ParamValidationError):
         return _unfit(principal, "its parameters are out of range"), False
-    if isinstance(
-        error, (aws.NoCredentialsError, aws.PartialCredentialsError, aws.CredentialRetrievalError, aws.ProfileNotFound)
-    ):
-        return _unavailable(f"the gateway has no AWS credentials of its own; {_HOW_TO_GIVE}"), True
     if isinstance(error, (aws.ReadTimeoutError, aws.ConnectTimeoutError)):
         return _unavailable(f"{where} did not answer in {_TIMEOUT} s; look at its endpoint and the network policy"), False
     if isinstance(error, (ResponseParserError, KeyError)):  # its parser gives the latter for XML that is not of STS
         return _unavailable(f"{where} does not answer as STS does; look at its endpoint"), False
+    cause = _cause_in_base(error)
+    if cause:
+        return _unavailable(cause), True
     if isinstance(error, (aws.BotoCoreError, OSError)):
         return _unavailable(f"{where} cannot be reached; look at its endpoint and the network policy"), False
     return None, False
+
+
+def _cause_in_base(error: Exception) -> str:
+    """What is wrong with the gateway's own credentials, or with a file or setting that they come from; "" for any other error."""
+    from botocore import exceptions as aws
+
+    if isinstance(error, aws.NoCredentialsError):
+        return f"the gateway has no AWS credentials of its own; {_HOW_TO_GIVE}"
+    if isinstance(error, aws.CredentialRetrievalError):  # its words are not told: they quote what a program or endpoint said
+        return f"{_NOT_HAD}: their source {error.kwargs.get('provider')} fails; try it by hand, as the gateway's user"
+    if isinstance(error, _UNREADABLE):  # by uvloop without its name, where it is a program
+        name = error.filename or "the program of `credential_process`"
+        return f"{_NOT_HAD}: {name} cannot be opened: {error.strerror}; mend what names it, or its mount and mode"
+    reason = error.kwargs.get("error") if isinstance(error, aws.HTTPClientError) else None
+    if isinstance(reason, (*_UNREADABLE, ssl.SSLError)):  # a connection that fails is told by other errors
+        return f"the gateway's AWS_CA_BUNDLE (or `ca_bundle` of its AWS config) cannot be read: {reason.strerror}; mend it"
+    is_of_network = isinstance(error, (aws.ConnectionError, aws.HTTPClientError))
+    if not is_of_network and isinstance(error, (aws.BotoCoreError, ValueError)):
+        words = " ".join(str(error).split()).rstrip(".")
+        return f"the gateway's own AWS settings cannot be used: {words}; mend its AWS variables, AWS config, or what these name"
+    return ""
 
 
 def _of_code(code: str, principal: Principal | None, where: str) -> Refusal:

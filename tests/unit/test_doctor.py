@@ -141,6 +141,15 @@ async def test_a_token_file_that_is_not_there(tmp_path: Path, aws: FakeAws) -> N
     assert "fix: look at its path, mount and mode" in text
 
 
+async def test_a_profile_that_is_not_there(tmp_path: Path, aws: FakeAws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mistake in the gateway's own AWS settings is a finding, not the end of the walk."""
+    monkeypatch.setenv("AWS_PROFILE", "nosuch")
+    status, text = await examine(tmp_path, aws)
+    assert status == 1
+    assert "sts      broken  credentials_unavailable: " in text
+    assert "The config profile (nosuch) could not be found" in text
+
+
 async def test_sts_that_is_down(tmp_path: Path, aws: FakeAws) -> None:
     """The role was not reached."""
     aws.sts_errors[""] = "InternalFailure"

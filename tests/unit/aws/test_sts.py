@@ -7,6 +7,7 @@ import re
 import socket
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
@@ -19,8 +20,10 @@ from proxy.refusal import Forbidden, Reason, Refusal, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 ROLE = "arn:aws:iam::123456789012:role/etl"
+BASE = {"AWS_ACCESS_KEY_ID": "AKIDBASE", "AWS_SECRET_ACCESS_KEY": "base"}
 WHO = Principal(ROLE, "dag-etl", "us-east-1", "etl.daily")
 ENDS = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=900)
 
@@ -97,8 +100,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI"):
         monkeypatch.delenv(name, raising=False)
     for name, value in {
-        "AWS_ACCESS_KEY_ID": "AKIDBASE",
-        "AWS_SECRET_ACCESS_KEY": "base",
+        **BASE,
         "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
         "AWS_CONFIG_FILE": "/dev/null",
         "AWS_EC2_METADATA_DISABLED": "true",
@@ -242,6 +244,47 @@ async def test_missing_base_credentials_are_told_and_found_when_given(monkeypatc
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDLATER")
         await client.assume(WHO)
         assert server.signers == ["AKIDLATER"]
+
+
+ROLE_FOR = "[default]\nrole_arn = arn:aws:iam::1:role/x\n"
+# variables, the AWS config file, and what is said of them
+OWN_MISTAKES: list[tuple[dict[str, str], str, str]] = [
+    ({"AWS_PROFILE": "nosuch"}, "", r"AWS settings cannot be used: The config profile \(nosuch\) could not be found; mend"),
+    ({"AWS_ACCESS_KEY_ID": "AKID"}, "", "Partial credentials found in env, missing: AWS_SECRET_ACCESS_KEY; mend"),
+    ({}, "no section\n", "Unable to parse config file: .*/config; mend its AWS variables, AWS config"),
+    ({}, ROLE_FOR + "source_profile = nope\n", 'source_profile "nope" referenced in the profile "default" does not exist; mend'),
+    ({}, "[default]\ncredential_process = /bin/false\n", "had: their source custom-process fails; try it by hand"),
+    ({}, "[default]\ncredential_process = /no/such\n", "had: the program of `credential_process` cannot be opened: No such file"),
+    ({}, "[default]\ncredential_process = /bin/echo none\n", "settings cannot be used: Expecting value"),
+    ({"AWS_WEB_IDENTITY_TOKEN_FILE": "/no/such", "AWS_ROLE_ARN": ROLE}, "", "had: /no/such cannot be opened: No such file"),
+    ({"AWS_WEB_IDENTITY_TOKEN_FILE": "/", "AWS_ROLE_ARN": ROLE}, "", "had: / cannot be opened: Is a directory"),
+    ({"AWS_WEB_IDENTITY_TOKEN_FILE": "/no/such"}, "", "has no role ARN configured"),
+    ({"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:9"}, "", "had: their source container-role fails"),
+    ({"AWS_DEFAULTS_MODE": "nosuch"}, "", "invalid defaults mode: nosuch"),
+    ({**BASE, "AWS_CA_BUNDLE": "/no/such"}, "", "AWS_CA_BUNDLE .* cannot be read: No such file or directory; mend it"),
+    ({**BASE, "AWS_CA_BUNDLE": "/dev/null"}, "", "AWS_CA_BUNDLE .* cannot be read: .*no certificate or crl found"),
+]
+
+
+@pytest.mark.parametrize(("variables", "config", "message"), OWN_MISTAKES)
+async def test_mistakes_in_the_gateways_own_aws_settings_are_named(
+    variables: dict[str, str], config: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a defect of the gateway nor a network that is away; what was mended meanwhile is found."""
+    (tmp_path / "config").write_text(config)
+    async with speaking() as (server, client):
+        with monkeypatch.context() as mistaken:
+            for name in BASE:
+                mistaken.delenv(name)
+            mistaken.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+            for name, value in variables.items():
+                mistaken.setenv(name, value)
+            for call in (partial(client.assume, WHO), client.caller_identity):
+                with pytest.raises(Unavailable, match=message) as caught:
+                    await call()
+                assert caught.value.reason is Reason.CREDENTIALS_UNAVAILABLE
+        assert server.calls == []
+        assert await client.assume(WHO)
 
 
 async def test_many_dags_fail_and_recover_together() -> None:
