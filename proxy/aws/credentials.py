@@ -28,6 +28,7 @@ _log = logging.getLogger("proxy.aws")
 _SPARE = 60.0  # seconds before their end from which credentials are not used: clocks differ, requests take time
 _DENIED_WAIT = 30.0
 _MOST_FLIGHTS = 100  # invented DAG ids must not take STS away from the refreshes of others
+_MOST_WARMING = 20  # at once, so that those who call meanwhile find flights and connections free
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 8.0  # an STS that is back is found within 10 s
 
 
@@ -114,12 +115,14 @@ class RoleCredentials:
             del self._entries[principal]
 
     async def warm(self, principals: Iterable[Principal]) -> dict[Principal, Refusal]:
-        """Fetch ahead for all of these at once; what failed is returned, and tried again when asked for."""
+        """Fetch ahead for all of these, some at a time; what failed is returned, and tried again when asked for."""
         failed: dict[Principal, Refusal] = {}
+        turns = asyncio.Semaphore(_MOST_WARMING)
 
         async def fetch(principal: Principal) -> None:
             try:
-                await self.credentials_for(principal)
+                async with turns:
+                    await self.credentials_for(principal)
             except Refusal as refusal:
                 failed[principal] = refusal
 

@@ -48,11 +48,13 @@ class Sts:
         self.failing: dict[str, Exception] = {}
         self.may_answer = asyncio.Event()
         self.may_answer.set()
+        self.is_asked = asyncio.Event()
         self.life = 900.0
 
     async def assume(self, who: Principal) -> Credentials:
         """One AssumeRole."""
         self.calls[who.dag_id] += 1
+        self.is_asked.set()
         await self.may_answer.wait()
         failure = self.failing.get(who.dag_id) or self.failing.get("*")
         if failure is not None:
@@ -243,6 +245,18 @@ async def test_warm_fetches_all_and_tells_what_failed(sts: Sts, roles: RoleCrede
     assert {who: refusal.reason for who, refusal in failed.items()} == {TWO: Reason.ROLE_NOT_ASSUMABLE}
     assert roles.ready(ONE)
     assert sts.calls == {"one": 1, "two": 1}
+
+
+async def test_warming_more_than_may_fly_at_once_leaves_room(sts: Sts, roles: RoleCredentials) -> None:
+    """Every DAG of many gets its session, and who calls meanwhile is not turned away."""
+    sts.may_answer.clear()
+    warming = asyncio.create_task(roles.warm(principal(f"dag{number}") for number in range(150)))
+    await sts.is_asked.wait()
+    called = asyncio.create_task(roles.credentials_for(ONE))
+    sts.may_answer.set()
+    assert (await called).access_key_id == "AKID-one-1"
+    assert await warming == {}
+    assert len(sts.calls) == sts.calls.total() == 151
 
 
 async def test_the_cache_is_bounded_and_keeps_what_is_used(roles: RoleCredentials) -> None:
