@@ -22,6 +22,7 @@ from proxy.identity.jwks import ASYMMETRIC, VerifyKey, read_object
 from proxy.identity.text import MAX_NAME, is_name, listed, quoted
 from proxy.model import Subject
 from proxy.refusal import Reason, Unauthenticated
+from proxy.worker.durations import span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -241,8 +242,8 @@ def _check_times(token: UnverifiedToken, issuer: Issuer, now: float) -> None:
     starts = _time(token, "nbf") if "nbf" in token.claims else issued
     if not 0 < expires - issued <= issuer.max_lifetime:
         raise _bad_claim(
-            f"the token lives {_span(expires - issued)} (`iat` to `exp`), "
-            f"issuer `{issuer.name}` allows up to {_span(issuer.max_lifetime)}; ask for a shorter one, "
+            f"the token lives {span(expires - issued)} (`iat` to `exp`), "
+            f"issuer `{issuer.name}` allows up to {span(issuer.max_lifetime)}; ask for a shorter one, "
             "or raise `max_lifetime_seconds`"
         )
     if now >= expires + issuer.leeway:
@@ -251,8 +252,8 @@ def _check_times(token: UnverifiedToken, issuer: Issuer, now: float) -> None:
     if ahead > issuer.leeway:
         raise Unauthenticated(
             Reason.TOKEN_NOT_YET_VALID,
-            f"the token starts {_span(ahead)} in the future; "
-            f"compare the clocks of issuer and gateway (leeway {_span(issuer.leeway)})",
+            f"the token starts {span(ahead)} in the future; "
+            f"compare the clocks of issuer and gateway (leeway {span(issuer.leeway)})",
         )
 
 
@@ -273,15 +274,7 @@ def _expired(ago: float) -> str:
         hint = "read the token file anew for each client; if it should still be valid, compare the clocks of issuer and gateway"
     else:
         hint = "a static `aws_session_token` is never renewed: read the token file anew (`dynamodb-proxy doctor` shows how)"
-    return f"login refused: the token expired {_span(ago)} ago; {hint}"
-
-
-def _span(seconds: float) -> str:
-    """A duration as people say it: `45 s`, `12 min`, `3 h`, `5 days`; negative ones keep their sign."""
-    for unit, name in ((86400, "days"), (3600, "h"), (60, "min")):
-        if abs(seconds) >= 2 * unit:
-            return f"{seconds / unit:.0f} {name}"
-    return f"{seconds:.0f} s"
+    return f"login refused: the token expired {span(ago)} ago; {hint}"
 
 
 def _check_subject(token: UnverifiedToken, _issuer: Issuer, _now: float) -> None:

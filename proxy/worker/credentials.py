@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.worker.denials import BUSY, PASSING
-from proxy.worker.wire import claims_of, exchange
+from proxy.worker.wire import exchange, expiry_of, flaw_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,11 +110,10 @@ class TokenFile:
             raise NoCredentials(
                 f"token file {self._path} cannot be read: {cause}; mount it there or name it in DDB_PROXY_TOKEN_FILE"
             ) from None
-        claims = claims_of(text)
-        if claims is None or any(character.isspace() for character in text):
-            raise NoCredentials(f"token file {self._path} holds no JWT (three parts, separated by dots)")
-        expires = claims.get("exp")
-        self._stale_from = expires - MARGIN_SECONDS if isinstance(expires, int | float) else float("inf")
+        if flaw := flaw_of(text):
+            raise NoCredentials(f"token file {self._path} holds no JWT ({flaw})")
+        expires = expiry_of(text)
+        self._stale_from = float("inf") if expires is None else expires - MARGIN_SECONDS
         self._token, self._seen = text, seen
         return text
 

@@ -1,40 +1,32 @@
 """`dynamodb-proxy doctor` on a worker: what would boto3 do here, and how far does its request come?
 
-First the worker's own traps (variables, `~/.aws`, HTTP_PROXY), then the token by itself, then one real and harmless request
-through the gateway, whose refusal names the link. Standard library only; prints no token.
+First the worker's own traps (variables, `~/.aws`, HTTP_PROXY), then the token by itself, then the gateway is asked
+(`proxy.worker.asking`). Standard library only; prints no token.
 """
 
 from __future__ import annotations
 
-import http.client
 import json
-import math
 import os
-import re
-import ssl
 import time
-from dataclasses import replace
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
-from proxy.worker.chain import Finding, judge_answer, print_findings, probe
+from proxy.worker.asking import ask_gateway
+from proxy.worker.chain import Finding, print_findings
+from proxy.worker.durations import span
 from proxy.worker.profile import endpoint_of_profile, stale_profile, token_of_profile
 from proxy.worker.recipe import examine_recipe
 from proxy.worker.switch import TOKEN_FILE, URL, SwitchError, is_loopback, problem_of_endpoint, read_switch
-from proxy.worker.wire import claims_of, exchange
+from proxy.worker.wire import claims_of, expiry_of, flaw_of
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Mapping
     from typing import TextIO
 
-SKEW_SECONDS = 60
-_COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
 ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL")
-# What a gateway says of a table that was invented: the chain holds up to there.
-_REFUSED_TABLE = ("no_rule", "denied_by_rule", "outside_boundary")
 # Where the AWS SDKs look for a token, with the words for it.
 TOKEN_FILE_VARIABLES = ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE")
 
@@ -232,120 +224,20 @@ def examine_token(source: TokenSource, now: float) -> Iterator[Finding]:
         yield Finding(
             "token", "broken", f"{source.where} holds a line break or white space", 'write it without: printf %s "$TOKEN" > file'
         )
-    claims = claims_of(text)
-    if claims is None or not _COMPACT.fullmatch(text):
-        yield Finding(
-            "token", "broken", f"{source.where} is not a JWT (three parts, separated by dots)", "give the worker's OIDC token"
-        )
+    if flaw := flaw_of(text):
+        fix = "look at who writes it" if not text else "give the worker's OIDC token"
+        yield Finding("token", "broken", f"{source.where} is not a JWT ({flaw})", fix)
         return
-    expires = claims.get("exp")
+    claims = claims_of(text) or {}
     facts = f"issuer {claims.get('iss')!r}, audience {claims.get('aud')!r}, subject {claims.get('sub')!r}"
-    left = expires - now if isinstance(expires, (int, float)) and math.isfinite(expires) else None
+    expires = expiry_of(text)
+    left = None if expires is None else expires - now
     if left is not None and left < 0:
         yield Finding(
             "token",
             "broken",
-            f"{source.where}: expired {-left:.0f} s ago; {facts}",
+            f"{source.where}: expired {span(-left)} ago; {facts}",
             "get a new one; if it is new, look at this machine's clock",
         )
-    remaining = f", {left:.0f} s left" if left is not None else ""
+    remaining = f", {span(left)} left" if left is not None else ""
     yield Finding("token", "note", f"{source.where}: {facts}{remaining}")
-
-
-# ------------------------------------------------------------------------------------------- the gateway
-
-
-def ask_gateway(endpoint: str, token: str, options: argparse.Namespace) -> Iterator[Finding]:
-    """Send the probe and read what comes back."""
-    table = options.table or "dynamodb-proxy-doctor"
-    operation = options.operation
-    headers = {
-        "Authorization": f"Bearer {token}",
-        "Content-Type": "application/x-amz-json-1.0",
-        "X-Amz-Target": f"DynamoDB_20120810.{operation}",
-    }
-    if options.dag:
-        headers["X-Airflow-Dag-Id"] = quote(options.dag, safe="")
-    try:
-        yield from greet(endpoint)
-        status, answer_headers, body = exchange(endpoint, "POST", "/", headers, probe(operation, table))
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        yield unreachable(endpoint, error)
-        return
-    reason = answer_headers.get("x-ddb-proxy-reason", "")
-    error_name, message = words_of(body)
-    if status != 200 and not error_name:
-        yield Finding(
-            "gateway",
-            "broken",
-            f"{endpoint} answered {status}, not in DynamoDB's words",
-            "look at what stands before the gateway",
-        )
-        return
-    if not options.table and (reason in _REFUSED_TABLE or error_name == "ResourceNotFoundException"):
-        yield from (finding for finding in judge_answer(status, "no_rule", error_name, message, table) if finding.state == "ok")
-        yield Finding("policy", "note", "name a table with --table to walk on to policy, role and table")
-        return
-    fix = "name the DAG with --dag, as its task would say it" if reason == "no_dag_claim" and not options.dag else ""
-    for finding in judge_answer(status, reason, error_name, message, table):
-        yield replace(finding, fix=fix) if fix and finding.state == "broken" else finding
-
-
-def greet(endpoint: str) -> Iterator[Finding]:
-    """What is wrong with whoever listens there, if anything. It is told no token: not the gateway is a stranger."""
-    status, headers, body = exchange(endpoint, "GET", "/healthz")
-    yield from clock(headers.get("date"))
-    if reason := headers.get("x-ddb-proxy-reason"):
-        yield from judge_answer(status, reason, *words_of(body), "")
-    elif "x-ddb-proxy" not in headers:
-        yield Finding(
-            "gateway",
-            "broken",
-            f"{endpoint} is not the gateway: it answered {status} to GET /healthz, without the gateway's mark",
-            "write the address of the gateway's data plane",
-        )
-
-
-def words_of(body: bytes) -> tuple[str, str]:
-    """Error name and message of an answer; empty strings where it has none."""
-    try:
-        said = json.loads(body)
-        return str(said.get("__type", "")).rsplit("#", 1)[-1], str(said.get("message") or said.get("Message") or "")
-    except (ValueError, AttributeError):
-        return "", ""
-
-
-def unreachable(endpoint: str, error: Exception) -> Finding:
-    """Why the gateway cannot be reached, in words that say what to do."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return Finding(
-            "gateway", "broken", f"{endpoint}: {error.verify_message}", "set AWS_CA_BUNDLE to the CA of the gateway's certificate"
-        )
-    if isinstance(error, ssl.SSLError):
-        return Finding(
-            "gateway",
-            "broken",
-            f"{endpoint} does not speak TLS",
-            "write http:// in the endpoint, or give the gateway a certificate",
-        )
-    if isinstance(error, ConnectionRefusedError):
-        return Finding(
-            "gateway", "broken", f"nobody listens at {endpoint}", "start the gateway, or mend host and port of the endpoint"
-        )
-    words = str(error) or "no answer"
-    return Finding("gateway", "broken", f"{endpoint}: {words}", "look at name, port and network policy")
-
-
-def clock(date: str | None) -> Iterator[Finding]:
-    """The clock of this machine against the gateway's."""
-    try:
-        skew = time.time() - parsedate_to_datetime(date or "").timestamp()
-    except (TypeError, ValueError):
-        return
-    if abs(skew) > SKEW_SECONDS:
-        yield Finding(
-            "gateway",
-            "broken",
-            f"this machine's clock is {skew:+.0f} s off the gateway's",
-            "set the clock (NTP): tokens are judged by it",
-        )

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
-from proxy.worker.wire import claims_of
+from proxy.worker.durations import span
+from proxy.worker.wire import expiry_of, flaw_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 
-def hand_over(path: Path, out: TextIO) -> int:
+def hand_over(path: Path, out: TextIO, now: Callable[[], float] = time.time) -> int:
     """Print the token of `path` in the form that boto3 wants. Returns 0, or 1 with a sentence on standard error."""
     try:
         token = path.read_text(encoding="utf-8").strip()
@@ -26,8 +28,12 @@ def hand_over(path: Path, out: TextIO) -> int:
         cause = error.strerror if isinstance(error, OSError) else "not text"
         print(f"token file {path} cannot be read: {cause}; look at the volume mount and its mode", file=sys.stderr)
         return 1
-    if claims_of(token) is None or any(character.isspace() for character in token):
-        print(f"token file {path} holds no JWT (three parts, separated by dots)", file=sys.stderr)
+    if flaw := flaw_of(token):
+        print(f"token file {path} holds no JWT ({flaw})", file=sys.stderr)
+        return 1
+    if (expires := expiry_of(token)) is not None and expires <= now():  # boto3 would say that they "are still expired"
+        ago = span(now() - expires)
+        print(f"the token in {path} expired {ago} ago; look at who renews it, and at this machine's clock", file=sys.stderr)
         return 1
     return _print(token, out)
 
@@ -52,8 +58,7 @@ def _print(token: str, out: TextIO) -> int:
         "SecretAccessKey": "unused",
         "SessionToken": token,
     }
-    expires = (claims_of(token) or {}).get("exp")
-    if isinstance(expires, int | float):
+    if (expires := expiry_of(token)) is not None:
         answer["Expiration"] = datetime.fromtimestamp(expires, UTC).isoformat(timespec="seconds")
     print(json.dumps(answer), file=out)
     return 0

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proxy.worker.token_sources import NoToken
-from proxy.worker.wire import claims_of
+from proxy.worker.wire import claims_of, expiry_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +51,7 @@ def cached_token(file: Path, fetch: Callable[[], str], now: Callable[[], float] 
         try:
             fresh = fetch()
         except NoToken as failure:
-            if kept and now() < _expiry(kept) - LAST_SECONDS:
+            if kept and now() < (expiry_of(kept) or 0.0) - LAST_SECONDS:
                 print(f"the last token is used, the next could not be had: {failure}", file=sys.stderr)
                 return kept
             raise
@@ -88,14 +88,8 @@ def _write(file: Path, token: str) -> None:
             Path(name).unlink()
 
 
-def _expiry(token: str) -> float:
-    expires = (claims_of(token) or {}).get("exp")
-    return float(expires) if isinstance(expires, int | float) else 0.0
-
-
 def _renewed_from(token: str) -> float:
     """When the next is fetched: 16 minutes ahead, or at half of a shorter life."""
-    claims = claims_of(token) or {}
-    expires, issued = _expiry(token), claims.get("iat")
+    expires, issued = expiry_of(token) or 0.0, (claims_of(token) or {}).get("iat")
     life = expires - issued if isinstance(issued, int | float) else 0.0
     return expires - min(AHEAD_SECONDS, max(life, 0.0) / 2)

@@ -6,12 +6,16 @@ import base64
 import http.client
 import json
 import os
+import re
 import ssl
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
+_LAST_SECOND = 253_402_300_799  # the year 9999; beyond, a number is no date
 
 
 def exchange(
@@ -50,3 +54,18 @@ def claims_of(token: str) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return payload if isinstance(payload, dict) else None
+
+
+def flaw_of(text: str) -> str:
+    """Why a text is no JWT, as it stands in brackets behind that; "" where it has the form of one."""
+    if not text:
+        return "it is empty"
+    return "" if _COMPACT.fullmatch(text) and claims_of(text) is not None else "three parts, separated by dots"
+
+
+def expiry_of(token: str) -> float | None:
+    """Its `exp`, in Unix seconds; None where it says none that is a time."""
+    expires = (claims_of(token) or {}).get("exp")
+    if isinstance(expires, bool) or not isinstance(expires, int | float) or not 0 <= expires <= _LAST_SECOND:
+        return None
+    return float(expires)

@@ -243,7 +243,13 @@ def test_a_token_about_to_expire_is_read_each_time(gateway: FakeGateway, file: P
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(None, "cannot be read: No such file"), (b"\xff", "not text"), (b"", "holds no JWT"), (b"a b.c.d", "holds no JWT")],
+    [
+        (None, "cannot be read: No such file"),
+        (b"\xff", "not text"),
+        (b"\n", "holds no JWT (it is empty)"),
+        (b"", "holds no JWT"),
+        (b"a b.c.d", "holds no JWT"),
+    ],
 )
 def test_a_bad_token_file(gateway: FakeGateway, tmp_path: Path, content: bytes | None, said: str) -> None:
     """Is named, with what to do, and is no refusal by the gateway."""

@@ -7,6 +7,7 @@ import base64
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -16,8 +17,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 
 from proxy.refusal import Reason
+from proxy.worker.asking import clock
 from proxy.worker.chain import LINK_OF_REASON, LINKS, PROBES, Finding, judge_answer, print_findings, probe
-from proxy.worker.doctor import bypasses_proxy, clock, examine_worker, walk
+from proxy.worker.doctor import bypasses_proxy, examine_worker, walk
 from tests.fake_aws import FakeAws, RunningGateway, fake_aws, running_gateway, self_signed, settings_in, token
 from tests.stack.process import ROOT, free_port
 
@@ -306,6 +308,11 @@ def test_a_token_that_is_no_jwt(examine, text: str) -> None:
     assert "is not a JWT" in broken(examine(text))
 
 
+def test_an_empty_token_file(examine) -> None:
+    """Whoever writes it failed: that is told, and not the form of a token."""
+    assert "is not a JWT (it is empty) fix: look at who writes it" in broken(examine(""))
+
+
 @pytest.mark.parametrize("exp", ["NaN", "Infinity", "-Infinity", '"soon"', "null", "1e400", "true"])
 def test_a_token_with_an_odd_expiry(examine, exp: str) -> None:
     """No expiry makes the doctor fall ill; the gateway judges it."""
@@ -318,6 +325,11 @@ def test_an_expired_token(examine) -> None:
     assert found.startswith("token broken")
     assert "expired 10" in found
     assert "fix: get a new one; if it is new, look at this machine's clock" in found
+
+
+def test_a_token_that_expired_long_ago(examine) -> None:
+    """Told in days, as the gateway says it."""
+    assert re.search(r": expired \d{4} days ago; ", broken(examine(token(iat=1_600_000_000, exp=1_600_000_600))))
 
 
 # --------------------------------------------------------------------------------- what the gateway says, by link
@@ -462,8 +474,19 @@ def test_somebody_else_listens_and_hears_no_token(examine, stranger: str, monkey
 
 
 def test_the_admin_plane_is_not_the_data_plane(examine, gateway: RunningGateway) -> None:
-    """Its health looks alike but has no mark."""
-    assert "is not the gateway: it answered 200" in broken(examine(endpoint=f"http://{gateway.admin}"))
+    """Its health looks alike but has no mark; what it says of itself tells it from others, whatever these answer."""
+    found = broken(examine(endpoint=f"http://{gateway.admin}"))
+    assert "is not the gateway: it answered 200" in found
+    assert "fix: this is its admin port; use that of `listen`" in found
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"7", b'{"status": "ok"}'])
+def test_a_healthy_stranger_is_no_admin_plane(examine, stranger: str, monkeypatch: pytest.MonkeyPatch, body: bytes) -> None:
+    """Another service's health is no reason to speak of the gateway's ports."""
+    monkeypatch.setattr(Stranger, "date", "no date")
+    monkeypatch.setattr(Stranger, "status", 200)
+    monkeypatch.setattr(Stranger, "body", body)
+    assert "fix: write the address of the gateway's data plane" in broken(examine(endpoint=stranger))
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b""])
@@ -538,7 +561,7 @@ def test_the_worker_side_is_the_standard_library_alone(gateway: RunningGateway) 
         input=token(), capture_output=True, text=True, check=True, timeout=60,
         env={"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull},
     )  # fmt: skip
-    parts = [f"proxy.worker.{name}" for name in ("chain", "doctor", "profile", "recipe", "switch", "wire")]
+    parts = [f"proxy.worker.{name}" for name in ("asking", "chain", "doctor", "durations", "profile", "recipe", "switch", "wire")]
     assert done.stderr == f"0 {['proxy', 'proxy.__main__', 'proxy.worker', *parts]} []\n"
     assert "table    ok" in done.stdout
 

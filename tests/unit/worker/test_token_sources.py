@@ -338,8 +338,37 @@ def test_a_jwt_svid_is_handed_over_as_spiffe_helper_writes_it(ring: Ring, tmp_pa
     """The bare token in a file that is renewed in place."""
     out, file = io.StringIO(), tmp_path / "jwt_svid.token"
     file.write_bytes(ring.ec_1.token(claims_with(sub="spiffe://acme.example/airflow/worker")))
-    assert hand_over(file, out) == 0
+    assert hand_over(file, out, lambda: NOW) == 0
     assert json.loads(out.getvalue())["Expiration"] == time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(NOW + 900))
+
+
+def test_an_expired_token_is_not_handed_over(ring: Ring, tmp_path: Path, capsys: Any) -> None:
+    """boto3 would say of it that the refreshed credentials are still expired, and not which file nobody renews."""
+    file = tmp_path / "token"
+    file.write_bytes(ring.ec_1.token(claims_with(iat=NOW - 11_700, exp=NOW - 10_800)))
+    out = io.StringIO()
+    assert hand_over(file, out, lambda: NOW) == 1
+    assert out.getvalue() == ""
+    assert capsys.readouterr().err == f"the token in {file} expired 3 h ago; look at who renews it, and at this machine's clock\n"
+
+
+@pytest.mark.parametrize(("content", "flaw"), [("", "it is empty"), ("a b.c.d", "three parts, separated by dots")])
+def test_what_is_no_token_is_not_handed_over(tmp_path: Path, capsys: Any, content: str, flaw: str) -> None:
+    """Told with the file's name."""
+    file = tmp_path / "token"
+    file.write_text(content)
+    assert main(["token", "--file", str(file)]) == 1
+    assert capsys.readouterr().err == f"token file {file} holds no JWT ({flaw})\n"
+
+
+@pytest.mark.parametrize("exp", [float("nan"), float("inf"), 10**400, True, "soon"])
+def test_a_token_with_an_odd_expiry_is_handed_over_without(exp: object, tmp_path: Path) -> None:
+    """The gateway judges it."""
+    out, file = io.StringIO(), tmp_path / "token"
+    payload = base64.urlsafe_b64encode(json.dumps({"exp": exp}).encode()).decode().rstrip("=")
+    file.write_text(f"e30.{payload}.c2ln")
+    assert hand_over(file, out) == 0
+    assert "Expiration" not in json.loads(out.getvalue())
 
 
 # ------------------------------------------------------------------------------------------------------ AWS
