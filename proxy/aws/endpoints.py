@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from proxy.aws.sigv4 import Endpoint
 from proxy.aws.tls_sessions import ResumingContext
 from proxy.aws.upstream import UpstreamPool
+from proxy.worker.partitions import suffix_of
 
 if TYPE_CHECKING:
     from proxy.aws.upstream import PoolLimits
@@ -22,7 +23,7 @@ _HOSTS = {"dynamodb": "dynamodb", "streams": "streams.dynamodb", "search": "sear
 
 def default_endpoint(region: str, plane: str) -> str:
     """AWS's own endpoint of a plane in a Region."""
-    return f"https://{_HOSTS[plane]}.{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}"
+    return f"https://{_HOSTS[plane]}.{region}.{suffix_of(region)}"
 
 
 class Upstreams:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
+from proxy.worker.partitions import is_host_of_aws
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
 
@@ -41,8 +43,6 @@ BOTOCORE_PLUGINS = "BOTOCORE_EXPERIMENTAL__PLUGINS"
 PLUGIN_MODULE = "proxy.worker.botocore_plugin"
 SESSION_FACTORY = "proxy.worker.session_factory.GatewaySessionFactory"
 ENDPOINTS = ("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_DYNAMODB_STREAMS")
-
-_AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".api.amazonwebservices.com.cn")
 
 
 class SwitchError(ValueError):
@@ -108,7 +108,7 @@ def goes_to_gateway(endpoint: str, switch: Switch) -> bool:
 
 def is_of_aws(endpoint: str) -> bool:
     """True for an address of AWS's own."""
-    return (urlsplit(endpoint).hostname or "").endswith(_AWS_HOSTS)
+    return is_host_of_aws(urlsplit(endpoint).hostname or "")
 
 
 def is_loopback(host: str) -> bool:

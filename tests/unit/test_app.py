@@ -410,6 +410,9 @@ def test_a_certificate_that_cannot_be_used(tmp_path: Path, workers: int) -> None
 
 
 def test_endpoints_by_region() -> None:
-    """China has a domain of its own."""
+    """Partitions have domains of their own."""
     assert default_endpoint("eu-west-1", "dynamodb") == "https://dynamodb.eu-west-1.amazonaws.com"
     assert default_endpoint("cn-north-1", "dynamodb") == "https://dynamodb.cn-north-1.amazonaws.com.cn"
+    assert default_endpoint("us-gov-west-1", "dynamodb") == "https://dynamodb.us-gov-west-1.amazonaws.com"
+    assert default_endpoint("eusc-de-east-1", "streams") == "https://streams.dynamodb.eusc-de-east-1.amazonaws.eu"
+    assert default_endpoint("us-isob-east-1", "dynamodb") == "https://dynamodb.us-isob-east-1.sc2s.sgov.gov"

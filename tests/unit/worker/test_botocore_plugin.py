@@ -90,6 +90,12 @@ def test_which_refusals_are_final(error: str, reason: str, is_final: bool) -> No
     assert denials.is_final(error, reason) is is_final
 
 
+def test_a_sovereign_region_is_no_way_past_the_gateway(client: Callable[..., Any], gateway: FakeGateway) -> None:
+    """AWS's partitions have hosts of their own; a client of any goes to the gateway."""
+    client(region_name="eusc-de-east-1").get_item(TableName="open", Key=KEY)
+    assert len(gateway.calls()) == 1
+
+
 def test_no_credentials(client: Callable[..., Any], gateway: FakeGateway, tmp_path: Path) -> None:
     """Without a token's file the task may try again later; a refusal by the gateway is final. Nothing is sent."""
     denials.end_tasks_with(Ended)
