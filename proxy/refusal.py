@@ -8,7 +8,7 @@ is unknown, 503 when nothing was sent), so that every AWS SDK treats it as it tr
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 _CORAL = "com.amazon.coral.service#"
 _AVAILABILITY = "com.amazon.coral.availability#"
@@ -199,6 +199,10 @@ class Refusal(Exception):
     def answer(self) -> Answer:
         """Status and error name of this refusal's reason."""
         return ANSWERS[self.reason]
+
+    def again(self) -> Self:
+        """A fresh one of the same content, for each who hears of it: one exception raised many times grows its traceback."""
+        return type(self)(self.reason, self.message, rule=self.rule)
 
 
 class Malformed(Refusal):

@@ -93,7 +93,7 @@ class RoleCredentials:
             return held
         entry = self._entry_of(principal)
         if entry.flight is None and entry.refusal is not None and self._steady() < entry.retry_at:
-            raise _again(entry.refusal)
+            raise entry.refusal.again()
         if entry.flight is None and len(self._flights) >= _MOST_FLIGHTS:
             raise Throttled(Reason.OVERLOADED, "too many DAGs ask for their first AWS session at once; retry with back-off")
         flight = entry.flight or self._take_off(principal, entry)
@@ -104,7 +104,7 @@ class RoleCredentials:
                 raise _stopping() from None
             raise
         if isinstance(outcome, Refusal):
-            raise _again(outcome)
+            raise outcome.again()
         entry.was_used = True
         return outcome
 
@@ -221,11 +221,6 @@ class RoleCredentials:
             elif not is_over and entry.was_used and steady >= entry.refresh_at:
                 self._take_off(principal, entry)
         self._start_sweeper()
-
-
-def _again(refusal: Refusal) -> Refusal:
-    """A fresh one of the same content: one exception raised many times would grow its traceback."""
-    return type(refusal)(refusal.reason, refusal.message, rule=refusal.rule)
 
 
 def _stopping() -> Unavailable:

@@ -19,7 +19,7 @@ from proxy.identity.cluster import ClusterApi, pod_in
 from proxy.identity.fetching import Way
 from proxy.identity.keys import IssuerKeys
 from proxy.identity.token import Issuer, UnverifiedToken, check, check_claims, issuer_of, read_token
-from proxy.refusal import Reason, Unauthenticated
+from proxy.refusal import Reason, Refusal, Unauthenticated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,7 +94,7 @@ class TokenVerifier:
             for issuer in issuers
         }
         self._clusters = {issuer.name: ClusterApi(issuer, _way_to_cluster(issuer)) for issuer in issuers if issuer.cluster}
-        self._flights: dict[bytes, asyncio.Task[Subject]] = {}  # tokens that a cluster is being asked about
+        self._flights: dict[bytes, asyncio.Task[Subject | Refusal]] = {}  # tokens that a cluster is being asked about
         self._verified: dict[bytes, _Verified] = {}
         self._refused: dict[bytes, _Refused] = {}
         self._refresher: asyncio.Task[None] | None = None
@@ -146,12 +146,15 @@ class TokenVerifier:
             flight = asyncio.create_task(self._confirmed(token, unverified, subject, keys, generation), name="a token's cluster")
             self._flights[digest] = flight
             flight.add_done_callback(lambda done: self._land(digest, done))
-        return await asyncio.shield(flight)  # the question outlives a caller who goes away
+        outcome = await asyncio.shield(flight)  # the question outlives a caller who goes away
+        if isinstance(outcome, Refusal):
+            raise outcome.again()
+        return outcome
 
     async def _confirmed(
         self, token: bytes, unverified: UnverifiedToken, subject: Subject, keys: IssuerKeys, generation: int
-    ) -> Subject:
-        """A subject that its cluster stands behind, with its pod's context. Raises Unauthenticated or Unavailable."""
+    ) -> Subject | Refusal:
+        """A subject that its cluster stands behind, with its pod's context; its outcome is a value, for many may wait for it."""
         cluster, digest, now = self._clusters[subject.issuer], hashlib.sha256(token).digest(), self._clock()
         wanted = keys.issuer.cluster
         try:
@@ -160,12 +163,13 @@ class TokenVerifier:
             pod = pod_in(unverified.claims) if wanted is not None and wanted.pods else None
             if pod is not None:
                 subject = replace(subject, pod=await cluster.context_of(pod, now, SUBJECT_SECONDS))
-        except Unauthenticated as refusal:
-            self._refuse(digest, refusal, keys, generation)
-            raise
+        except Refusal as refusal:
+            if isinstance(refusal, Unauthenticated):
+                self._refuse(digest, refusal, keys, generation)
+            return refusal
         return self._keep(digest, subject, keys, generation, now)
 
-    def _land(self, digest: bytes, done: asyncio.Task[Subject]) -> None:
+    def _land(self, digest: bytes, done: asyncio.Task[Subject | Refusal]) -> None:
         self._flights.pop(digest, None)
         if not done.cancelled():
             done.exception()  # nobody may be left to hear it

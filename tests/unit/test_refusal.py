@@ -73,6 +73,9 @@ def test_a_refusal_carries_reason_message_rule_and_answer(kind: type[Refusal]) -
         "no rule allows it",
     )
     assert error.answer is ANSWERS[Reason.NO_RULE]
+    again = error.again()
+    assert again is not error
+    assert (type(again), again.reason, again.message, again.rule) == (kind, error.reason, error.message, error.rule)
     assert kind(Reason.NO_RULE, "x").rule == ""
 
 

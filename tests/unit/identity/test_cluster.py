@@ -95,6 +95,20 @@ async def test_what_the_cluster_does_not_confirm_is_refused(ring: Ring, tmp_path
         assert verifier.known(token(ring), NOW) is None
 
 
+@pytest.mark.parametrize("fails", [None, answer(b"503 Service Unavailable", b"")])
+async def test_each_who_waits_for_the_cluster_gets_a_refusal_of_its_own(ring: Ring, tmp_path: Path, fails: bytes | None) -> None:
+    """One exception that all of them raise would carry the traceback of each."""
+    async with cluster_and_verifier(ring, tmp_path) as (server, verifier):
+        await verifier._keys["eks"].warm()
+        server.review, server.fails = {**server.review, "authenticated": False}, fails
+        dead = token(ring)
+        outcomes = await asyncio.gather(*(verifier.verify(dead) for _ in range(20)), return_exceptions=True)
+        assert all(isinstance(outcome, Refusal) for outcome in outcomes)
+        assert len({id(outcome) for outcome in outcomes}) == 20
+        assert len({str(outcome) for outcome in outcomes}) == 1
+        assert server.questions[REVIEW] == 1
+
+
 async def test_a_revoked_token_is_asked_about_again_only_after_a_moment(ring: Ring, tmp_path: Path) -> None:
     """A task that retries with a dead token costs the API server nothing; one that comes back to life is let in."""
     clock = Clock(NOW)
