@@ -29,6 +29,7 @@ _HOW_TO_GIVE = (
     "give the gateway's pod a service account role (IRSA or Pod Identity), an instance role, or AWS_ACCESS_KEY_ID and its kin"
 )
 _NOT_HAD = "the gateway's own AWS credentials cannot be had"
+_CALLS = frozenset({"AssumeRole", "GetCallerIdentity"})  # ours; others are of the way to the base credentials
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException"})
 _UNFIT = frozenset(
     {"ValidationError", "ValidationException", "MalformedPolicyDocument", "PackedPolicyTooLarge", "InvalidParameterValue"}
@@ -190,6 +191,9 @@ def _translated(error: Exception, principal: Principal | None, where: str) -> tu
 
     if isinstance(error, aws.ClientError):
         code = str(error.response.get("Error", {}).get("Code", ""))
+        if error.operation_name not in _CALLS:
+            call = f"AWS answered {code} to their {error.operation_name}"
+            return _unavailable(f"{_NOT_HAD}: {call}; look at the trust policy of the gateway's own role, and at its token"), True
         return _of_code(code, principal, where), code in _BASE_ENDED | _BASE_REFUSED
     if isinstance(error, aws.ParamValidationError):
         return _unfit(principal, "its parameters are out of range"), False

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 import pytest
+from botocore.exceptions import ClientError
 
 from proxy.aws.credentials import RoleCredentials
-from proxy.aws.sts import StsClient, variable_pointing_at
+from proxy.aws.sts import StsClient, _translated, variable_pointing_at
 from proxy.model import Principal
 from proxy.refusal import Forbidden, Reason, Refusal, Unavailable
 
@@ -285,6 +286,14 @@ async def test_mistakes_in_the_gateways_own_aws_settings_are_named(
                 assert caught.value.reason is Reason.CREDENTIALS_UNAVAILABLE
         assert server.calls == []
         assert await client.assume(WHO)
+
+
+def test_a_base_role_that_is_refused_is_not_the_dags() -> None:
+    """IRSA whose trust is broken fails every DAG, and for good if it were told as theirs. Its own STS client calls AWS alone."""
+    error = ClientError({"Error": {"Code": "AccessDenied"}}, "AssumeRoleWithWebIdentity")
+    refusal, is_base = _translated(error, WHO, "STS")
+    assert (type(refusal), is_base) == (Unavailable, True)
+    assert "had: AWS answered AccessDenied to their AssumeRoleWithWebIdentity; look at the trust policy" in str(refusal)
 
 
 async def test_many_dags_fail_and_recover_together() -> None:
