@@ -155,8 +155,15 @@ class Gateway:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.audit.reopen)
 
     async def _warm_up(self) -> None:
+        """Open the connections and fetch the credentials that the first requests of some DAGs would wait for."""
         globs = Globs(self.settings.aws_warm_up)
-        refused = await self.roles.warm(p for p in self.current.principals() if globs.match(p.dag_id))
+        principals = [principal for principal in self.current.principals() if globs.match(principal.dag_id)]
+        for region in dict.fromkeys(principal.region for principal in principals):
+            try:
+                await self.upstreams.pool_of(region, "dynamodb").warm()
+            except Refusal as problem:
+                log.warning("no connection could be opened ahead: %s", problem.message)
+        refused = await self.roles.warm(principals)
         for principal, refusal in refused.items():
             log.warning("role of dag '%s' could not be warmed up: %s", principal.dag_id, refusal.message)
 

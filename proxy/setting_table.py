@@ -55,7 +55,7 @@ SETTINGS: tuple[Setting, ...] = (
         "aws.session_seconds", "count", 900, "life of a DAG's AWS session, 900 to 43200; 3600 at most when roles are chained"
     ),
     Setting("aws.session_tags", "boolean", False, "tag sessions with `dag`; the roles' trust policies must allow sts:TagSession"),
-    Setting("aws.warm_up", "texts", (), "globs of DAGs whose roles are assumed at start, before their first request"),
+    Setting("aws.warm_up", "texts", (), "globs of DAGs whose roles are assumed and connections opened before a first request"),
     Setting("upstream.max_connections", "count", 256, "connections to DynamoDB, each worker"),
     Setting("upstream.connect_seconds", "seconds", 2.0, "to open a connection, tries included"),
     Setting("upstream.total_seconds", "seconds", 30.0, "from the first byte sent to the last byte received"),

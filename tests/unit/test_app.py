@@ -121,6 +121,23 @@ def test_the_main_job(gateway: RunningGateway, aws: FakeAws) -> None:
     assert not [secret for secret in SECRETS if secret in seen]
 
 
+def test_what_first_requests_would_wait_for_is_had_before_them(tmp_path: Path, aws: FakeAws) -> None:
+    """The roles of `aws.warm_up` and a connection to DynamoDB; where DynamoDB is away the log tells, and the roles are had."""
+    settings = settings_in(tmp_path, aws.url)
+    with socket.create_server(("127.0.0.1", 0)) as dynamodb:
+        dynamodb.settimeout(30)
+        host, port = dynamodb.getsockname()
+        settings["aws"] |= {"warm_up": ["et*"], "endpoint_url": f"http://{host}:{port}"}
+        with running_gateway(tmp_path, settings) as gateway:
+            dynamodb.accept()[0].close()
+            gateway.until(lambda: len(aws.sts_calls) == 1, "the role is assumed")
+    aws.sts_calls.clear()
+    with running_gateway(tmp_path, settings) as gateway:
+        gateway.until(lambda: len(aws.sts_calls) == 1, "the role is assumed")
+        assert "no connection could be opened ahead: " in gateway.errors.read_text()
+    assert [call["RoleArn"] for call in aws.sts_calls] == ["arn:aws:iam::111122223333:role/etl"]
+
+
 def test_a_workload_of_an_unknown_issuer_is_told(tmp_path: Path, aws: FakeAws) -> None:
     """A misspelt issuer would else show as tasks without a DAG only."""
     settings = settings_in(tmp_path, aws.url)
