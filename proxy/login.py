@@ -163,7 +163,7 @@ class Logins:
         subject, identity = entitled(subject, role_arn, policies)
         if identity is not None:
             exchange.identity = identity
-            denials.check_dag(identity.dag_id, policies.team_of)
+            denials.check_dag(identity.dag_id, policies.teams_of)
         credentials = self._sessions.mint(subject, self._clock(), seconds)
         exchange.subject = replace(subject, session_id=credentials.access_key_id)  # on record: who got which session
         if identity is not None:
@@ -174,7 +174,7 @@ class Logins:
         policies, denials = self._policies.current, self._denials.current
         denials.check_subject(subject)
         dag_id = subject.pinned_dag or subject.claims.get("dag_id", "")
-        denials.check_dag(dag_id, policies.team_of)
+        denials.check_dag(dag_id, policies.teams_of)
         rules = policies.rules_of(dag_id)
         role_arn = subject.role_arn or (rules.role_arn if rules is not None else "")
         exchange.role_arn = role_arn

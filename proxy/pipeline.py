@@ -334,14 +334,14 @@ def _bound(
     claimed = claimed_in(head.headers) if known is None else known.claimed
     identity = exchange.identity = bind(subject, claimed, policies.workloads, policies.dag_of_key)
     if denials.stops_any:
-        denials.check_dag(identity.dag_id, policies.team_of)
+        denials.check_dag(identity.dag_id, policies.teams_of)
     return identity
 
 
 def _refuse_stopped(denials: DenyList, subject: Subject, identity: Identity, policies: Policies) -> None:
     if denials.stops_any:
         denials.check_subject(subject)
-        denials.check_dag(identity.dag_id, policies.team_of)
+        denials.check_dag(identity.dag_id, policies.teams_of)
 
 
 def _outside_role(subject: Subject, identity: Identity, principal: Principal) -> Forbidden:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 KINDS = {
     "dag": (Reason.DAG_STOPPED, "DAGs by name or glob"),
-    "team": (Reason.TEAM_STOPPED, "the DAGs of a team of platform.yaml"),
+    "team": (Reason.TEAM_STOPPED, "the DAGs of a team of platform.yaml, and those that no file names and its `dags` cover"),
     "issuer": (Reason.ISSUER_STOPPED, "tokens of an issuer of the settings, and sessions made from them"),
     "jti": (Reason.TOKEN_STOPPED, "one token by its `jti`, or one session by its access key id; with the sessions made from it"),
 }
@@ -63,11 +63,11 @@ class DenyList:
         for session_id in (subject.session_id, *subject.assumed_from):
             self._refuse(self._by_name.get(("jti", session_id)), "this session")
 
-    def check_dag(self, dag_id: str, team_of: Callable[[str], str]) -> None:
-        """Raises Forbidden (DAG_STOPPED, TEAM_STOPPED). `team_of` gives the team of a DAG, or ""."""
+    def check_dag(self, dag_id: str, teams_of: Callable[[str], Iterable[str]]) -> None:
+        """Raises Forbidden (DAG_STOPPED, TEAM_STOPPED). `teams_of` gives the teams of a DAG; to stop one of them is enough."""
         self._refuse(next((denial for globs, denial in self._dags if globs.match(dag_id)), None), f"dag {quoted(dag_id)}")
-        team = team_of(dag_id)
-        self._refuse(self._by_name.get(("team", team)), f"team `{team}` of dag {quoted(dag_id)}")
+        for team in teams_of(dag_id):
+            self._refuse(self._by_name.get(("team", team)), f"team `{team}` of dag {quoted(dag_id)}")
 
     @staticmethod
     def _refuse(denial: Denial | None, what: str) -> None:

@@ -189,6 +189,7 @@ class Home(NamedTuple):
     file: str
     dags: Globs | None  # None: any
     owner: str
+    team: str = ""  # whose `dags` these are
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,10 @@ def owner_of(contact: str, file: str) -> str:
     return f"owner {contact}" if contact else f"ask the owners of {file}"
 
 
+def _home(file: str, boundary: Boundary | None, owner: str) -> Home:
+    return Home(file, boundary.dags, owner, boundary.team) if boundary else Home(file, None, owner)
+
+
 class _Defined(NamedTuple):
     """A DAG with what its file declares."""
 
@@ -103,7 +107,7 @@ class Resolution:
             for logical, table in file.tables.items():
                 declared.setdefault(real[logical], table)
             boundary = boundaries.get(file.team.text) if file.team else None
-            homes.append(Home(file.file, boundary.dags if boundary else None, self._owner(file)))
+            homes.append(_home(file.file, boundary, self._owner(file)))
             for dag, rules in self._dags(file, real, boundary):
                 self._define(_Defined(dag, rules, file, real), defined)
         covered = {file.team.text for file in document.teams if file.team}
@@ -161,7 +165,7 @@ class Resolution:
         return owner_of((team.contact if team else "") or file.contact, file.file)
 
     def _missing_home(self, team: TeamDeclaration, boundary: Boundary) -> Home:
-        return Home(f"a new file with team: {team.name}", boundary.dags, owner_of(team.contact, self.platform.file))
+        return _home(f"a new file with team: {team.name}", boundary, owner_of(team.contact, self.platform.file))
 
     def _dags(
         self, file: TeamFile, real: Mapping[str, str], boundary: Boundary | None

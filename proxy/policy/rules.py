@@ -108,6 +108,7 @@ class Policies:
         "_never_unmapped",
         "_ready",
         "_tables",
+        "_team_dags",
         "_unmapped",
         "dag_of_key",
         "declared",
@@ -141,6 +142,7 @@ class Policies:
         self._globs = globs
         self._tables = tables
         self._homes = homes
+        self._team_dags = {home.team: home.dags for home in homes if home.dags is not None}
         self._unmapped = unmapped
         self._never_unmapped = frozenset(workload.name for workload in workloads if not workload.may_be_unmapped)
         self._ready: dict[str, _Ready] = {}
@@ -255,10 +257,12 @@ class Policies:
         matching = self._matching(dag_id)
         return matching[0] if len(matching) == 1 else None
 
-    def team_of(self, dag_id: str) -> str:
-        """The team in whose file a DAG stands, or ""."""
-        rules = self.rules_of(dag_id)
-        return rules.boundary.team if rules is not None and rules.boundary is not None else ""
+    def teams_of(self, dag_id: str) -> tuple[str, ...]:
+        """The team in whose file a DAG stands; of one that no file names, each team that may have it (it may be let through)."""
+        named = [self._dags[dag_id]] if dag_id in self._dags else self._matching(dag_id)
+        if named or not _DAG_ID.fullmatch(dag_id):
+            return tuple(rules.boundary.team for rules in named if rules.boundary is not None)
+        return tuple(team for team, dags in self._team_dags.items() if dags.match(dag_id))
 
     @property
     def tables(self) -> frozenset[str]:

@@ -417,9 +417,27 @@ async def test_a_kill_switch_holds_for_tokens_and_sessions(denial: Denial, reaso
         assert trial.upstream.requests == []
 
 
+async def test_a_stopped_team_stops_what_no_file_names() -> None:
+    """Who may name any DAG of the team's would go on as one that is let through as `unmapped`; those of others still pass."""
+    platform = """
+teams:
+  shop: {dags: [etl], tables: ["*"]}
+  growth: {dags: ["growth_*"], tables: ["*"]}
+unmapped: {role: "arn:aws:iam::111122223333:role/legacy", mode: observe, until: "2099-01-01"}
+"""
+    ends = {}
+    for dag_id in ("etl", "growth_new", "other"):
+        trial = Trial(dag_id=dag_id)
+        trial.policies.policies = policies_of("team: shop\n" + POLICY, platform)
+        trial.denials.current = DenyList([Denial("team", "growth")])
+        await trial.ask()
+        ends[dag_id] = trial.outcome.reason
+    assert ends == {"etl": Reason.ALLOWED, "growth_new": Reason.TEAM_STOPPED, "other": Reason.OBSERVED}
+
+
 def test_a_dag_that_no_file_names_has_no_team() -> None:
     """Nor has one whose file names none."""
-    assert POLICIES.team_of("etl") == POLICIES.team_of("unheard-of") == ""
+    assert POLICIES.teams_of("etl") == POLICIES.teams_of("unheard-of") == ()
 
 
 async def test_what_is_slow_is_waited_for() -> None:

@@ -15,7 +15,7 @@ def stopped_by(denials: DenyList, dag_id: str = "orders_daily", team: str = "ord
     """Why this list stops a request, None if it does not."""
     try:
         denials.check_subject(SUBJECT)
-        denials.check_dag(dag_id, lambda _: team)
+        denials.check_dag(dag_id, lambda _: (team,))
     except Forbidden as refusal:
         return refusal.reason if "deny list (INC-1); ask those who run the gateway" in refusal.message else None
     return None

@@ -192,10 +192,26 @@ def test_two_globs_that_name_one_dag_give_it_nothing() -> None:
 
 
 def test_a_dag_is_of_the_team_in_whose_file_it_stands() -> None:
-    """None is told of a DAG that no file names, two globs name, or whose file has no team."""
+    """None is told of a DAG that two globs name, whose file has no team, or that no team may have."""
     growth = Boundary("growth", "platform.yaml:1", Globs(("*",)), Globs(("*",)), "")
     policies = snapshot({"a": dag_rules(boundary=growth), "b": dag_rules()}, dag_rules(pattern="c*"), dag_rules(pattern="*d"))
-    assert [policies.team_of(dag_id) for dag_id in ("a", "b", "c", "cd", "e")] == ["growth", "", "", "", ""]
+    assert [policies.teams_of(dag_id) for dag_id in ("a", "b", "c", "cd", "e")] == [("growth",), (), (), (), ()]
+
+
+def test_a_dag_that_no_file_names_is_of_each_team_that_may_have_it() -> None:
+    """It may be let through as `unmapped`, and to stop one of these teams must stop it; what a file names keeps its own team."""
+    growth, orders, all_of_c = (Globs(patterns) for patterns in (("g_*", "!g_x"), ("*_o", "a"), ("c*",)))
+    homes = (
+        Home("g1.yaml", growth, "", "growth"), Home("g2.yaml", growth, "", "growth"), Home("any.yaml", None, ""),
+        Home("o.yaml", orders, "", "orders"), Home("c.yaml", all_of_c, "", "c"),
+    )  # fmt: skip
+    own = Boundary("growth", "platform.yaml:1", growth, Globs(("*",)), "")
+    policies = snapshot({"a": dag_rules(boundary=own)}, dag_rules(pattern="c*"), homes=homes)
+    told = {dag_id: policies.teams_of(dag_id) for dag_id in ("g_new", "g_o", "g_x", "a", "c1", "", "g_ new", "g_" + "o" * 249)}
+    assert told == {
+        "g_new": ("growth",), "g_o": ("growth", "orders"), "g_x": (), "a": ("growth",), "c1": (), "": (), "g_ new": (),
+        "g_" + "o" * 249: (),
+    }  # fmt: skip
 
 
 def test_an_exact_name_beats_a_glob() -> None:
