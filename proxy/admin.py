@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 import uvicorn
@@ -25,6 +26,7 @@ from proxy.policy.described import Description, Misdescribed, identity_in, reque
 from proxy.policy.explain import explain
 from proxy.policy.store import PolicyError
 from proxy.refusal import Refusal, Unauthenticated, Unavailable
+from proxy.trusted_files import strangers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -181,7 +183,7 @@ def create_admin(
     if inquiries is not None and (gate is not None or inquiries.admitted is None):
         _add_inquiries(admin, inquiries, gate)
         if switches is not None:
-            _add_switches(admin, switches, gate)
+            _add_switches(admin, switches, inquiries, gate)
     return admin
 
 
@@ -209,7 +211,7 @@ def _add_inquiries(admin: FastAPI, inquiries: Inquiries, gate: AdminGate | None)
         return await run_in_threadpool(_told, lambda: _recalled(inquiries, decision_id))
 
 
-def _add_switches(admin: FastAPI, switches: DenyFile, gate: AdminGate | None) -> None:
+def _add_switches(admin: FastAPI, switches: DenyFile, inquiries: Inquiries, gate: AdminGate | None) -> None:
     """`/denied`, the kill switches: listed, thrown and lifted. Each takes effect within 5 seconds."""
     entry = {"requestBody": {"required": True, "content": {"application/json": {"schema": Stopped.model_json_schema()}}}}
 
@@ -217,7 +219,7 @@ def _add_switches(admin: FastAPI, switches: DenyFile, gate: AdminGate | None) ->
     async def read_denied(request: Request) -> JSONResponse:
         if (refusal := await _turned_away(request, gate)) is not None:
             return refusal
-        return await run_in_threadpool(_switched, switches.read)
+        return await run_in_threadpool(_switched, switches.read, inquiries)
 
     @admin.post("/denied", summary="Stop a DAG, team, issuer or token", openapi_extra=entry)
     async def add_denied(request: Request) -> JSONResponse:
@@ -229,8 +231,7 @@ def _add_switches(admin: FastAPI, switches: DenyFile, gate: AdminGate | None) ->
             denial = entry_of(asked.model_dump(exclude_unset=True), by=request.state.asked_by)
         except ValueError as error:  # ValidationError is one
             return _problem(422, str(error) if not isinstance(error, ValidationError) else _HOW_TO_STOP)
-        log.warning("%s is stopped by %s", denial, ascii(request.state.asked_by))
-        return await run_in_threadpool(_switched, lambda: switches.add(denial))
+        return await run_in_threadpool(_switched, lambda: switches.add(denial), inquiries)
 
     @admin.delete("/denied", summary="Lift an entry: `?dag=`, `?team=`, `?issuer=` or `?jti=`")
     async def lift_denied(request: Request) -> JSONResponse:
@@ -240,12 +241,12 @@ def _add_switches(admin: FastAPI, switches: DenyFile, gate: AdminGate | None) ->
             denial = entry_of(dict(request.query_params))
         except ValueError as error:
             return _problem(422, str(error))
-        log.warning("%s is lifted by %s", denial, ascii(request.state.asked_by))
-        return await run_in_threadpool(_switched, lambda: switches.lift(denial.kind, denial.name))
+        by = request.state.asked_by
+        return await run_in_threadpool(_switched, lambda: switches.lift(denial.kind, denial.name, by), inquiries)
 
 
-def _switched(change: Callable[[], DenyList | None]) -> JSONResponse:
-    """The list after a change, or why there was none."""
+def _switched(change: Callable[[], DenyList | None], inquiries: Inquiries) -> JSONResponse:
+    """The list after a change, with `warnings` of entries that stop nobody; or why there was none."""
     try:
         found = change()
     except OSError as error:
@@ -254,7 +255,11 @@ def _switched(change: Callable[[], DenyList | None]) -> JSONResponse:
         return _problem(409, f"the deny list on disk cannot be used, mend it first: {error}")
     if found is None:
         return _problem(404, "the deny list has no such entry")
-    return JSONResponse({"denied": [denial.document() for denial in found.denials]})
+    told: dict[str, Any] = {"denied": [denial.document() for denial in found.denials]}
+    with suppress(PolicyError, OSError):  # of policies that nobody can read nothing is said
+        if warnings := strangers(found.denials, inquiries.policies(), inquiries.issuers):
+            told["warnings"] = warnings
+    return JSONResponse(told)
 
 
 async def _turned_away(request: Request, gate: AdminGate | None) -> JSONResponse | None:

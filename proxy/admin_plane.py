@@ -12,10 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.deny_file import DenyFile
+from proxy.followed import Unusable
+from proxy.identity.denials import NoDenials
 from proxy.inquiry import Admitted, Inquiries
+from proxy.observe.audit import AuditLog
+from proxy.observe.sink import LineSink
 from proxy.policy.document import digest_of
 from proxy.policy.store import PolicyError, policies_of, policy_texts
-from proxy.server import bind_unix
+from proxy.server import CannotServe, bind_unix
+from proxy.trusted_files import deny_list_of
 
 if TYPE_CHECKING:
     import socket
@@ -24,6 +29,8 @@ if TYPE_CHECKING:
     import uvicorn
 
     from proxy.admin import AdminState
+    from proxy.followed import FollowedFile
+    from proxy.identity.denials import DenyList
     from proxy.policy.rules import Policies
     from proxy.settings import Settings
 
@@ -64,18 +71,38 @@ class AdminPlane(NamedTuple):
     inquiries: Inquiries | None
     path: Path | None = None  # of a Unix socket
     switches: DenyFile | None = None  # the deny list that may be changed with it
+    denials: FollowedFile[DenyList] | NoDenials | None = None  # whom it stops here too
+
+
+class Uncounted:
+    """Counts of no audit: metrics are the data plane's."""
+
+    def audit_written(self, record: str, count: int, /) -> None:
+        """Nothing."""
+
+    def audit_failed(self, count: int, /) -> None:
+        """Nothing."""
+
+    def audit_lost(self, count: int, /) -> None:
+        """Nothing."""
 
 
 def admin_planes(settings: Settings, policies: Callable[[], Policies], listener: socket.socket) -> list[AdminPlane]:
     """The admin port, and the Unix socket where there is one. Raises CannotServe."""
     audit = None if settings.audit_path == "-" else Path(settings.audit_path)
     issuer = next((issuer for issuer in settings.issuers if issuer.name == settings.admin_issuer), None)
-    switches = DenyFile(Path(settings.deny_list)) if settings.deny_list else None
-    asked = Inquiries(policies, audit, Admitted(issuer, settings.admin_subjects)) if issuer else None
-    planes = [AdminPlane(listener, asked, switches=switches)]
+    record = AuditLog(LineSink(settings.audit_path), Uncounted()).event
+    switches = DenyFile(Path(settings.deny_list), record) if settings.deny_list else None
+    try:
+        denials = deny_list_of(settings) or NoDenials()
+    except Unusable as error:
+        raise CannotServe(f"`deny_list`: {error}") from error
+    names = frozenset(issuer.name for issuer in settings.issuers)
+    asked = Inquiries(policies, audit, Admitted(issuer, settings.admin_subjects), names) if issuer else None
+    planes = [AdminPlane(listener, asked, switches=switches, denials=denials)]
     if settings.admin_socket:
         path = Path(settings.admin_socket)
-        planes.append(AdminPlane(bind_unix(path), Inquiries(policies, audit, None), path, switches))
+        planes.append(AdminPlane(bind_unix(path), Inquiries(policies, audit, None, names), path, switches))
     return planes
 
 
@@ -113,7 +140,7 @@ class AdminThread:
         gates = []
         for plane in self._planes:
             inquiries = plane.inquiries
-            gate = AdminGate(*inquiries.admitted) if inquiries and inquiries.admitted else None
+            gate = AdminGate(*inquiries.admitted, plane.denials) if inquiries and inquiries.admitted else None
             gates += [gate] if gate else []
             host, port = _address(plane)
             self._servers.append(uvicorn.Server(admin_server(self._state, host, port, inquiries, gate, plane.switches)))

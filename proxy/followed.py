@@ -22,7 +22,7 @@ class Unusable(Exception):
 
 
 class FollowedFile(Generic[Content]):
-    """One file. `read` raises ValueError with what is wrong; where that is so at the start, this raises Unusable."""
+    """One file. `read` raises ValueError with where and what is wrong; where that is so at the start, this raises Unusable."""
 
     def __init__(self, path: str, read: Callable[[str], Content]) -> None:
         self.path = Path(path)
@@ -49,5 +49,5 @@ class FollowedFile(Generic[Content]):
         except UnicodeDecodeError:
             raise Unusable(f"{self.path}: is not UTF-8") from None
         except ValueError as error:
-            raise Unusable(f"{self.path}: {error}") from None
+            raise Unusable(str(error)) from None
         return self.current

@@ -72,7 +72,7 @@ class Gateway:
         self.loop_lag = LoopLag(self.metrics.loop_late)
         self.tokens = TokenVerifier(settings.issuers, on_fetch=self.metrics.keys_fetched)
         directory = os.environ.get(RUNTIME_VARIABLE)
-        self.trusted = TrustedFiles(settings, directory, self.metrics, self.audit)
+        self.trusted = TrustedFiles(settings, directory, self.metrics, self.audit, self)
         self.sts = StsClient(
             settings.aws_region,
             settings.aws_sts_endpoint_url,

@@ -38,11 +38,12 @@ class Admitted(NamedTuple):
 
 
 class Inquiries(NamedTuple):
-    """What is needed to answer: the policies in force, the audit where it is a file, and who may ask (None: whoever can)."""
+    """What is needed to answer: the policies in force, the audit where it is a file, who may ask (None: whoever can)."""
 
     policies: Callable[[], Policies]
     audit: Path | None
     admitted: Admitted | None
+    issuers: frozenset[str] = frozenset()  # names of those in the settings
 
 
 class Recollection(NamedTuple):

@@ -11,16 +11,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from proxy.followed import FollowedFile, Unusable
+from proxy.globs import is_glob
 from proxy.identity.denials import DenyList, NoDenials, denials_of
 from proxy.identity.minting import SessionMint
 from proxy.identity.text import listed, quoted
 from proxy.key_files import make_key_file, sealing_keys
 from proxy.keyring import read_keys
+from proxy.policy.patterns import can_meet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from proxy.identity.denials import Denial
+    from proxy.policy.rules import Policies
+    from proxy.ports import PolicySource
     from proxy.settings import Settings
 
 log = logging.getLogger("proxy.trusted_files")
@@ -51,10 +55,10 @@ class Recorded(Protocol):
 class TrustedFiles:
     """`sessions` mint and open with the keys in force, `denials.current` is the deny list in force. Raises Unusable."""
 
-    def __init__(self, settings: Settings, directory: str | None, metrics: Told, audit: Recorded) -> None:
+    def __init__(self, settings: Settings, directory: str | None, metrics: Told, audit: Recorded, policies: PolicySource) -> None:
         """`directory` is that of the workers of one process, None for a single one."""
         file = settings.sessions_key_file
-        self._keys = FollowedFile(file, read_keys) if file else None
+        self._keys = session_keys_of(file) if file else None
         keys = self._keys.current if self._keys else sealing_keys("", SESSION_KEY, directory)
         self.sessions = SessionMint(keys, settings.issuers, settings.environment)
         # Without a shared key, sessions would be good for one replica only; beside a task there is no other.
@@ -63,6 +67,7 @@ class TrustedFiles:
         self.denials: FollowedFile[DenyList] | NoDenials = self._deny_list or NoDenials()
         self._metrics = metrics
         self._audit = audit
+        self._policies = policies
         self._issuers = {issuer.name for issuer in settings.issuers}
         metrics.denials_loaded(self.denials.current.denials)
         self._warn_of_strangers(self.denials.current.denials)
@@ -77,7 +82,7 @@ class TrustedFiles:
             if self._deny_list is not None:
                 before = self._deny_list.current.denials
                 if (found := await self._look_at("deny_list", self._deny_list)) is not None:
-                    self._tell(before, found.denials)
+                    await self._tell(before, found.denials)
 
     async def _look_at(self, name: str, file: FollowedFile[Content]) -> Content | None:
         """What a file holds now, if that changed and can be used."""
@@ -92,29 +97,60 @@ class TrustedFiles:
             self._metrics.file_reload_failed(name, False)
         return found
 
-    def _warn_of_strangers(self, denials: tuple[Denial, ...]) -> None:
-        """Who writes an issuer's address for its name believes that it is stopped."""
-        for denial in denials:
-            if denial.kind == "issuer" and denial.name not in self._issuers:
-                log.warning(
-                    "the deny list stops nobody by issuer %s: the settings call theirs %s",
-                    quoted(denial.name), listed(tuple(sorted(self._issuers))),
-                )  # fmt: skip
+    def _warn_of_strangers(self, denials: Iterable[Denial]) -> None:
+        for line in strangers(denials, self._policies.current, self._issuers):
+            log.warning(line)
 
-    def _tell(self, before: tuple[Denial, ...], now: tuple[Denial, ...]) -> None:
-        added, lifted = (
-            "; ".join(str(one) for one in these if one not in those) for these, those in ((now, before), (before, now))
-        )
+    async def _tell(self, before: tuple[Denial, ...], now: tuple[Denial, ...]) -> None:
+        new = [one for one in now if one not in before]
+        added, lifted = ("; ".join(map(str, some)) for some in (new, (one for one in before if one not in now)))
         self._metrics.denials_loaded(now)
-        self._warn_of_strangers(now)
         self._audit.event("deny_list", added=added, lifted=lifted)
         log.warning("the deny list has %d entries now; added: %s; lifted: %s", len(now), added or "none", lifted or "none")
+        await asyncio.to_thread(self._warn_of_strangers, new)  # many entries among many DAGs take their time
 
 
 def deny_list_of(settings: Settings) -> FollowedFile[DenyList] | None:
     """The deny list, where the settings name one. Raises Unusable."""
     file = settings.deny_list
-    return FollowedFile(file, lambda text: denials_of(text, Path(file).name)) if file else None
+    return FollowedFile(file, lambda text: denials_of(text, file)) if file else None
+
+
+def session_keys_of(file: str) -> FollowedFile[tuple[bytes, ...]]:
+    """The keys of sessions. Raises Unusable."""
+
+    def read(text: str) -> tuple[bytes, ...]:
+        try:
+            return read_keys(text)
+        except ValueError as error:
+            raise ValueError(f"{file}: {error}") from None
+
+    return FollowedFile(file, read)
+
+
+def strangers(denials: Iterable[Denial], policies: Policies, issuers: Collection[str]) -> list[str]:
+    """A line for each entry that stops nobody of whom policies or settings know: its author believes that somebody is stopped.
+
+    It may well be right, for other DAGs may be let through (`unmapped`), so it is in force all the same.
+    """
+    teams = sorted({home.team for home in policies.homes if home.team})
+    but = " but what `unmapped` lets through" if policies.unmapped else ""
+    found = []
+    for kind, name, *_ in denials:
+        stops_nobody = f"the deny list stops nobody by {kind} {quoted(name)}"
+        if kind == "issuer" and name not in issuers:
+            found.append(f"{stops_nobody}: the settings call theirs {listed(tuple(sorted(issuers)))}")
+        elif kind == "team" and name not in teams:
+            found.append(f"{stops_nobody}: platform.yaml has {'only ' + listed(tuple(teams)) if teams else 'no teams'}")
+        elif kind == "dag" and not _has_dags(policies, name):
+            found.append(f"{stops_nobody}{but}: no policy names such a dag")
+    return found
+
+
+def _has_dags(policies: Policies, name: str) -> bool:
+    if not is_glob(name):
+        return policies.has_dag(name)
+    return any(can_meet(rules.pattern, name) for rules in policies.dag_rules())
 
 
 def problem_of_files(settings: Settings) -> str:

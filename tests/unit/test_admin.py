@@ -14,13 +14,17 @@ import uvicorn
 
 from proxy.admin import MOST_BYTES, SCRAPE_SECONDS, Scrape, admin_server
 from proxy.admin_gate import AdminGate
-from proxy.admin_plane import PoliciesOnDisk
+from proxy.admin_plane import AdminThread, PoliciesOnDisk, admin_planes
 from proxy.deny_file import DenyFile
+from proxy.followed import FollowedFile
+from proxy.identity.denials import Denial, denials_of
 from proxy.identity.token import Issuer, KeySource
 from proxy.inquiry import Admitted, Inquiries
 from proxy.policy.check import check_policies
 from proxy.policy.store import PolicyError
+from proxy.server import CannotServe, bind
 from proxy.settings import load_settings
+from proxy.trusted_files import strangers
 from tests.fake_aws import POLICY, settings_in, token
 from tests.fake_aws import jwks as key_set
 
@@ -293,6 +297,110 @@ async def test_only_admin_tokens_throw_a_switch(tmp_path: Path) -> None:
         assert (await client.get("/denied")).status_code == 404
     async with admin(State([]), inquiries(admitted=admitted), None, DenyFile(file)) as client:
         assert (await client.get("/denied")).status_code == 404
+
+
+async def test_a_stopped_admin_token_is_stopped_here_too(tmp_path: Path) -> None:
+    """It would lift its own entry; one for its issuer is told the way out. A file that breaks leaves what was read last."""
+    (tmp_path / "jwks.json").write_text(json.dumps(key_set()))
+    issuer = issuer_of(tmp_path, KeySource("jwks_file", str(tmp_path / "jwks.json")))
+    file, admitted = tmp_path / "denied.yaml", Admitted(issuer, ("ops-*",))
+    file.write_text("denied: []\n")
+    gate = AdminGate(*admitted, FollowedFile(str(file), lambda text: denials_of(text, str(file))))
+    stolen, other = ({"authorization": f"Bearer {token(sub='ops-1', jti=jti)}"} for jti in ("STOLEN-1", "OTHER-1"))
+    try:
+        async with admin(State([]), inquiries(admitted=admitted), gate, DenyFile(file)) as client:
+            assert (await client.get("/denied", headers=stolen)).status_code == 200
+            assert (await client.post("/denied", json={"jti": "STOLEN-1"}, headers=other)).status_code == 200
+            for broken in (False, True):
+                if broken:
+                    file.write_text("denied: [")
+                for method, path in (("GET", "/denied"), ("DELETE", "/denied?jti=STOLEN-1"), ("GET", f"/explain/{DECISION}")):
+                    refused = await client.request(method, path, headers=stolen)
+                    assert (refused.status_code, refused.json()["reason"]) == (403, "token_stopped")
+            file.write_text("denied: [{issuer: idp, reason: by mistake}]\n")
+            assert (await client.get("/denied", headers=other)).json() == {
+                "reason": "issuer_stopped",
+                "message": "issuer `idp` is stopped by the gateway's deny list (by mistake); ask those who run the gateway, "
+                "who lift this on `admin.socket` or in the file of `deny_list`",
+            }
+    finally:
+        await gate.close()
+
+
+def test_a_stolen_admin_token_does_not_lift_its_own_entry(tmp_path: Path) -> None:
+    """The admin plane as it is put together: a second token stops the first at once, and both changes are in the audit."""
+    given = settings_in(tmp_path, "http://127.0.0.1:1", deny_list="denied.yaml", admin={"issuer": "idp", "subjects": ["ops-*"]})
+    shared = {"listen": "0.0.0.0:8080", "insecure_plaintext": True}  # nobody listens there
+    (tmp_path / "proxy.yaml").write_text(json.dumps(given | shared))
+    (tmp_path / "denied.yaml").write_text("denied: []\n")
+    stolen, other = ({"authorization": f"Bearer {token(sub=f'ops-{jti}', jti=jti)}"} for jti in ("stolen", "other"))
+    with bind("127.0.0.1", 0) as listener:
+        settings = load_settings(tmp_path / "proxy.yaml", {})
+        plane = AdminThread(State([]), admin_planes(settings, inquiries().policies, listener))
+        plane.start()
+        with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", trust_env=False) as client:
+            assert client.post("/denied", json={"jti": "stolen"}, headers=other).status_code == 200
+            refused = client.delete("/denied?jti=stolen", headers=stolen)
+            lifted = client.delete("/denied?jti=stolen", headers=other)
+        plane.stop()
+    assert (refused.status_code, refused.json()["reason"]) == (403, "token_stopped")
+    assert (lifted.status_code, lifted.json()) == (200, {"denied": []})
+    records = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
+    assert [(record["event"], record["details"]) for record in records] == [
+        ("switch", {"stopped": "jti stolen", "by": "ops-other"}),
+        ("switch", {"lifted": "jti stolen", "by": "ops-other"}),
+    ]
+
+
+def test_a_deny_list_that_broke_meanwhile_stops_the_start(tmp_path: Path) -> None:
+    """As it does a moment earlier, and without a trace."""
+    (tmp_path / "proxy.yaml").write_text(json.dumps(settings_in(tmp_path, "http://127.0.0.1:1", deny_list="denied.yaml")))
+    (tmp_path / "denied.yaml").write_text("denied: []\n")
+    settings = load_settings(tmp_path / "proxy.yaml", {})
+    (tmp_path / "denied.yaml").write_text("")
+    with bind("127.0.0.1", 0) as listener, pytest.raises(CannotServe, match=r"^`deny_list`: .*denied\.yaml: is empty"):
+        admin_planes(settings, inquiries().policies, listener)
+
+
+async def test_a_switch_that_stops_nobody_is_thrown_and_warned_of(tmp_path: Path) -> None:
+    """A DAG, team or issuer that neither policies nor settings know; what they know is not spoken of."""
+    file = tmp_path / "denied.yaml"
+    file.write_text("denied: []\n")
+    known = inquiries()._replace(issuers=frozenset({"idp"}))
+    async with admin(State([]), known, None, DenyFile(file)) as client:
+        for entry in ({"dag": "etl"}, {"dag": "e*"}, {"issuer": "idp"}, {"jti": "x"}):
+            assert "warnings" not in (await client.post("/denied", json=entry)).json()
+        for entry in ({"dag": "elt"}, {"dag": "x_*"}, {"team": "nosuchteam"}, {"issuer": "https://idp.test"}):
+            told = (await client.post("/denied", json=entry)).json()
+            assert told["denied"][-1] == entry | {"by": "the admin socket"}
+        lifted = (await client.delete("/denied", params={"dag": "elt"})).json()
+    assert told["warnings"] == [
+        "the deny list stops nobody by dag 'elt': no policy names such a dag",
+        "the deny list stops nobody by dag 'x_*': no policy names such a dag",
+        "the deny list stops nobody by team 'nosuchteam': platform.yaml has no teams",
+        "the deny list stops nobody by issuer 'https://idp.test': the settings call theirs 'idp'",
+    ]
+    assert lifted["warnings"] == told["warnings"][1:]
+
+
+def test_an_entry_for_what_is_let_through_may_be_right() -> None:
+    """Where `unmapped` lets DAGs through that no file names, the warning says so."""
+    unmapped = 'unmapped: {role: "arn:aws:iam::111122223333:role/legacy", mode: observe, until: "2099-01-01"}'
+    policies = check_policies({"a.yaml": POLICY, "platform.yaml": unmapped}).snapshots[0]
+    assert strangers([Denial("dag", "elt"), Denial("dag", "etl")], policies, ()) == [
+        "the deny list stops nobody by dag 'elt' but what `unmapped` lets through: no policy names such a dag"
+    ]
+
+
+async def test_a_switch_is_thrown_without_policies(tmp_path: Path) -> None:
+    """Nobody can say then whom it stops; that keeps nobody from throwing it."""
+
+    def broken() -> Any:
+        raise PolicyError(["a.yaml:1: nonsense"])
+
+    (tmp_path / "denied.yaml").write_text("denied: []\n")
+    async with admin(State([]), Inquiries(broken, None, None), None, DenyFile(tmp_path / "denied.yaml")) as client:
+        assert (await client.post("/denied", json={"dag": "elt"})).json()["denied"][0]["dag"] == "elt"
 
 
 async def test_a_switch_that_cannot_be_thrown_is_told(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +11,10 @@ from proxy.deny_file import DenyFile
 from proxy.followed import FollowedFile, Unusable
 from proxy.identity.denials import Denial, DenyList, written
 from proxy.key_files import make_key_file, sealing_keys
-from proxy.keyring import read_keys
+from proxy.keyring import read_keys, written_key
+from proxy.settings import load_settings
+from proxy.trusted_files import deny_list_of, problem_of_files, session_keys_of
+from tests.fake_aws import settings_in
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,6 +111,49 @@ def test_the_deny_list_is_changed_in_place(tmp_path: Path) -> None:
     assert file.read().denials == (Denial("dag", "a", "second", "ops"),)
     assert path.stat().st_mode & 0o777 == 0o640
     assert names_in(tmp_path) == ["denied.yaml", "link"]
+
+
+def test_a_change_of_the_deny_list_is_told_once_it_is_made(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """In log and audit, with who made it; of what could not be done nothing is told."""
+    path, events = tmp_path / "denied.yaml", list[dict[str, str]]()
+    path.write_text("denied: []\n")
+    file = DenyFile(path, lambda name, **details: events.append({"event": name, **details}))
+    file.add(Denial("dag", "a", "INC-1", "ops-1"))
+    assert file.lift("dag", "b", "ops-2") is None
+    file.lift("dag", "a", "ops-2")
+    path.write_text("denied: [")
+    for change in (lambda: file.add(Denial("dag", "c")), lambda: file.lift("dag", "c")):
+        with pytest.raises(ValueError, match="is not valid YAML"):
+            change()
+    assert [record.message for record in caplog.records] == [
+        "dag a (INC-1) is stopped by 'ops-1'",
+        "dag a (INC-1) is lifted by 'ops-2'",
+    ]
+    assert events == [
+        {"event": "switch", "stopped": "dag a (INC-1)", "by": "ops-1"},
+        {"event": "switch", "lifted": "dag a (INC-1)", "by": "ops-2"},
+    ]
+
+
+def test_what_is_wrong_with_a_followed_file_names_it_once(tmp_path: Path) -> None:
+    """At the start and on reload, whether the mistake has a line or not; keys have none."""
+    settings_file, deny, keys = (tmp_path / name for name in ("proxy.yaml", "denied.yaml", "sessions.key"))
+    deny.write_text("denied: []\n")
+    keys.write_text(written_key(bytes(32)))
+    settings_file.write_text(json.dumps(settings_in(tmp_path, "http://127.0.0.1:1", deny_list="denied.yaml")))
+    settings = load_settings(settings_file, {})
+    file = deny_list_of(settings)
+    assert file is not None
+    for text, says in (("", ": is empty; write `denied: []`"), ("denied: [a]", ":1: an entry of `denied` must be a mapping")):
+        deny.write_text(text)
+        with pytest.raises(Unusable) as caught:
+            file.look()
+        assert str(caught.value).startswith(f"{deny}{says}")
+        assert problem_of_files(settings) == f"`deny_list`: {caught.value}"
+        assert str(caught.value).count("denied.yaml") == 1
+    keys.write_text("nonsense")
+    with pytest.raises(Unusable, match=f"^{keys}: key 1 is not base64 of 32 bytes"):
+        session_keys_of(str(keys))
 
 
 def test_a_deny_list_does_not_grow_past_what_can_be_read(tmp_path: Path) -> None:

@@ -451,6 +451,23 @@ def test_the_admin_api_throws_the_switch_for_all_workers(tmp_path: Path, aws: Fa
                 ),
                 f"each worker has it on record: {change}",
             )
+        assert [record["details"] for record in running.records() if record.get("event") == "switch"] == [
+            {"stopped": "dag etl (INC-4711)", "by": "the admin socket"},
+            {"lifted": "dag etl (INC-4711)", "by": "the admin socket"},
+        ]
+
+
+def test_entries_that_stop_nobody_are_warned_of(tmp_path: Path, aws: FakeAws) -> None:
+    """At the start, and when they come."""
+    settings = furnished(tmp_path, aws)
+    (tmp_path / "denied.yaml").write_text("denied: [{dag: etl}, {team: data}, {dag: elt}]\n")
+    with running_gateway(tmp_path, settings) as running:
+        running.until_ready()
+        assert "stops nobody by dag 'elt': no policy names such a dag" in running.errors.read_text()
+        (tmp_path / "denied.yaml").write_text("denied: [{dag: etl}, {team: Data}, {dag: elt}]\n")
+        warned = "stops nobody by team 'Data': platform.yaml has only 'data'"
+        running.until(lambda: warned in running.errors.read_text(), "the new one is told")
+        assert running.errors.read_text().count("stops nobody") == 2
 
 
 def wait_for_all(running: RunningGateway, condition: Any) -> None:
