@@ -57,7 +57,11 @@ class LifespanApp:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
         scope["state"].update(
-            pipeline=gateway.pipeline, logins=gateway.logins, limits=edge_limits(self.settings), outbox=gateway.outbox
+            pipeline=gateway.pipeline,
+            logins=gateway.logins,
+            limits=edge_limits(self.settings),
+            outbox=gateway.outbox,
+            certificate_told=gateway.trusted.certificate_told,
         )
         await gateway.start(scope["state"])
         await send({"type": "lifespan.startup.complete"})

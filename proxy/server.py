@@ -24,7 +24,7 @@ from uvicorn.config import STARTUP_FAILURE
 from proxy.edge.connection import Connection
 from proxy.edge.limits import EdgeLimits
 from proxy.edge.shared import Edge
-from proxy.edge.tls import TlsPort, keep_fresh
+from proxy.edge.tls import TlsPort, cause_of, keep_fresh
 from proxy.native import IS_COMPILED
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ class DataPlane:
     """How to serve. `app` is an ASGI app that speaks lifespan only, or the import string of a function that makes one.
 
     In its lifespan it puts into `scope["state"]`: `pipeline` (see `proxy.edge.shared.Service`), `logins` (`LoginService`, if not
-    the same) and, if not the defaults, `limits` (`EdgeLimits`). The server puts there `edge` (numbers for metrics) and, from the
-    first signal on, `draining` = True.
+    the same) and, if not the defaults, `limits` (`EdgeLimits`), and `certificate_told` (see `proxy.edge.tls.keep_fresh`). The
+    server puts there `edge` (numbers for metrics) and, from the first signal on, `draining` = True.
     """
 
     app: str | Callable[..., Any]
@@ -132,7 +132,7 @@ def load_tls(plane: DataPlane) -> TlsPort | None:
     try:
         return TlsPort(plane.certificate, plane.key)
     except OSError as error:
-        raise CannotServe(f"cannot use certificate `{plane.certificate}` with key `{plane.key}`: {error.strerror}") from error
+        raise CannotServe(f"cannot use certificate `{plane.certificate}` with key `{plane.key}`: {cause_of(error)}") from error
 
 
 class GatewayServer(uvicorn.Server):
@@ -177,7 +177,7 @@ class GatewayServer(uvicorn.Server):
             await self.lifespan.shutdown()
             raise CannotServe(f"cannot listen: {error.strerror}; choose another port or stop what uses it") from error
         if tls is not None:
-            self._reloading = loop.create_task(keep_fresh(tls, CERTIFICATE_POLL_SECONDS))
+            self._reloading = loop.create_task(keep_fresh(tls, CERTIFICATE_POLL_SECONDS, state.get("certificate_told")))
         self.started = True
         if not IS_COMPILED:
             log.info("the compiled forms are not there, or left out: all is Python, and a request costs more")

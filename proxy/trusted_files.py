@@ -1,6 +1,7 @@
 """The two files that the gateway obeys while it runs, beside its policies: the sessions' keys and the deny list.
 
-Looked at every 2 seconds; what is broken leaves what was read last in force, and is told in log, metric and audit.
+Looked at every 2 seconds; what is broken leaves what was read last in force, and is told in log, metric and audit. So is the
+certificate, which is followed by who serves TLS (`proxy.edge.tls`).
 """
 
 from __future__ import annotations
@@ -89,13 +90,23 @@ class TrustedFiles:
         try:
             found = await asyncio.to_thread(file.look)
         except Unusable as problem:
-            self._metrics.file_reload_failed(name, True)
-            self._audit.event(f"{name}_refused")
+            self._note(name, failed=True)
             log.error("what was read last stays in force: %s", problem)
             return None
         if found is not None:
-            self._metrics.file_reload_failed(name, False)
+            self._note(name, failed=False)
         return found
+
+    def certificate_told(self, failed: bool) -> None:
+        """Note that a new certificate cannot be used, or that the one on disk is in force."""
+        self._note("certificate", failed=failed)
+        if not failed:
+            self._audit.event("certificate")
+
+    def _note(self, name: str, *, failed: bool) -> None:
+        self._metrics.file_reload_failed(name, failed)
+        if failed:
+            self._audit.event(f"{name}_refused")
 
     def _warn_of_strangers(self, denials: Iterable[Denial]) -> None:
         for line in strangers(denials, self._policies.current, self._issuers):

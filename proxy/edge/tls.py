@@ -13,6 +13,7 @@ import ssl
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 log = logging.getLogger("proxy.edge")
@@ -125,16 +126,32 @@ class TlsPort(ssl.SSLContext):
         return hashlib.sha256(b"\0".join(file.read_bytes() for file in self._files)).digest()
 
 
-async def keep_fresh(port: TlsPort, every: float) -> None:
-    """Poll the files each `every` seconds, for ever; a pair that cannot be used is told once, and the last good one stays."""
+def cause_of(error: OSError) -> str:
+    """Why a certificate and its key cannot be used, and what to do; OpenSSL says it with a line of its source."""
+    if not isinstance(error, ssl.SSLError):
+        return f"{error.filename}: {error.strerror}"
+    if error.reason == "KEY_VALUES_MISMATCH":
+        return "the key is another certificate's; put both in place together"
+    return "one of the two is cut off or not PEM; write the certificate with its chain into one file, its key into the other"
+
+
+async def keep_fresh(port: TlsPort, every: float, told: Callable[[bool], None] | None = None) -> None:
+    """Poll the files each `every` seconds, for ever; a pair that cannot be used is told once, and the last good one stays.
+
+    `told` hears True of such a pair, and False once the files hold the pair in force again.
+    """
     complaint = ""
     while True:
         await asyncio.sleep(every)
+        before, is_new = complaint, False
         try:
-            if await asyncio.to_thread(port.reload):
-                log.info("the certificate was renewed")
+            is_new = await asyncio.to_thread(port.reload)
             complaint = ""
         except OSError as error:
-            if str(error) != complaint:
-                complaint = str(error)
-                log.error("the new certificate cannot be used, the last good one stays: %s", error.strerror)
+            complaint = cause_of(error)
+        if complaint and complaint != before:
+            log.error("the new certificate cannot be used, the last good one stays: %s", complaint)
+        elif is_new:
+            log.info("the certificate was renewed")
+        if told is not None and (is_new or complaint != before):
+            told(bool(complaint))

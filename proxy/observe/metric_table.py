@@ -44,7 +44,7 @@ METRICS: Final = (
            "livemax"),
     Metric(_P + "denied_entries", "gauge", ("kind",), "entries of the deny list in force: dag, team, issuer or jti", "livemax"),
     Metric(_P + "file_reload_failed", "gauge", ("file",),
-           "1 while `session_keys` or `deny_list` cannot be read and what was read last holds", "livemax"),
+           "1 while `session_keys`, `deny_list` or `certificate` is broken and the last good one holds", "livemax"),
     Metric(_P + "ready", "gauge", (), "1 while requests can be served", "livemin"),
     Metric(_P + "inflight_requests", "gauge", (), "requests being served", "livesum"),
     Metric(_P + "loop_lag_seconds", "histogram", (), "how late a timer of the event loop came, looked at every 20 ms"),

@@ -17,7 +17,7 @@ import pytest
 from proxy.aws.endpoints import default_endpoint
 from proxy.gateway import tell_defect
 from proxy.server import CannotServe, bind_unix
-from tests.fake_aws import RunningGateway, fake_aws, running_gateway, settings_in, token
+from tests.fake_aws import RunningGateway, fake_aws, running_gateway, self_signed, settings_in, token
 from tests.stack.process import wait_until
 
 if TYPE_CHECKING:
@@ -424,6 +424,20 @@ def test_a_certificate_that_cannot_be_used(tmp_path: Path, workers: int) -> None
     status, said = cannot_start(tmp_path, settings)
     assert status == 3
     assert "cannot use certificate" in said
+
+
+def test_a_certificate_that_cannot_be_renewed_is_counted(tmp_path: Path) -> None:
+    """As every file that is followed: in metrics and audit; and so is that it was mended."""
+    good = self_signed(tmp_path).read_bytes()
+    tls = {"certificate": "server.pem", "key": "server.pem"}
+    with running_gateway(tmp_path, settings_in(tmp_path, "http://127.0.0.1:1", tls=tls)) as gateway:
+        gateway.until_ready()
+        for content, number in ((good[:300], "1.0"), (good, "0.0")):
+            (tmp_path / "server.pem").write_bytes(content)
+            line = f'dynamodb_proxy_file_reload_failed{{file="certificate"}} {number}'
+            gateway.until(lambda line=line: line in gateway.get("/metrics")[1], line)
+        told = ["certificate_refused", "certificate"]
+        gateway.until(lambda: [r["event"] for r in gateway.records() if r.get("event") in told] == told, "it is on record")
 
 
 def test_endpoints_by_region() -> None:

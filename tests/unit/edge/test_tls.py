@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from proxy.edge.tls import TlsPort, keep_fresh
+from proxy.edge.tls import TlsPort, cause_of, keep_fresh
 from proxy.refusal import Reason
 
 if TYPE_CHECKING:
@@ -189,6 +189,42 @@ async def test_the_files_are_polled_and_trouble_is_told_once(
         pass
     polling.cancel()
     assert {record.levelname for record in caplog.records} == {"ERROR"}
+
+
+async def test_what_is_wrong_with_a_new_certificate_is_told_with_what_to_do(
+    start: Callable[..., Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not as OpenSSL does, with a line of its source; and who counts it hears when it is mended, renewed or put back."""
+    certificate, key = write_certificate(tmp_path, "first")
+    port, heard = TlsPort(certificate, key), list[bool]()
+    bench = await start(tls=port)
+    good = certificate.read_bytes()
+    polling = asyncio.create_task(keep_fresh(port, 0.01, heard.append))
+    certificate.write_bytes(good[:100])
+    await bench.until(lambda: heard == [True])
+    certificate.unlink()
+    await bench.until(lambda: heard == [True, True])
+    (tmp_path / "whole").write_bytes(good)
+    (tmp_path / "whole").replace(certificate)
+    await bench.until(lambda: heard == [True, True, False])
+    write_certificate(tmp_path, "second")
+    await bench.until(lambda: len(heard) > 3 and not heard[-1])  # perhaps seen between the two files before
+    polling.cancel()
+    told = [record.message.partition("stays: ")[2] for record in caplog.records if record.levelname == "ERROR"]
+    assert told[0].startswith("one of the two is cut off or not PEM; write the certificate with its chain into one file")
+    assert told[1] == f"{certificate}: No such file or directory"
+    assert "_ssl.c" not in caplog.text
+
+
+def test_a_key_of_another_certificate_is_told_as_that(tmp_path: Path) -> None:
+    """The usual half of a renewal."""
+    certificate, key = write_certificate(tmp_path, "first")
+    port, first = TlsPort(certificate, key), key.read_bytes()
+    write_certificate(tmp_path, "second")
+    key.write_bytes(first)
+    with pytest.raises(OSError, match="KEY_VALUES_MISMATCH") as caught:
+        port.reload()
+    assert cause_of(caught.value) == "the key is another certificate's; put both in place together"
 
 
 def test_a_missing_certificate_is_an_error_at_start(tmp_path: Path) -> None:
