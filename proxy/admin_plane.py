@@ -6,6 +6,7 @@ It has a loop of its own, so that a scrape or a question never holds the data pl
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from pathlib import Path
@@ -17,8 +18,7 @@ from proxy.identity.denials import NoDenials
 from proxy.inquiry import Admitted, Inquiries
 from proxy.observe.audit import AuditLog
 from proxy.observe.sink import LineSink
-from proxy.policy.document import digest_of
-from proxy.policy.store import PolicyError, policies_of, policy_texts
+from proxy.policy.store import PolicyError, PolicyFiles
 from proxy.server import CannotServe, bind_unix
 from proxy.trusted_files import deny_list_of
 
@@ -40,28 +40,17 @@ LONGEST_TURN_SECONDS = 3.0
 
 
 class PoliciesOnDisk:
-    """The policies as the files have them, for a process that serves none itself. A file that is broken leaves the last good."""
+    """The policies as the files have them, for a process that serves none itself. Raises PolicyError if they cannot be used."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self._files = PolicyFiles(settings.policies, settings.environment, settings.aws_region)
         self._lock = threading.Lock()
-        self._seen = ""
-        self._current: Policies | None = None
 
     def __call__(self) -> Policies:
-        """The policies. Raises PolicyError where there never were good ones."""
-        settings = self._settings
-        with self._lock:
-            try:
-                texts = policy_texts(settings.policies)
-                if (state := digest_of(texts)) != self._seen:
-                    self._current = policies_of(texts, settings.environment, settings.aws_region)
-                    self._seen = state
-            except PolicyError:
-                if self._current is None:
-                    raise
-            assert self._current is not None  # noqa: S101 - for the type checker: either it was made, or raised
-            return self._current
+        """The last good ones."""
+        with self._lock, contextlib.suppress(PolicyError):  # the workers follow the same files, and say what is wrong with them
+            self._files.look()
+        return self._files.current
 
 
 class AdminPlane(NamedTuple):

@@ -144,7 +144,7 @@ def serve(settings: Settings) -> int:
     with tempfile.TemporaryDirectory(prefix="dynamodb-proxy-") as directory:
         try:
             return _serve_both_planes(settings, Path(directory))
-        except CannotServe as error:
+        except (CannotServe, PolicyError) as error:
             print(error, file=sys.stderr)
             return CANNOT_START
 

@@ -30,8 +30,7 @@ from proxy.observe.loop_lag import LoopLag
 from proxy.observe.sink import LineSink
 from proxy.outbox import Outbox
 from proxy.pipeline import Pipeline
-from proxy.policy.document import digest_of
-from proxy.policy.store import PolicyError, load_policies, policies_of, policy_texts
+from proxy.policy.store import PolicyError, PolicyFiles
 from proxy.refusal import Reason, Refusal
 from proxy.trusted_files import TrustedFiles
 
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
     from proxy.model import Credentials, Principal
-    from proxy.policy.rules import Policies
     from proxy.settings import Settings
 
 log = logging.getLogger("proxy.gateway")
@@ -64,7 +62,8 @@ class Gateway:
         self.settings = settings
         self.is_imported = is_imported or threading.Event()
         self._has_assumed = False
-        self.current = load_policies(settings.policies, settings.environment, settings.aws_region)
+        self._policy_files = PolicyFiles(settings.policies, settings.environment, settings.aws_region)
+        self.current = self._policy_files.current
         self.metrics = Metrics(__version__, settings.workers)
         self._tell_policies()
         self.outbox = Outbox()
@@ -150,6 +149,8 @@ class Gateway:
         ]
         for task in self._background:
             task.add_done_callback(tell_defect)
+        if not self._policy_files.has_platform:
+            log.warning("no platform.yaml: nothing is denied, required or bounded platform-wide; write one if anything should be")
         self._warn_of_unknown_issuers()
         self.loop_lag.start()
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.audit.reopen)
@@ -179,33 +180,21 @@ class Gateway:
 
     async def _follow_policies(self) -> None:
         """Swap the snapshot when the files' content changes; names and times say little where a ConfigMap is mounted."""
-        seen = self.current.digest
         while True:
             await asyncio.sleep(POLICY_POLL_SECONDS)
-            seen, found = await asyncio.to_thread(self._changed_policies, seen)
-            if isinstance(found, PolicyError):
+            try:
+                found = await asyncio.to_thread(self._policy_files.look)
+            except PolicyError as error:
                 self.metrics.policy_reload_failed(True)
                 self.audit.event("policy_refused", policy_digest=self.current.digest)
-                log.error("the policies on disk cannot be used, so the last good ones stay:\n  %s", "\n  ".join(found.lines))
-            elif found is not None:
+                log.error("the policies on disk cannot be used, so the last good ones stay:\n  %s", "\n  ".join(error.lines))
+                continue
+            if found is not None:
                 self.current = found
                 self._tell_policies()
                 self.audit.event("policy", policy_digest=found.digest, environment=self.settings.environment)
                 log.info("policies %s are in force", found.digest[:12])
                 self._warn_of_unknown_issuers()
-
-    def _changed_policies(self, seen: str) -> tuple[str, Policies | PolicyError | None]:
-        """The state of the files, and what they hold if that is not `seen`. Reads and compiles: to be run in a thread."""
-        settings = self.settings
-        state = ""
-        try:
-            texts = policy_texts(settings.policies)
-            state = digest_of(texts)
-            return state, None if state == seen else policies_of(texts, settings.environment, settings.aws_region)
-        except (PolicyError, OSError) as problem:
-            error = problem if isinstance(problem, PolicyError) else PolicyError([f"{settings.policies}: {problem.strerror}"])
-            state = state or str(error)
-            return state, None if state == seen else error
 
     async def _keep_house(self) -> None:
         directory = os.environ.get(RUNTIME_VARIABLE)

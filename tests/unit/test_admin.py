@@ -255,6 +255,9 @@ def test_policies_on_disk_keep_the_last_good(tmp_path: Path) -> None:
     file.write_text("nonsense")
     with pytest.raises(PolicyError):
         PoliciesOnDisk(settings)()
+    file.unlink()
+    file.parent.rmdir()
+    assert found().digest != first.digest  # nor is a folder that is gone a reason to answer nothing
 
 
 def test_many_scrapers_are_one() -> None:

@@ -8,6 +8,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,7 @@ from proxy.aws.endpoints import default_endpoint
 from proxy.gateway import tell_defect
 from proxy.server import CannotServe, bind_unix
 from tests.fake_aws import RunningGateway, fake_aws, running_gateway, self_signed, settings_in, token
-from tests.stack.process import wait_until
+from tests.stack.process import ROOT, clean_environment, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -266,6 +268,38 @@ def test_changed_policies_come_into_force_and_bad_ones_do_not(gateway: RunningGa
     policy.write_text(good.replace("[read, write]", "[write]"))
     gateway.until(lambda: gateway.call()[0] == 400, "the new policy is in force")
     assert "dynamodb_proxy_policy_reload_failed 0.0" in gateway.get("/metrics")[1]
+
+
+def test_a_platform_file_that_is_lost_opens_nothing(tmp_path: Path, aws: FakeAws) -> None:
+    """What it denied stays denied, and it is told as any other broken change; a start without it is told too."""
+    settings = settings_in(tmp_path, aws.url)
+    platform = tmp_path / "policies" / "platform.yaml"
+    platform.write_text("deny: [{actions: [PutItem], tables: [orders]}]\n")
+    with running_gateway(tmp_path, settings) as gateway:
+        gateway.until_ready()
+        assert "no platform.yaml" not in gateway.errors.read_text()
+        platform.rename(tmp_path / "away.yaml")
+        gateway.until(lambda: "dynamodb_proxy_policy_reload_failed 1.0" in gateway.get("/metrics")[1], "the loss is told")
+        assert gateway.call("PutItem", PUT)[1]["x-ddb-proxy-reason"] == "denied_by_rule"
+        assert "policies: holds no platform.yaml any more, so nothing would be denied" in gateway.errors.read_text()
+    with running_gateway(tmp_path, settings) as gateway:
+        gateway.until_ready()
+        assert gateway.call("PutItem", PUT)[0] == 200
+        assert "no platform.yaml: nothing is denied, required or bounded platform-wide" in gateway.errors.read_text()
+
+
+@pytest.mark.parametrize("command", [["serve"], ["doctor"]])
+def test_policies_that_cannot_be_listed(tmp_path: Path, command: list[str]) -> None:
+    """A sentence from each command of the gateway, no trace."""
+    settings = settings_in(tmp_path, "http://127.0.0.1:1")
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "proxy.yaml").write_text(json.dumps(settings | {"policies": "fifo"}))
+    done = subprocess.run(
+        [sys.executable, "-m", "proxy", *command, "--config", str(tmp_path / "proxy.yaml")],
+        env=clean_environment({}), cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert "fifo: cannot be read (Not a directory); name a folder or file of policies" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
 
 
 # ------------------------------------------------------------------------------------------------------ workers

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
-from proxy.policy.store import PolicyError, load_policies, policy_texts
+from proxy.policy.store import PolicyError, PolicyFiles, load_policies, policy_texts
 
 ROOT = Path(__file__).parents[3]
 FILE = 'dags: {d: {role: "arn:aws:iam::111122223333:role/r"}}\n'
@@ -70,6 +71,59 @@ def test_files_that_cannot_be_read_are_all_told(tmp_path: Path) -> None:
         f"{tmp_path}/a.yaml: cannot be read (No such file or directory)",
         f"{tmp_path}/b.yaml: is not UTF-8; save it as UTF-8",
     ]
+
+
+def test_a_folder_that_cannot_be_listed_is_told(tmp_path: Path) -> None:
+    """What the system refuses is a sentence like any other, whoever asks."""
+    os.mkfifo(tmp_path / "policies")
+    with pytest.raises(PolicyError) as error:
+        policy_texts(tmp_path / "policies")
+    assert error.value.lines == [
+        f"{tmp_path}/policies: cannot be read (Not a directory); name a folder or file of policies that may be read"
+    ]
+
+
+def test_policies_that_are_followed_never_lose_their_platform_file(tmp_path: Path) -> None:
+    """Without it nothing is wrong in any file and nothing is denied: the last good ones stay, told once, until it is back."""
+    (tmp_path / "orders.yaml").write_text(FILE)
+    platform = tmp_path / "platform.yaml"
+    platform.write_text('deny: [{actions: ["*"], tables: [secrets]}]\n')
+    files = PolicyFiles(tmp_path, "", "eu-west-1")
+    first = files.current
+    platform.rename(tmp_path / "platform.away")
+    (tmp_path / "orders.yaml").write_text(FILE + "# changed\n")
+    with pytest.raises(PolicyError) as error:
+        files.look()
+    assert str(error.value) == (
+        f"{tmp_path}: holds no platform.yaml any more, so nothing would be denied, required or bounded platform-wide; "
+        "put it back, or restart the gateway to do without"
+    )
+    assert (files.look(), files.current) == (None, first)
+    (tmp_path / "platform.away").rename(tmp_path / "platform.yml")
+    assert files.look() is files.current is not first
+    (tmp_path / "platform.yml").unlink()
+    assert not PolicyFiles(tmp_path, "", "eu-west-1").has_platform  # what a restart does
+
+
+def test_policies_that_are_followed_are_judged_once_for_each_state(tmp_path: Path) -> None:
+    """Broken, gone or the same: the last good ones stay, and a platform.yaml may come at any time."""
+    folder = tmp_path / "policies"
+    folder.mkdir()
+    (folder / "orders.yaml").write_text(FILE)
+    files = PolicyFiles(folder, "", "eu-west-1")
+    assert (files.look(), files.has_platform) == (None, False)
+    (folder / "orders.yaml").write_text("dags: nonsense")
+    with pytest.raises(PolicyError, match="must be a mapping"):
+        files.look()
+    assert files.look() is None
+    shutil.rmtree(folder)
+    with pytest.raises(PolicyError, match="does not exist"):
+        files.look()
+    assert (files.look(), files.current.has_dag("d")) == (None, True)
+    folder.mkdir()
+    (folder / "orders.yaml").write_text(FILE)
+    (folder / "platform.yaml").write_text("contact: us\n")
+    assert (files.look() is files.current, files.has_platform) == (True, True)
 
 
 def test_every_mistake_of_every_file_is_in_the_error(tmp_path: Path) -> None:
