@@ -6,6 +6,7 @@ for every DAG. Nothing here decides anything.
 
 from __future__ import annotations
 
+import difflib
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -41,6 +42,7 @@ def lint(document: Document, snapshots: Sequence[Policies], real_tables: Collect
         *_idle_dags(snapshots),
         *_idle_tables(document),
         *_speechless_dags(document, snapshots),
+        *_strange_names(snapshots, frozenset(real_tables)),
         *(_against_tables(snapshots, frozenset(real_tables)) if real_tables else ()),
     ]
     return list(dict.fromkeys(findings))
@@ -199,7 +201,9 @@ def _against_tables(snapshots: Sequence[Policies], real: frozenset[str]) -> Iter
         if not declared & real:
             continue  # the names are of another environment
         where = f" in {policies.environment}" if policies.environment else ""
-        for place, what, globs in _globs(policies):
+        for place, what, globs in _reaching(policies):
+            if not any(is_glob(pattern) for pattern in globs.patterns):
+                continue
             matched = sorted(name for name in real if globs.match(name))
             new = [name for name in matched if name not in declared]
             if new:
@@ -213,18 +217,37 @@ def _against_tables(snapshots: Sequence[Policies], real: frozenset[str]) -> Iter
                     yield Finding(file, f"table `{logical}`{where} is `{name}`, and no such table exists")
 
 
-def _globs(policies: Policies) -> Iterator[tuple[str, str, Globs]]:
-    """Place, name and patterns of everything that reaches tables by globs, each once."""
+def _strange_names(snapshots: Sequence[Policies], real: frozenset[str]) -> Iterator[Finding]:
+    """Names in platform.yaml, written out, that no table has: a deny rule that is misspelt denies nothing."""
+    known = real.union(*(policies.tables for policies in snapshots))
+    for policies in snapshots:
+        where = f" in {policies.environment}" if policies.environment else ""
+        called = {logical: name for found in policies.dag_rules() for name, logical in found.names.items()}
+        is_told = bool(policies.tables & real)  # else the names that exist are of another environment
+        for place, what, globs in _reaching(policies):
+            for name in globs.patterns:
+                if name in known or is_glob(name) or name.startswith("!"):
+                    continue
+                if name in called:
+                    hint = f"; did you mean `{called[name]}`?"
+                    yield Finding(place, f"{what}{where} names `{name}`, which is no real name{hint}")
+                elif is_told:
+                    hint = "".join(f"; did you mean `{near}`?" for near in difflib.get_close_matches(name, sorted(known), 1))
+                    yield Finding(place, f"{what}{where} names `{name}`, and no such table exists{hint or '; correct the name'}")
+
+
+def _reaching(policies: Policies) -> Iterator[tuple[str, str, Globs]]:
+    """Place, name and patterns of everything that reaches some real tables wherever it holds, each once."""
     every: dict[tuple[str, str, tuple[str, ...]], Globs] = {}
     for found in policies.dag_rules():
         rules = [(rule, "the deny rule") for rule in found.deny]
         rules += [(requirement.rule, "the requirement") for requirement in found.require]
-        places = [(rule.place, what, rule.tables) for rule, what in rules]
+        places = [(rule.place, what, rule.tables) for rule, what in rules if rule.is_active]
         if found.boundary is not None:
             places.append((found.boundary.place, f"the boundary of team {found.boundary.team}", found.boundary.tables))
         every |= {(place, what, globs.patterns): globs for place, what, globs in places}
     for (place, what, patterns), globs in every.items():
-        if any(is_glob(pattern) for pattern in patterns) and "*" not in patterns:
+        if "*" not in patterns:
             yield place, what, globs
 
 

@@ -255,6 +255,40 @@ def test_rules_on_one_line_reach_tables_each_by_its_own_globs() -> None:
     ]
 
 
+def test_a_name_in_platform_yaml_that_no_table_has_is_told() -> None:
+    """It denies nothing and looks as if it did: the name in a team's file always, another where the real tables are known."""
+    deny = "deny:\n  - {actions: [write], tables: [state, dev-growth-stat, zzz, prod-growth-state, x-pii, '!yyy']}\n"
+    deny += "  - {actions: [Scan], tables: [state], environments: [prod]}\n  - {actions: [Query], tables: [nowhere, '*']}\n"
+    policies = rules("actions: [read], tables: [events, state]"), PLATFORM + deny
+    called = [
+        f"platform.yaml:{line}: warning: the deny rule in {name} names `state`, which is no real name; "
+        f"did you mean `{name}-growth-state`?"
+        for line, name in ((7, "dev"), (7, "prod"), (8, "prod"))
+    ]
+    assert told(*policies) == called
+    real = ("dev-growth-events", "dev-growth-state", "x-pii")
+    assert [line for line in told(*policies, real) if " names `" in line] == [
+        called[0],
+        (
+            "platform.yaml:7: warning: the deny rule in dev names `dev-growth-stat`, and no such table exists; "
+            "did you mean `dev-growth-state`?"
+        ),
+        "platform.yaml:7: warning: the deny rule in dev names `zzz`, and no such table exists; correct the name",
+        *called[1:],
+    ]
+
+
+def test_a_name_that_a_table_has_is_meant() -> None:
+    """Though a team's file calls another table so."""
+    deny = "deny: [{actions: ['*'], tables: [state]}]\n"
+    assert (
+        told(
+            rules("actions: [read], tables: [events, state]"), PLATFORM + deny, ("state", "dev-growth-events", "dev-growth-state")
+        )
+        == []
+    )
+
+
 def test_five_tables_are_all_named() -> None:
     """Only of more the rest is counted."""
     real = ("dev-growth-events", "dev-growth-state", *(f"t{number}-pii" for number in range(5)))
