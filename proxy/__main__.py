@@ -123,7 +123,7 @@ def _add_explain(commands: Commands) -> None:
         "--config",
         type=Path,
         metavar="FILE",
-        help="the gateway's settings; without them, tables are in us-east-1 unless policies say",
+        help="the gateway's settings (default: serve's, unless --policies says all); without any, tables are in us-east-1",
     )
     explain.add_argument("--audit", type=Path, metavar="FILE", help="audit file that has the decision (default: the settings')")
     explain.add_argument("--token", type=Path, metavar="FILE", help="a token that says who asks; with --config")

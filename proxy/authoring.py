@@ -6,7 +6,6 @@ Exit status: 0 good (nothing changes; it is allowed), 1 not, 2 it could not be t
 from __future__ import annotations
 
 import asyncio
-import gzip
 import json
 import os
 import sys
@@ -15,8 +14,9 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from proxy.given_files import CannotTry, given_policies, opened, parsed, table_names
 from proxy.policy.check import Report, check_policies
-from proxy.policy.cloudtrail import draft_from_cloudtrail, read_events
+from proxy.policy.cloudtrail import draft_from_cloudtrail, read_trail
 from proxy.policy.described import Description, Misdescribed, identity_in, request_of
 from proxy.policy.diff import diff_policies
 from proxy.policy.diff_report import render_diff
@@ -26,12 +26,12 @@ from proxy.policy.lint import lint
 from proxy.policy.recorded import diff_traffic, read_records
 from proxy.policy.report import render_check, warnings_in
 from proxy.policy.schema import schema_text
-from proxy.policy.store import PolicyError, policies_of, policy_texts
+from proxy.policy.store import PolicyError, policies_of
 from proxy.refusal import Refusal
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from proxy.model import Identity, Operation
     from proxy.policy.recorded import TrafficChange
@@ -39,14 +39,6 @@ if TYPE_CHECKING:
     from proxy.settings import Settings
 
 GOOD, NOT_GOOD, UNTRIED = 0, 1, 2
-
-
-class CannotTry(Exception):
-    """What was asked for cannot be tried. `lines` say what to do."""
-
-    def __init__(self, *lines: str) -> None:
-        super().__init__("\n".join(lines))
-        self.lines = lines
 
 
 def run(options: argparse.Namespace, out: TextIO) -> int:
@@ -66,26 +58,13 @@ def run(options: argparse.Namespace, out: TextIO) -> int:
 
 
 def _check(options: argparse.Namespace, out: TextIO) -> int:
-    files = policy_texts(options.policies)
-    tables = _table_names(options.tables) if options.tables else ()
+    files = given_policies(options.policies)
+    tables = table_names(options.tables) if options.tables else ()
     report = check_policies(files, now=time.time())
     findings = lint(report.document, report.snapshots, tables) if report.snapshots else []
     out.write(render_check(report, findings, len(files), options.format))
     is_good = report.is_good and not (options.strict and warnings_in(report, findings))
     return GOOD if is_good else NOT_GOOD
-
-
-def _table_names(file: Path) -> list[str]:
-    """Names of tables: what ListTables answers, a JSON list, or one a line."""
-    text = file.read_text(encoding="utf-8", errors="replace")
-    try:
-        document = json.loads(text)
-    except ValueError:
-        document = text.split()
-    names = document.get("TableNames", ()) if isinstance(document, dict) else document
-    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-        raise CannotTry(f"{file}: holds no names of tables; write one a line, or give what `aws dynamodb list-tables` prints")
-    return names
 
 
 def _schema(options: argparse.Namespace, out: TextIO) -> int:  # noqa: ARG001 - every command has one signature
@@ -107,7 +86,7 @@ def _diff(options: argparse.Namespace, out: TextIO) -> int:
 
 def _checked(folder: Path) -> Report:
     """A version of the policies, by the files' own names: two folders are never called alike."""
-    texts = {Path(name).name: text for name, text in policy_texts(folder).items()}
+    texts = {Path(name).name: text for name, text in given_policies(folder).items()}
     report = check_policies(texts)
     if not report.snapshots:
         raise CannotTry(f"{folder}: cannot be compared, for it does not load", *(f"  {line}" for line in report.mistakes.lines()))
@@ -115,7 +94,7 @@ def _checked(folder: Path) -> Report:
 
 
 def _traffic(options: argparse.Namespace, old: Report, new: Report) -> list[tuple[str, TrafficChange]]:
-    with _opened(options.audit) as lines:
+    with opened(options.audit) as lines:
         name = options.environment
         if name is None:
             known = {policies.environment for policies in (*old.snapshots, *new.snapshots)}
@@ -134,20 +113,19 @@ def _snapshot(report: Report, name: str) -> Policies:
 
 def _environment_in(audit: Path) -> str:
     """The environment that the gateway said it serves when it started."""
-    with _opened(audit) as lines:
+    with opened(audit) as lines:
         for line in lines:
-            if '"record":"event"' in line:
-                details = json.loads(line).get("details", {})
-                if details.get("environment"):
-                    return str(details["environment"])
+            if '"record":"event"' in line and (name := _environment_of(line)):
+                return name
     raise CannotTry(f"{audit}: does not say of which environment it is; name it with --environment")
 
 
-def _opened(file: Path) -> TextIO:
-    """A file of text, compressed or not."""
-    if file.suffix == ".gz":
-        return gzip.open(file, "rt", encoding="utf-8", errors="replace")
-    return file.open(encoding="utf-8", errors="replace")
+def _environment_of(line: str) -> str:
+    """What one record of an event says of it; empty for others, and for lines that were cut."""
+    try:
+        return str(json.loads(line)["details"]["environment"] or "")
+    except (KeyError, TypeError, ValueError):
+        return ""
 
 
 # ------------------------------------------------------------------------------------------------- init
@@ -155,34 +133,24 @@ def _opened(file: Path) -> TextIO:
 
 def _init(options: argparse.Namespace, out: TextIO) -> int:
     if options.from_cloudtrail:
-        events = chain.from_iterable(_parsed(file, read_events) for file in options.from_cloudtrail)
+        events = chain.from_iterable(parsed(file, read_trail) for file in options.from_cloudtrail)
         draft = draft_from_cloudtrail(events)
     else:
-        tables = _table_names(options.tables) if options.tables else ()
-        draft = draft_from_iam(chain.from_iterable(_parsed(file, read_sources) for file in options.from_iam), tables)
+        tables = table_names(options.tables) if options.tables else ()
+        draft = draft_from_iam(chain.from_iterable(parsed(file, read_sources) for file in options.from_iam), tables)
     out.write(draft.render())
     return GOOD
-
-
-def _parsed(file: Path, read: Callable[[str], list[Any]]) -> Iterator[Any]:
-    with _opened(file) as opened:
-        try:
-            yield from read(opened.read())
-        except json.JSONDecodeError as error:
-            raise CannotTry(f"{file}: is not JSON (line {error.lineno}); was it cut?") from None
-        except ValueError as error:
-            raise CannotTry(f"{file}: {error}") from None
-        except (AttributeError, KeyError, TypeError):
-            raise CannotTry(f"{file}: is JSON of another form than is meant here") from None
 
 
 # ---------------------------------------------------------------------------------------------- explain
 
 
 def _explain(options: argparse.Namespace, out: TextIO) -> int:
+    if options.decision:
+        _check_decision_id(options.decision)
     settings = _settings(options)
     folder = options.policies or (settings.policies if settings else Path("policies"))
-    texts = policy_texts(folder)
+    texts = given_policies(folder)
     environment = options.environment or (settings.environment if settings else "") or _only_environment(texts)
     policies = policies_of(texts, environment, settings.aws_region if settings else "us-east-1")
     if options.decision:
@@ -207,15 +175,17 @@ def _print(document: dict[str, Any], lines: list[str], options: argparse.Namespa
 
 
 def _settings(options: argparse.Namespace) -> Settings | None:
-    """The gateway's settings where they are named, or needed; None where the options say all."""
-    from proxy.settings import SettingsError, load_settings
+    """The gateway's settings where they are named, or needed; None where the options say all, or there is no file of settings."""
+    from proxy.settings import SettingsError, load_settings, settings_path
 
-    if options.config is None:
+    is_all_said = options.policies and not options.token and (options.audit or not options.decision)
+    path = options.config if options.config or is_all_said else settings_path(None)
+    if path is None:
         if options.token:
             raise CannotTry("a token is judged by the gateway's issuers; name its settings with --config")
         return None
     try:
-        return load_settings(options.config, os.environ)
+        return load_settings(path, os.environ)
     except SettingsError as error:
         raise CannotTry(*error.lines) from None
 
@@ -230,16 +200,22 @@ def _only_environment(texts: dict[str, str]) -> str:
     return next(iter(known), "")
 
 
+def _check_decision_id(text: str) -> None:
+    """What `check` takes as the policies is taken as an id here."""
+    from proxy.inquiry import DECISION_ID
+
+    if not DECISION_ID.fullmatch(text):
+        meant = "it has 16 digits and letters, at the end of the refusal's message"
+        hint = "name a folder with --policies" if Path(text).exists() else meant
+        raise CannotTry(f"`{text}` is no decision id; {hint}")
+
+
 def _explain_decision(options: argparse.Namespace, settings: Settings | None, policies: Policies, out: TextIO) -> int:
-    from proxy.inquiry import DECISION_ID, recall
+    from proxy.inquiry import recall
 
     named = options.audit or (Path(settings.audit_path) if settings and settings.audit_path != "-" else None)
     if named is None:
         raise CannotTry("a decision is looked up in the audit; name its file with --audit")
-    if not DECISION_ID.fullmatch(options.decision):
-        raise CannotTry(
-            f"`{options.decision}` is no decision id; it has 16 digits and letters, at the end of the refusal's message"
-        )
     found = recall(named, options.decision, policies)
     if found is None:
         raise CannotTry(f"{named}: has no decision {options.decision}; it may stand in an older file, or another gateway's")
@@ -286,8 +262,10 @@ def _description(options: argparse.Namespace) -> Description:
 
 
 def _claims(options: argparse.Namespace) -> dict[str, str]:
-    pairs = (text.partition("=") for text in options.claim)
-    return {name: value for name, _, value in pairs}
+    for text in options.claim:
+        if not text.partition("=")[1]:
+            raise Misdescribed(f"`{text}` is no claim; write --claim NAME=VALUE")
+    return dict(text.split("=", 1) for text in options.claim)
 
 
 def _operation(options: argparse.Namespace) -> Operation:

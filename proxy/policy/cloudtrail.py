@@ -62,6 +62,17 @@ def read_events(text: str) -> list[Mapping[str, Any]]:
     return events
 
 
+def read_trail(text: str) -> list[Mapping[str, Any]]:
+    """As `read_events`. Raises ValueError too where the file is of another kind, which would draft nothing without a word."""
+    events = read_events(text)
+    if not any(_MARKS & event.keys() for event in events):
+        raise ValueError("holds no CloudTrail events; give files of a trail with data events, or what `lookup-events` prints")
+    return events
+
+
+_MARKS = frozenset({"eventSource", "Records", "Events"})  # of an event, and of lists of events that are empty
+
+
 def draft_from_cloudtrail(events: Iterable[Mapping[str, Any]]) -> Draft:
     """What each role session did, as rules. Events of other services are passed over; what cannot be used is in a note."""
     draft = Draft("CloudTrail")

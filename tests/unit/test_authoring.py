@@ -247,7 +247,48 @@ def test_the_settings_name_audit_and_policies(run: Run, tmp_path: Path) -> None:
     assert run("explain", "--config", tmp_path / "proxy.yaml", DECISION)[0] == 2
 
 
+def test_the_settings_are_found_as_serve_finds_them(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """./proxy.yaml or the variable's file; not asked, and free to be broken, where --policies and --audit say all."""
+    (tmp_path / "proxy.yaml").write_text(json.dumps(settings_in(tmp_path, "http://127.0.0.1:1")))
+    audit = audit_of(tmp_path / "policies")
+    file = tmp_path / "token"
+    file.write_text(token())
+    ask = ("explain", "--token", file, "--operation", "GetItem", "--table", "orders")
+    monkeypatch.chdir(tmp_path)
+    assert run(*ask)[0] == 0
+    assert run("explain", DECISION)[0] == 0
+    monkeypatch.chdir(tmp_path / "policies")
+    assert run(*ask)[0] == 2
+    monkeypatch.setenv("DDB_PROXY_CONFIG", str(tmp_path / "proxy.yaml"))
+    assert run(*ask)[0] == 0
+    (tmp_path / "proxy.yaml").write_text("nonsense: x\n")
+    assert run(*ask)[0] == 2
+    assert run("explain", "--policies", tmp_path / "policies", "--audit", audit, DECISION)[0] == 0
+
+
+def test_a_folder_is_no_decision_id(run: Run, single: Path) -> None:
+    """As one writes `check policies`: it is told where a folder goes, before anything else is looked at."""
+    ask = ("--dag", "etl", "--operation", "GetItem", "--table", "orders")
+    assert run("explain", single, *ask) == (2, "", f"`{single}` is no decision id; name a folder with --policies\n")
+    assert run("explain", "--policies", single, "nonsense")[2] == (
+        "`nonsense` is no decision id; it has 16 digits and letters, at the end of the refusal's message\n"
+    )
+
+
+def test_a_claim_without_a_value_is_none(run: Run, single: Path) -> None:
+    """It was taken for an empty one; a value may hold the sign."""
+    ask = ("explain", "--policies", single, "--dag", "etl", "--operation", "GetItem", "--table", "orders", "--key", "etl#1")
+    assert run(*ask, "--claim", "team=a=b")[0] == 0
+    assert run(*ask, "--claim", "team") == (2, "", "`team` is no claim; write --claim NAME=VALUE\n")
+
+
 # ------------------------------------------------------------------------------------------------- diff
+
+
+@pytest.mark.parametrize("command", [("check",), ("diff", POLICIES), ("explain", "--dag", "d", "--policies")])
+def test_policies_that_are_named_and_not_there(run: Run, command: tuple[str, ...]) -> None:
+    """They are an argument of these commands, not a setting."""
+    assert run(*command, "nope") == (2, "", "nope: does not exist; name a folder or file of policies\n")
 
 
 def test_diff_tells_what_changes(run: Run, tmp_path: Path, single: Path) -> None:
@@ -286,6 +327,9 @@ def test_diff_finds_the_environment_of_an_audit(run: Run, tmp_path: Path) -> Non
         '{"record":"event","event":"keys","details":{}}\n{"record":"event","event":"start","details":{"environment":"prod"}}\n'
     )
     assert run("diff", POLICIES, POLICIES, "--audit", audit)[0] == 0
+    cut = '{"record":"event","event":"start","deta\n{"record":"event","details":null}\n["record":"event"]\n'
+    audit.write_text(cut + '["record","x"]\n{"record":"event","event":"start","details":{"environment":"prod"}}\n')
+    assert run("diff", POLICIES, POLICIES, "--audit", audit)[0] == 0
     audit.write_text("")
     assert run("diff", POLICIES, POLICIES, "--audit", audit)[2] == (
         f"{audit}: does not say of which environment it is; name it with --environment\n"
@@ -317,6 +361,33 @@ def test_init_drafts_from_cloudtrail(run: Run, tmp_path: Path) -> None:
     assert run("check", "--strict", folder)[0] == 0
     plain.write_text("nonsense")
     assert run("init", "--from-cloudtrail", plain)[0] == 2
+
+
+def test_files_that_are_no_whole_gzip(run: Run, tmp_path: Path, single: Path) -> None:
+    """Plain, cut or changed: by name, with what may have happened."""
+    plain, cut, changed = (tmp_path / f"{name}.json.gz" for name in ("plain", "cut", "changed"))
+    packed = gzip.compress(json.dumps({"Records": [{"x": "y" * 50}] * 9}).encode())
+    plain.write_text("{}")
+    cut.write_bytes(packed[:-9])
+    changed.write_bytes(packed[:20] + bytes(9) + packed[29:])
+    for file in (plain, cut, changed):
+        told = f"{file}: is no whole gzip file; get it again if it was cut, take `.gz` off its name if it is plain\n"
+        assert run("init", "--from-cloudtrail", file) == (2, "", told)
+        assert run("diff", single, single, "--audit", file) == (2, "", told)
+
+
+def test_init_finds_nothing_in_files_of_another_kind(run: Run, tmp_path: Path) -> None:
+    """As --from-iam does; a trail without events of DynamoDB is one, and drafts nothing."""
+    file = tmp_path / "file.json"
+    for text in ("{}", json.dumps({"Version": "2012-10-17", "Statement": []}), "[]", ""):
+        file.write_text(text)
+        assert run("init", "--from-cloudtrail", file) == (
+            2, "", f"{file}: holds no CloudTrail events; give files of a trail with data events, or what `lookup-events` prints\n"
+        )  # fmt: skip
+    for text in ('{"Events": []}', '{"Records": [{"eventSource": "s3.amazonaws.com"}]}'):
+        file.write_text(text)
+        status, out, _ = run("init", "--from-cloudtrail", file)
+        assert (status, "Nothing was found" in out) == (0, True)
 
 
 def test_init_drafts_from_iam(run: Run, tmp_path: Path) -> None:
