@@ -212,6 +212,8 @@ def _run_in_gateway(options: argparse.Namespace) -> int:
         settings = load_settings(path, os.environ)
     except SettingsError as error:
         print(f"{len(error.lines)} mistake(s) in the settings; nothing was started", file=sys.stderr)
+        if path is None:
+            print("  no ./proxy.yaml is here; name the settings file with --config", file=sys.stderr)
         print("\n".join(f"  {line}" for line in error.lines), file=sys.stderr)
         return USAGE_ERROR
     if options.command == "doctor":

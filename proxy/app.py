@@ -26,7 +26,7 @@ from proxy.gateway import ITERATOR_KEY, RUNTIME_VARIABLE, SILENT_WORKER_SECONDS,
 from proxy.observe.fleet import fleet_status, render_shared, share_between_workers
 from proxy.observe.sink import LineSink
 from proxy.policy.store import PolicyError, load_policies
-from proxy.server import CannotServe, DataPlane, bind
+from proxy.server import CannotServe, DataPlane, bind, load_tls
 from proxy.settings import Settings, SettingsError, load_settings, settings_path
 from proxy.trusted_files import SESSION_KEY, problem_of_files
 from proxy.workers import serve_data_plane
@@ -134,7 +134,9 @@ def configure_logging(level: str) -> None:
 
 
 def serve(settings: Settings) -> int:
-    """Serve until a signal. Returns the exit status: 0 after a drain, 2 for mistakes, 3 where a port or file cannot be had."""
+    """Serve until a signal. Returns the exit status: 0 after a drain, 2 for mistakes in settings, policies and files, 3 where
+    the certificate or a port cannot be had.
+    """
     configure_logging(settings.log_level)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is an audit file to open anew
     problems = problems_before_start(settings)
@@ -188,9 +190,18 @@ def _problem_of_authorities(file: str) -> str:
 
 
 def _serve_both_planes(settings: Settings, directory: Path) -> int:
+    app = LifespanApp(settings)
+    plane = DataPlane(
+        app="proxy.app:create_app" if settings.workers > 1 else app,
+        certificate=Path(settings.tls_certificate) if settings.tls_certificate else None,
+        key=Path(settings.tls_key) if settings.tls_key else None,
+        workers=settings.workers,
+        drain_delay=settings.drain_delay_seconds,
+        drain_timeout=settings.drain_timeout_seconds,
+    )
+    load_tls(plane)  # a bad certificate is told before any port is opened
     listener = bind(*settings.listen)
     admin_listener = bind(*settings.admin_listen)
-    app = LifespanApp(settings)
     state: AdminState = app
     if settings.workers > 1:
         share_between_workers(directory / "metrics")
@@ -202,14 +213,6 @@ def _serve_both_planes(settings: Settings, directory: Path) -> int:
     turn = app.is_imported if settings.workers == 1 else None
     admin = AdminThread(state, admin_planes(settings, policies, admin_listener), turn)
     admin.start()
-    plane = DataPlane(
-        app="proxy.app:create_app" if settings.workers > 1 else app,
-        certificate=Path(settings.tls_certificate) if settings.tls_certificate else None,
-        key=Path(settings.tls_key) if settings.tls_key else None,
-        workers=settings.workers,
-        drain_delay=settings.drain_delay_seconds,
-        drain_timeout=settings.drain_timeout_seconds,
-    )
     try:
         return serve_data_plane(plane, listener)
     finally:

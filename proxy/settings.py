@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proxy.setting_reader import Reader
-from proxy.setting_table import PREFIX, SETTINGS
+from proxy.setting_table import PREFIX, REQUIRED, SETTINGS
 from proxy.worker.switch import NAMES as WORKER_VARIABLES
 from proxy.yaml_source import Mapping, Mistakes, Node, Place, Scalar, known_keys, mapping_of, read_yaml
 
@@ -124,7 +124,9 @@ def _nodes_of_file(path: Path, mistakes: Mistakes) -> dict[str, Node]:
         cause = error.strerror if isinstance(error, OSError) else "is not UTF-8"
         mistakes.add(Place(str(path), 0), f"cannot be read: {cause}; name the settings file with --config")
         return {}
-    top = mapping_of(read_yaml(text, str(path), mistakes), "a settings file", mistakes)
+    needed = " and ".join(f"`{setting.key}`" for setting in SETTINGS if setting.default is REQUIRED)
+    node = read_yaml(text, str(path), mistakes, f"write at least {needed}, as in the README's proxy.yaml")
+    top = mapping_of(node, "a settings file", mistakes)
     nodes: dict[str, Node] = {}
     if top is not None:
         _flatten(top, "", nodes, mistakes)

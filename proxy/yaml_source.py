@@ -106,10 +106,10 @@ class Mistakes:
         ]
 
 
-def read_yaml(text: str, file: str, mistakes: Mistakes) -> Node | None:
+def read_yaml(text: str, file: str, mistakes: Mistakes, to_write: str = "") -> Node | None:
     """Read one document. On a syntax error, or on anything that the module refuses, records it and returns None.
 
-    An empty file is a mistake too: nobody means one.
+    An empty file is a mistake too: nobody means one. `to_write` says what belongs there.
     """
     top = Place(file, 0)
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
@@ -120,12 +120,12 @@ def read_yaml(text: str, file: str, mistakes: Mistakes) -> Node | None:
         events = yaml.parse(text, Loader=_LOADER)
         node = _document(events, file, mistakes)
     except (yaml.YAMLError, UnicodeError, RecursionError) as error:
-        mistakes.add(Place(file, _line_of(error)), f"is not valid YAML: {_problem_of(error)}")
+        mistakes.add(Place(file, _line_of(error)), f"is not valid YAML: {_problem_of(error, text)}")
         return None
     if len(mistakes.errors) > before:
         return None
     if node is None:
-        mistakes.add(top, "is empty")
+        mistakes.add(top, f"is empty; {to_write}" if to_write else "is empty")
     return node
 
 
@@ -145,8 +145,11 @@ def _line_of(error: BaseException) -> int:
     return mark.line + 1 if mark is not None else 0
 
 
-def _problem_of(error: BaseException) -> str:
+def _problem_of(error: BaseException, text: str) -> str:
     if isinstance(error, yaml.MarkedYAMLError):
+        mark = error.problem_mark
+        if mark is not None and text[mark.index : mark.index + 1] == "\t":
+            return "a tab stands here; indent with spaces"
         return " ".join(filter(None, (error.context, error.problem)))
     return str(error).splitlines()[0] if str(error) else "cannot be read"
 

@@ -80,6 +80,11 @@ def read_call(body: bytes, longest: float) -> StsCall:
 
 
 def _fields(body: bytes) -> dict[str, str]:
+    if body.lstrip().startswith(b"{"):
+        raise Unreadable(
+            Reason.UNREADABLE_BODY,
+            "the body is JSON, and came as a form, as calls of STS do; send `Content-Type: application/x-amz-json-1.0` with it",
+        )
     try:
         pairs = parse_qsl(
             body.decode("ascii"), keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=_MOST_FIELDS

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import ipaddress
+import socket
 import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ FETCH_SECONDS = 5.0
 MAX_BYTES = 256 * 1024
 CONNECTIONS = 16  # at once to one issuer or API server; more wait, within the time that their document may take
 _JSON = "application/json"
+_SHOWN = 300  # characters of an address: those of issuers are longer than names
 
 
 class _Client:
@@ -77,7 +79,7 @@ class Way:
                     client.uses -= 1
                     await _close_if_done(client)
         except (httpx.HTTPError, TimeoutError) as error:
-            raise ConnectionError(f"{quoted(url)}: {str(error) or 'no answer in time'}") from error
+            raise ConnectionError(f"{quoted(url, most=_SHOWN)}: {_cause(error)}") from error
 
     async def _current(self) -> _Client:
         """The client for the authority as it stands now; one that cannot be read or used raises, and takes nothing away."""
@@ -122,6 +124,16 @@ def _client(authority: bytes | None) -> _Client:
     limits = httpx.Limits(max_connections=CONNECTIONS)
     http = httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=FETCH_SECONDS, verify=verify, limits=limits)
     return _Client(http, authority)
+
+
+def _cause(error: BaseException) -> str:
+    """Why no answer came, in words: what the system says of a name is a number and a riddle."""
+    at: BaseException | None = error
+    while at is not None:
+        if isinstance(at, socket.gaierror):
+            return "the name does not resolve"
+        at = at.__cause__ or at.__context__
+    return str(error) or "no answer in time"
 
 
 async def _close_if_done(client: _Client) -> None:

@@ -15,12 +15,12 @@ def is_name(text: str) -> bool:
     return 0 < len(text) <= MAX_NAME and text.isprintable()
 
 
-def quoted(text: str) -> str:
-    """`text` in single quotes, at most 80 characters of it, unprintable ones as `?`."""
-    shown = text[:_SHOWN]
+def quoted(text: str, *, most: int = _SHOWN) -> str:
+    """`text` in single quotes, at most `most` characters of it, unprintable ones as `?`."""
+    shown = text[:most]
     if not shown.isprintable():
         shown = "".join(character if character.isprintable() else "?" for character in shown)
-    return f"'{shown}...'" if len(text) > _SHOWN else f"'{shown}'"
+    return f"'{shown}...'" if len(text) > most else f"'{shown}'"
 
 
 def listed(texts: tuple[str, ...], *, most: int = 5) -> str:

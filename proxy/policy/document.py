@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
     from proxy.policy.rules import Policies
 
-_WHAT_TO_WRITE = "write tables: and dags: with at least one rule, as in policies/orders.yaml"
+_TO_WRITE = "write tables: and dags: with at least one rule, as in policies/orders.yaml"
+_TO_WRITE_IN_PLATFORM = f"write what holds for all teams, in some of {', '.join(PLATFORM_SECTIONS)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +93,8 @@ def digest_of(files: abc.Mapping[str, str]) -> str:
 
 
 def _top_of(text: str, name: str, mistakes: Mistakes) -> Mapping | None:
-    node = read_yaml(text, name, mistakes)
-    if node is None and mistakes.errors[-1][1] == "is empty":
-        mistakes.errors[-1] = (Place(name, 0), f"is empty; {_WHAT_TO_WRITE}")
+    is_platform = PurePath(name).name in PLATFORM_FILES
+    node = read_yaml(text, name, mistakes, _TO_WRITE_IN_PLATFORM if is_platform else _TO_WRITE)
     return mapping_of(node, "a policy file", mistakes)
 
 

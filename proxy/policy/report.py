@@ -78,8 +78,9 @@ def _summary(report: Report, findings: Sequence[Finding], files: int) -> Iterato
     coverage = coverage_of(report)
     if coverage:
         unseen = [place for place, count in coverage.items() if not count]
-        told = f"; by none: {', '.join(unseen)}" if unseen else ""
-        yield f"{len(coverage) - len(unseen)} of {len(coverage)} rules decide a test{told}"
+        seen = len(coverage) - len(unseen)
+        told = f"; untested: {', '.join(unseen)}" if unseen else ""
+        yield f"{seen} of {len(coverage)} rules {'is' if seen == 1 else 'are'} decided by a test{told}"
 
 
 def _document(report: Report, findings: Sequence[Finding]) -> dict[str, Any]:

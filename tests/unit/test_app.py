@@ -458,6 +458,7 @@ def test_a_certificate_that_cannot_be_used(tmp_path: Path, workers: int) -> None
     status, said = cannot_start(tmp_path, settings)
     assert status == 3
     assert "cannot use certificate" in said
+    assert "admin plane on" not in said  # before any port is opened
 
 
 def test_a_certificate_that_cannot_be_renewed_is_counted(tmp_path: Path) -> None:

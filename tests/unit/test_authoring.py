@@ -82,7 +82,7 @@ def test_the_examples_pass_strictly(run: Run) -> None:
     status, out, _ = run("check", "--strict", POLICIES)
     assert status == 0
     assert "0 mistake(s), 0 warning(s)" in out
-    assert "rules decide a test" in out
+    assert "rules are decided by a test" in out
 
 
 @pytest.mark.parametrize("text", ["orders\nmore\n", '{"TableNames": ["orders", "more"]}', '["orders"]'])

@@ -113,6 +113,7 @@ def test_serve_without_settings(tmp_path: Path) -> None:
     done = run("serve", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("3 mistake(s) in the settings; nothing was started\n")
+    assert done.stderr.splitlines()[1] == "  no ./proxy.yaml is here; name the settings file with --config"
     assert "DDB_PROXY_ISSUERS" in done.stderr
     assert "Traceback" not in done.stderr
 

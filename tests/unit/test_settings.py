@@ -368,6 +368,14 @@ def test_a_file_that_cannot_be_read_is_all_that_is_told(tmp_path: Path, content:
     assert told in line
 
 
+def test_an_empty_file_is_told_with_the_least_that_it_needs(tmp_path: Path) -> None:
+    """The settings without a default."""
+    (tmp_path / "proxy.yaml").write_text("# nothing yet\n")
+    assert mistakes_of(tmp_path / "proxy.yaml") == [
+        f"{tmp_path}/proxy.yaml: is empty; write at least `issuers` and `aws.region`, as in the README's proxy.yaml"
+    ]
+
+
 def test_no_file(tmp_path: Path) -> None:
     """The path that was tried is named."""
     (line,) = mistakes_of(tmp_path / "absent.yaml")

@@ -127,6 +127,22 @@ def test_a_syntax_error_is_one_mistake(text: str) -> None:
     assert "is not valid YAML: " in mistakes[0]
 
 
+@pytest.mark.parametrize(
+    "text", ["a:\n\t- b\n", "a: x\n\tb: y\n", "# \u00e9\u4e2d\U0001f600\ntables:\n  \t\ta: b\n", "\u00e9: 1\n\tb: 2\n"]
+)
+def test_a_tab_is_told_as_one(text: str) -> None:
+    """The reader's own words for it are a riddle; what stands before it on other lines may be of any script."""
+    line = text.partition("\t")[0].count("\n") + 1
+    assert read(text) == (None, [f"f.yaml:{line}: is not valid YAML: a tab stands here; indent with spaces"])
+
+
+def test_an_empty_file_is_told_with_what_belongs_there() -> None:
+    """As the reader of the file says."""
+    mistakes = Mistakes()
+    assert read_yaml("# nothing\n", "f.yaml", mistakes, "write a: b") is None
+    assert mistakes.lines() == ["f.yaml: is empty; write a: b"]
+
+
 def test_a_syntax_error_knows_its_line() -> None:
     """The line of the problem, counted from 1."""
     assert read("a: 1\nb: c: d\n")[1] == ["f.yaml:2: is not valid YAML: mapping values are not allowed in this context"]

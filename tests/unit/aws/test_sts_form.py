@@ -92,6 +92,14 @@ def test_what_is_no_form_is_refused(body: bytes) -> None:
     assert caught.value.reason is Reason.UNREADABLE_BODY
 
 
+@pytest.mark.parametrize("body", [b'{"TableName": "orders"}', b' {"FilterExpression": "a = :v"}'])
+def test_a_call_of_dynamodb_without_its_content_type_is_told_so(body: bytes) -> None:
+    """Curl sends whatever it is given as a form."""
+    with pytest.raises(Unreadable, match=r"send `Content-Type: application/x-amz-json-1\.0` with it") as caught:
+        read_call(body, 3600)
+    assert caught.value.reason is Reason.UNREADABLE_BODY
+
+
 def test_a_parameter_that_comes_twice_is_refused() -> None:
     """Which of the two would count?"""
     with pytest.raises(Unreadable, match="sent twice"):

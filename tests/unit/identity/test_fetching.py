@@ -135,6 +135,17 @@ async def test_an_answer_is_small_plain_and_in_time(ring: Ring) -> None:
             await way.get(idp.url + "/jwks", 0.05)
 
 
+async def test_a_name_that_does_not_resolve_is_told_in_words() -> None:
+    """With the whole address, for they are long; only one beyond measure is cut. No server is asked for so long a name."""
+    url = "https://" + "long-name." * 27 + "test/"
+    async with way_to() as way:
+        with pytest.raises(ConnectionError) as caught:
+            await way.get(url)
+        assert str(caught.value) == f"'{url}': the name does not resolve"
+        with pytest.raises(ConnectionError, match=r"x\.\.\.': the name does not resolve"):
+            await way.get(url + "x" * 99)
+
+
 @pytest.mark.parametrize("url", ["http://idp.test/", "http://10.0.0.1/", "https://u:p@idp.test/", "file:///x", "https://", "//x"])
 async def test_only_https_and_loopback_are_dialled(url: str) -> None:
     """The address is judged before anything is sent."""

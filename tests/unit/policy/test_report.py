@@ -48,7 +48,7 @@ def test_a_person_reads_lines() -> None:
             "(Scan on orders for tasks x); ask the owners of a.yaml"
         ),
         "1 file(s), 0 mistake(s), 1 warning(s), 3 of 4 tests pass",
-        "3 of 4 rules decide a test; by none: a.yaml:8",
+        "3 of 4 rules are decided by a test; untested: a.yaml:8",
     ]
     assert warnings_in(report, findings) == 1
     tested = TEXT.replace("[orders]}\n    deny", "[orders], tasks: [x]}\n    deny").replace(
@@ -57,7 +57,10 @@ def test_a_person_reads_lines() -> None:
     every = check_policies(
         {"a.yaml": tested.replace("      - {actions: [Scan], tables: [orders], tasks: [x]}\n    deny", "    deny")}
     )
-    assert render_check(every, [], 1, "text").splitlines()[-1] == "3 of 3 rules decide a test"
+    assert render_check(every, [], 1, "text").splitlines()[-1] == "3 of 3 rules are decided by a test"
+    lines = TEXT.splitlines()
+    single = check_policies({"a.yaml": "\n".join(lines[:6] + lines[10:12])})
+    assert render_check(single, [], 1, "text").splitlines()[-1] == "1 of 1 rules is decided by a test"
 
 
 def test_a_program_reads_json() -> None:
