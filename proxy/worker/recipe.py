@@ -61,7 +61,7 @@ def loading(environment: Mapping[str, str]) -> Iterator[Finding]:
             "worker",
             "broken",
             "the distribution's entry point for Airflow is not installed here, so nothing turns the plugin on",
-            f"pip install dynamodb-proxy in Airflow's environment, or set {BOTOCORE_PLUGINS}=ddb-proxy={PLUGIN_MODULE}",
+            f"in a clone: DDB_PROXY_PURE=1 pip install . for Airflow; or set {BOTOCORE_PLUGINS}=ddb-proxy={PLUGIN_MODULE}",
         )
     elif importlib.util.find_spec("airflow") is None:
         yield Finding(
