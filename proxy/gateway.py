@@ -45,6 +45,7 @@ log = logging.getLogger("proxy.gateway")
 RUNTIME_VARIABLE = "DYNAMODB_PROXY_RUNTIME_DIR"  # set by the parent of several workers: where they say how they are
 HOUSEKEEPING_SECONDS = 1.0
 POLICY_POLL_SECONDS = 2.0
+PLATFORM_MARK = "platform.seen"  # there: a worker that is started later must find a platform.yaml too
 ITERATOR_KEY = "iterators.key"  # where several workers share it
 SILENT_WORKER_SECONDS = 30.0
 LAST_WORDS_SECONDS = 2.0
@@ -62,7 +63,9 @@ class Gateway:
         self.settings = settings
         self.is_imported = is_imported or threading.Event()
         self._has_assumed = False
-        self._policy_files = PolicyFiles(settings.policies, settings.environment, settings.aws_region)
+        directory = os.environ.get(RUNTIME_VARIABLE)
+        mark = Path(directory, PLATFORM_MARK) if directory else None
+        self._policy_files = PolicyFiles(settings.policies, settings.environment, settings.aws_region, mark)
         self.current = self._policy_files.current
         self.metrics = Metrics(__version__, settings.workers)
         self._tell_policies()
@@ -70,7 +73,6 @@ class Gateway:
         self.audit = AuditLog(LineSink(settings.audit_path), self.metrics, later=self.outbox.later)
         self.loop_lag = LoopLag(self.metrics.loop_late)
         self.tokens = TokenVerifier(settings.issuers, on_fetch=self.metrics.keys_fetched)
-        directory = os.environ.get(RUNTIME_VARIABLE)
         self.trusted = TrustedFiles(settings, directory, self.metrics, self.audit, self)
         self.sts = StsClient(
             settings.aws_region,

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from proxy.aws.sigv4 import UnsignedLines
     from proxy.dynamodb.seals import Seals
     from proxy.identity.denials import DenyList
-    from proxy.model import Credentials, Identity, Operation, Principal, Proof, Reply, RequestHead, Session, Subject
+    from proxy.model import Credentials, Identity, Operation, Principal, Proof, Reply, RequestHead, Session, Subject, Touch
     from proxy.policy.rules import Policies
     from proxy.ports import Denials, Incoming, Journal, PolicySource, Roles, Sessions, Tokens, Upstream
 
@@ -191,7 +191,7 @@ class Pipeline:
             # Told before it is done; signed; sent once.
             self._journal.decision(exchange)
             sending = self._sending(exchange, principal, operation, credentials, now, _PASSED.lines(headers))
-            stream, limits = operation.stream, decision.limits
+            stream, limits, page_of = operation.stream, decision.limits, operation.touches[0]
             if len(body) > _HEAVY:
                 exchange.operation = operation.without_contents()
             del body, operation
@@ -204,7 +204,7 @@ class Pipeline:
             if stream:
                 reply = seal_iterators(reply, self._iterator_sealer(stream, dag_id))
             elif limits is not None:
-                reply = seal_last_key(reply, limits.permit, self._page_sealer(dag_id))
+                reply = seal_last_key(reply, limits.permit, self._page_sealer(dag_id, page_of))
             exchange.ending = _SERVED
         except Refusal as refusal:
             reply = self._refuse(exchange, refusal)
@@ -239,9 +239,9 @@ class Pipeline:
         """How the iterators of one stream go out to a DAG, which holds them sealed: only its own can it send back."""
         return lambda iterator: self._seals.seal_iterator(OpenedIterator(stream, iterator), dag_id, secrets.token_bytes(12))
 
-    def _page_sealer(self, dag_id: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    def _page_sealer(self, dag_id: str, touch: Touch) -> Callable[[dict[str, Any]], dict[str, Any]]:
         """How the key of a next page goes out to a DAG that may not see all of it."""
-        return lambda key: self._seals.seal_page(key, dag_id, secrets.token_bytes(12))
+        return lambda key: self._seals.seal_page(key, dag_id, touch, secrets.token_bytes(12))
 
     def turn_away(self, refusal: Refusal, peer: str) -> Reply:
         """The answer to something that did not get past the gate; recorded like everything else."""

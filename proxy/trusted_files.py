@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from proxy.followed import FollowedFile, Unusable
-from proxy.globs import is_glob
+from proxy.globs import Globs, is_glob
 from proxy.identity.denials import DenyList, NoDenials, denials_of
 from proxy.identity.minting import SessionMint
 from proxy.identity.text import listed, quoted
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from proxy.settings import Settings
 
 log = logging.getLogger("proxy.trusted_files")
+
+_MOST_STRANGERS = 20  # to look for one takes a look at every DAG
 
 POLL_SECONDS = 2.0
 SESSION_KEY = "sessions.key"  # where several workers share one that is in no file
@@ -146,8 +148,10 @@ def strangers(denials: Iterable[Denial], policies: Policies, issuers: Collection
     """
     teams = sorted({home.team for home in policies.homes if home.team})
     but = " but what `unmapped` lets through" if policies.unmapped else ""
-    found = []
+    found: list[str] = []
     for kind, name, *_ in denials:
+        if len(found) == _MOST_STRANGERS:
+            return [*found, "there may be more such entries; take these out first"]
         stops_nobody = f"the deny list stops nobody by {kind} {quoted(name)}"
         if kind == "issuer" and name not in issuers:
             found.append(f"{stops_nobody}: the settings call theirs {listed(tuple(sorted(issuers)))}")
@@ -161,7 +165,10 @@ def strangers(denials: Iterable[Denial], policies: Policies, issuers: Collection
 def _has_dags(policies: Policies, name: str) -> bool:
     if not is_glob(name):
         return policies.has_dag(name)
-    return any(can_meet(rules.pattern, name) for rules in policies.dag_rules())
+    names = Globs((name,))
+    return any(
+        can_meet(rules.pattern, name) if is_glob(rules.pattern) else names.match(rules.pattern) for rules in policies.dag_rules()
+    )
 
 
 def problem_of_files(settings: Settings) -> str:

@@ -225,7 +225,8 @@ def _cause_in_base(error: Exception) -> str:
         return f"the gateway's AWS_CA_BUNDLE (or `ca_bundle` of its AWS config) cannot be read: {reason.strerror}; mend it"
     is_of_network = isinstance(error, (aws.ConnectionError, aws.HTTPClientError))
     if not is_of_network and isinstance(error, (aws.BotoCoreError, ValueError)):
-        words = " ".join(str(error).split()).rstrip(".")
+        # the words of others quote what a program or endpoint said
+        words = " ".join(str(error).split()).rstrip(".") if isinstance(error, aws.BotoCoreError) else "a value is malformed"
         return f"the gateway's own AWS settings cannot be used: {words}; mend its AWS variables, AWS config, or what these name"
     return ""
 

@@ -163,7 +163,7 @@ def _understood(served: _Served, request: Any, seals: Seals | None, dag_id: str)
     if served.name == "GetShardIterator":
         stream = request["StreamArn"]
     has_page = _START in request and is_page(request[_START])
-    body = _with_opened_page(request, seals, dag_id) if has_page else orjson.dumps(request)
+    body = _with_opened_page(request, seals, dag_id, touches[0]) if has_page else orjson.dumps(request)
     return Operation(served.name, served.target, is_write, touches, body, served.plane, stream)
 
 
@@ -180,10 +180,10 @@ def _open_iterator(request: Any, seals: Seals | None, dag_id: str) -> str:
     return stream
 
 
-def _with_opened_page(request: Any, seals: Seals | None, dag_id: str) -> bytes:
+def _with_opened_page(request: Any, seals: Seals | None, dag_id: str, touch: Touch) -> bytes:
     """The request with DynamoDB's own key in the place of the sealed one, which names nothing that the DAG would have to know."""
     if seals is not None:
-        request[_START] = seals.open_page(request[_START], dag_id)
+        request[_START] = seals.open_page(request[_START], dag_id, touch)
     body = orjson.dumps(request)
     del request[_START]  # of what is judged
     return body

@@ -1,7 +1,8 @@
 """What goes out sealed, so that one who has it can do no more than the DAG that it was given to: shard iterators, and page keys.
 
 A page key is the `LastEvaluatedKey` of a DAG that may not see all attributes of it. A seal is base64url of key id, nonce and
-AES-GCM ciphertext; the DAG id is associated data. Nothing is remembered: whichever replica has the key opens it. The nonce is
+AES-GCM ciphertext; the DAG id is associated data, and of a page what it is a page of: started from in another table, its key
+could be compared with chosen ones. Nothing is remembered: whichever replica has the key opens it. The nonce is
 handed in (12 random bytes, never twice with one key).
 """
 
@@ -23,6 +24,8 @@ from proxy.refusal import Broken, Forbidden, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from proxy.model import Touch
 
 MAX_SEALED = 2048  # characters of a shard iterator that DynamoDB takes, and botocore checks; hence the text is packed first
 PAGE_KEY = "ddb-proxy-page"  # the one attribute of a page key
@@ -72,19 +75,19 @@ class Seals:
         stream, _, iterator = zlib.decompress(packed).decode().partition("\n")
         return OpenedIterator(stream, iterator)
 
-    def seal_page(self, key: dict[str, Any], dag_id: str, nonce: bytes) -> dict[str, Any]:
+    def seal_page(self, key: dict[str, Any], dag_id: str, touch: Touch, nonce: bytes) -> dict[str, Any]:
         """The page key for the caller, as an item's key is written: SDKs and their paginators send it back as it is."""
         text = orjson.dumps(key)
         text += b" " * (-len(text) % _PADDED)  # for its length would tell something too
-        return {PAGE_KEY: {"S": self._seal(_PAGE, text, dag_id, nonce)}}
+        return {PAGE_KEY: {"S": self._seal(_PAGE + _place_of(touch), text, dag_id, nonce)}}
 
-    def open_page(self, key: dict[str, Any], dag_id: str) -> dict[str, Any]:
-        """DynamoDB's own key, for one of which `is_page` holds. Raises Forbidden if it was not sealed for this DAG."""
-        text = self._open(_PAGE, key[PAGE_KEY].get("S", ""), dag_id)
+    def open_page(self, key: dict[str, Any], dag_id: str, touch: Touch) -> dict[str, Any]:
+        """DynamoDB's own key, for one of which `is_page` holds. Raises Forbidden if it was sealed for another DAG or place."""
+        text = self._open(_PAGE + _place_of(touch), key[PAGE_KEY].get("S", ""), dag_id)
         if text is None:
             raise Forbidden(
                 Reason.FOREIGN_ITERATOR,
-                "the key of the next page was not given to this DAG by this gateway, or the key that sealed it is gone; "
+                "the key of the next page was not given to this DAG for this table or index, or the key that sealed it is gone; "
                 f"begin again without `{_START}`",
             )
         opened: dict[str, Any] = jiter.from_json(text)
@@ -101,6 +104,11 @@ class Seals:
             return self._ciphers[raw[:_KEY_ID]].decrypt(nonce, ciphertext, purpose + dag_id.encode())
         except (ValueError, KeyError, InvalidTag):
             return None
+
+
+def _place_of(touch: Touch) -> bytes:
+    """What a page is a page of; names have no line feeds. Account and Region are the DAG's own, however the table is written."""
+    return f"{touch.table.name}\n{touch.index}\n".encode()
 
 
 def is_page(key: dict[str, Any]) -> bool:

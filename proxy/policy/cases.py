@@ -84,7 +84,6 @@ class Case:
     allow: tuple[Rule, ...]  # those without conditions first
     is_inside: bool  # of the team's boundary
     keys: LeadingKeys
-    denied: frozenset[str] = frozenset()  # attributes that rules of `deny` are about
     short_way: ShortWay | None = None
 
     @property
@@ -158,14 +157,12 @@ class DagRules:
     def case(self, dag_id: str, action: str, table: str, index: str) -> Case:
         """The rules that can matter. `table` is a real name in the DAG's own account and Region, or empty."""
         allow = [rule.of_dag(dag_id) for rule in self.allow if rule.may_allow(action, table, index)]
-        deny = tuple(rule.of_dag(dag_id) for rule in self.deny if rule.may_deny(action, table, index))
         case = Case(
-            deny=deny,
+            deny=tuple(rule.of_dag(dag_id) for rule in self.deny if rule.may_deny(action, table, index)),
             require=tuple(r for r in self.require if r.rule.may_deny(action, table, index)),
             allow=tuple(sorted(allow, key=lambda rule: rule.has_conditions)),
             is_inside=self.boundary is None or not table or self.boundary.tables.match(table),
             keys=self.keys.get(table, NO_KEYS).leading(action, index),
-            denied=frozenset().union(*(rule.attributes for rule in deny if rule.attributes is not None)),
         )
         return replace(case, short_way=_short_way(case)) if not index else case
 

@@ -171,6 +171,12 @@ class Rule:
         return True
 
 
+def denied_attributes(deny: Iterable[Rule], task_id: str) -> frozenset[str]:
+    """The attributes that these deny rules keep from a task; from an unknown one all, as they deny it."""
+    rules = (rule for rule in deny if rule.tasks is None or not task_id or rule.tasks.match(task_id))
+    return frozenset().union(*(rule.attributes for rule in rules if rule.attributes is not None))
+
+
 class AttributeGap(NamedTuple):
     """What of a request lies outside of a list of attributes; with nothing in it, the whole item is lost. No values."""
 

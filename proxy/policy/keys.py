@@ -49,8 +49,9 @@ class TableKeys(NamedTuple):
     def leading(self, action: str, index: str) -> LeadingKeys:
         """What leads where this index is read, or the table itself if `index` is empty."""
         own = self.indexes.get(index) if index else None
-        # A Query names an index's key alone. In a statement the table's is a filter there, which pins nothing.
-        table = None if index and action.startswith("PartiQL") else self.table
+        # A Query names an index's key alone. In a statement the table's only filters, and pins nothing, if it does not lead both.
+        is_filter = bool(index) and action.startswith("PartiQL") and own != self.table
+        table = None if is_filter else self.table
         return LeadingKeys(table, own, tuple(attribute for attribute in (own, table) if attribute is not None))
 
 

@@ -19,7 +19,7 @@ from proxy.actions import ESCALATIONS
 from proxy.model import NAMES, Principal, TableReference
 from proxy.policy import messages, shortfalls
 from proxy.policy.cases import Case, Verdict
-from proxy.policy.coverage import Asked, AttributeLimits
+from proxy.policy.coverage import Asked, AttributeLimits, denied_attributes
 from proxy.policy.patterns import session_name
 from proxy.refusal import Forbidden, Reason
 
@@ -86,10 +86,12 @@ class _Ready:
     cases: dict[tuple[object, ...], Case]
     granted: dict[object, Decision]  # by the rule's place, and by limits where it has some: a line can have several rules
     barred: Decision | None = None  # why the DAG may do nothing here
+    observes: bool = False  # the environment lets all pass, and so shows all
 
     def grant(self, rule: Rule, denied: frozenset[str] = frozenset()) -> Decision:
         """The decision that a rule allows, where deny rules keep the attributes `denied`: one for all requests that it covers."""
-        limits = None if rule.attributes is None and not denied else AttributeLimits(rule.attributes, denied)
+        is_free = self.observes or (rule.attributes is None and not denied)
+        limits = None if is_free else AttributeLimits(rule.attributes, denied)
         key = rule.place if limits is None else (rule.place, limits)
         decision = self.granted.get(key)
         if decision is None:
@@ -213,7 +215,7 @@ class Policies:
         if not rules.is_active:
             barred = _refused(Reason.NO_RULE, messages.other_environment(dag_id, rules, self.environment), rules.place)
             rules = replace(rules, allow=())
-        return self._keep(dag_id, _Ready(rules, _principal(rules, dag_id), {}, {}, {}, barred))
+        return self._keep(dag_id, _Ready(rules, _principal(rules, dag_id), {}, {}, {}, barred, self.observes))
 
     def _matching(self, dag_id: str) -> list[DagRules]:
         if not _DAG_ID.fullmatch(dag_id):
@@ -325,7 +327,13 @@ def _let_through(
             return decision
         if action in ESCALATIONS:
             return denial
-    return Decision(Reason.OBSERVED, denial.message, denial.rule, ready.principal, denial.reason)
+    limits = None
+    if Reason.DENIED_BY_RULE not in passable:  # what holds for the request holds for what comes back
+        rules = (
+            r for action, table, index, *_ in operation.touches for r in ready.rules.deny if r.may_deny(action, table.name, index)
+        )
+        limits = AttributeLimits(None, denied_attributes(rules, identity.task_id))
+    return Decision(Reason.OBSERVED, denial.message, denial.rule, ready.principal, denial.reason, limits)
 
 
 def _judged(
@@ -347,7 +355,7 @@ def _judged(
                 if isinstance(found, Verdict):
                     yield action, _explained(ready.rules, operation, asked, found, environment)
                 else:
-                    yield action, ready.grant(found, met.denied)
+                    yield action, ready.grant(found, denied_attributes(met.deny, identity.task_id))
 
 
 def _rules_met(ready: _Ready, identity: Identity, operation: Operation, touch: Touch) -> Decision | Case:

@@ -36,12 +36,14 @@ class PolicyFiles:
     whatever platform.yaml denied would be let through.
     """
 
-    def __init__(self, directory: Path, environment: str, region: str) -> None:
+    def __init__(self, directory: Path, environment: str, region: str, mark: Path | None = None) -> None:
+        """`mark` is a file that stands once platform.yaml was seen, for workers that are started later: it need not exist yet."""
         self._directory = directory
         self._environment = environment
         self._region = region
+        self._mark = mark
         self._seen = ""
-        self.has_platform = False
+        self.has_platform = mark is not None and mark.exists()
         changed = self.look()
         assert changed is not None  # noqa: S101 - for the type checker: nothing was seen before
         self.current = changed
@@ -64,6 +66,8 @@ class PolicyFiles:
             raise PolicyError([f"{self._directory}: {_PLATFORM_IS_GONE}"])
         self.current = policies_of(texts, self._environment, self._region)
         self.has_platform = _has_platform(texts)
+        if self.has_platform and self._mark is not None:
+            self._mark.touch()
         return self.current
 
 

@@ -16,8 +16,9 @@ ERRORS = frozenset({"AccessDeniedException", "UnrecognizedClientException", "Mis
 SESSION_OVER = frozenset({"session_invalid", "session_expired"})
 # A gateway or a line that is full at the moment: the same call is tried again at once, with pauses.
 BUSY = frozenset({"overloaded", "too_slow"})
-# Reasons that may be gone a minute later: clocks, a key that the gateway has not fetched yet, a file about to be renewed.
-PASSING = SESSION_OVER | BUSY | {"token_not_yet_valid", "unknown_key", "token_expired", "signature_expired"}
+# Reasons that may be gone a minute later: clocks, a key that the gateway has not fetched yet, a file about to be renewed, an
+# iterator or page that a gateway with another key sealed, for a task that begins again gets one of its own.
+PASSING = SESSION_OVER | BUSY | {"token_not_yet_valid", "unknown_key", "token_expired", "signature_expired", "foreign_iterator"}
 
 _ends_with: Callable[[str], Exception] | None = None
 

@@ -887,6 +887,7 @@ async def test_a_shard_iterator_is_good_for_its_dag_alone() -> None:
 PAGE_POLICY = """
 tables:
   events: {key: "user_id (S), ts (N)", indexes: {by_campaign: "campaign_id (S)"}}
+  mine: {key: "user_id (S), ts (N)"}
 dags:
   etl:
     role: arn:aws:iam::111122223333:role/etl
@@ -894,9 +895,10 @@ dags:
   denied:
     role: arn:aws:iam::111122223333:role/denied
     allow:
-      - {actions: [Scan, PartiQLSelect], tables: [events]}
+      - {actions: [Scan, PartiQLSelect], tables: [events, mine]}
     deny:
-      - {actions: [Scan, PartiQLSelect], tables: [events], attributes: [user_id]}
+      - {actions: [Scan, PartiQLSelect], tables: [events, mine], attributes: [user_id]}
+      - {actions: [Scan], tables: [events], attributes: [ts], tasks: [other]}
 """
 PAGE_POLICY = PAGE_POLICY.replace("LINE", "{actions: [Query, Scan], tables: [events], attributes: [user_id, ts]}")
 LAST_KEY = {"user_id": {"S": "u1@secret"}, "ts": {"N": "7"}, "campaign_id": {"S": "c1"}}
@@ -911,12 +913,19 @@ CAMPAIGN = {
 CITIES = {"TableName": "events", "ProjectionExpression": "city", "Limit": 1}
 
 
-async def ask_page(trial: Trial, operation: str, body: dict[str, Any], last_key: dict[str, Any] = LAST_KEY) -> dict[str, Any]:
+async def ask_page(
+    trial: Trial,
+    operation: str,
+    body: dict[str, Any],
+    last_key: dict[str, Any] = LAST_KEY,
+    policies: Any = None,
+    **headers: bytes,
+) -> dict[str, Any]:
     """One request for a page, and what the answer says."""
-    trial.policies.policies = policies_of(PAGE_POLICY)
+    trial.policies.policies = policies or policies_of(PAGE_POLICY)
     page = {"Count": 1, "LastEvaluatedKey": last_key}
     trial.upstream.reply = Reply(200, ((b"x-amzn-requestid", b"AWSID"),), json.dumps(page).encode())
-    reply = await trial.ask(body=json.dumps(body).encode(), x_amz_target=f"DynamoDB_20120810.{operation}".encode())
+    reply = await trial.ask(body=json.dumps(body).encode(), x_amz_target=f"DynamoDB_20120810.{operation}".encode(), **headers)
     assert reply is not None
     answer: dict[str, Any] = json.loads(reply.body)
     return answer
@@ -965,3 +974,45 @@ async def test_a_key_of_which_all_may_be_seen_goes_out_as_it_is() -> None:
     assert list((await ask_page(trial, "Query", CAMPAIGN))["LastEvaluatedKey"]) == ["ddb-proxy-page"]
     assert (await ask_page(trial, "Query", query, key))["LastEvaluatedKey"] == key
     assert list((await ask_page(trial, "Query", CAMPAIGN))["LastEvaluatedKey"]) == ["ddb-proxy-page"]
+
+
+async def test_a_page_of_one_table_is_none_of_another() -> None:
+    """There its key could be compared with items that the DAG had put there, until it was known."""
+    trial = Trial(dag_id="denied")
+    sealed = (await ask_page(trial, "Scan", CITIES))["LastEvaluatedKey"]
+    arn = "arn:aws:dynamodb:eu-west-1:111122223333:table/"
+    refused = await ask_page(trial, "Scan", {**CITIES, "TableName": "mine", "ExclusiveStartKey": sealed})
+    assert "was not given to this DAG for this table or index" in refused["message"]
+    served = await ask_page(trial, "Scan", {**CITIES, "TableName": f"{arn}events", "ExclusiveStartKey": sealed})
+    assert list(served["LastEvaluatedKey"]) == ["ddb-proxy-page"]
+
+
+async def test_a_rule_for_other_tasks_hides_nothing() -> None:
+    """Of a task that is known."""
+    key, task = {"ts": {"N": "7"}}, "x_airflow_task_id"
+    seen = await ask_page(Trial(dag_id="denied"), "Scan", CITIES, key, **{task: b"load"})
+    assert seen["LastEvaluatedKey"] == key
+    for headers in ({task: b"other"}, {}):
+        hidden = await ask_page(Trial(dag_id="denied"), "Scan", CITIES, key, **headers)
+        assert list(hidden["LastEvaluatedKey"]) == ["ddb-proxy-page"]
+
+
+async def test_what_is_denied_platform_wide_is_hidden_from_the_unmapped_too() -> None:
+    """They are let through as `unmapped`, but for what platform.yaml denies."""
+    platform = """
+deny: [{actions: ["*"], tables: [events], attributes: [user_id]}]
+unmapped: {role: "arn:aws:iam::111122223333:role/legacy", mode: observe, until: "2099-01-01"}
+"""
+    answer = await ask_page(Trial(dag_id="stranger"), "Scan", CITIES, policies=policies_of(PAGE_POLICY, platform))
+    assert list(answer["LastEvaluatedKey"]) == ["ddb-proxy-page"]
+
+
+async def test_where_all_is_let_through_nothing_is_hidden() -> None:
+    """An environment that observes changes no answer: nothing may break in it."""
+    platform = 'environments: {dev: {account: "111122223333", region: eu-west-1, mode: observe}}\n'
+    mistakes = Mistakes()
+    policies = read_policies({"platform.yaml": platform, "orders.yaml": PAGE_POLICY}, "dev", "", mistakes)
+    assert policies is not None, mistakes.lines()
+    for dag_id, operation, body in (("etl", "Query", CAMPAIGN), ("denied", "Scan", CITIES), ("etl", "Scan", CITIES)):
+        answer = await ask_page(Trial(dag_id=dag_id), operation, body, policies=policies)
+        assert answer["LastEvaluatedKey"] == LAST_KEY

@@ -256,7 +256,7 @@ OWN_MISTAKES: list[tuple[dict[str, str], str, str]] = [
     ({}, ROLE_FOR + "source_profile = nope\n", 'source_profile "nope" referenced in the profile "default" does not exist; mend'),
     ({}, "[default]\ncredential_process = /bin/false\n", "had: their source custom-process fails; try it by hand"),
     ({}, "[default]\ncredential_process = /no/such\n", "had: the program of `credential_process` cannot be opened: No such file"),
-    ({}, "[default]\ncredential_process = /bin/echo none\n", "settings cannot be used: Expecting value"),
+    ({}, "[default]\ncredential_process = /bin/echo none\n", "settings cannot be used: a value is malformed"),
     ({"AWS_WEB_IDENTITY_TOKEN_FILE": "/no/such", "AWS_ROLE_ARN": ROLE}, "", "had: /no/such cannot be opened: No such file"),
     ({"AWS_WEB_IDENTITY_TOKEN_FILE": "/", "AWS_ROLE_ARN": ROLE}, "", "had: / cannot be opened: Is a directory"),
     ({"AWS_WEB_IDENTITY_TOKEN_FILE": "/no/such"}, "", "has no role ARN configured"),

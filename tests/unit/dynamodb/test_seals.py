@@ -209,9 +209,12 @@ LAST_KEY = {"user_id": {"S": "u1@secret"}, "ts": {"N": "12345678901234567890.5"}
 QUERY = {"TableName": "events", "KeyConditionExpression": "c = :c", "ExpressionAttributeValues": {":c": {"S": "c1"}}}
 
 
-def sealed_page(dag_id: str = "orders_daily") -> dict[str, dict[str, str]]:
+EVENTS = Touch("Query", TableReference("events"))
+
+
+def sealed_page(dag_id: str = "orders_daily", touch: Touch = EVENTS) -> dict[str, dict[str, str]]:
     """A page key of a DAG's."""
-    return SEAL.seal_page(LAST_KEY, dag_id, NONCE)
+    return SEAL.seal_page(LAST_KEY, dag_id, touch, NONCE)
 
 
 @pytest.mark.parametrize("operation", ["Query", "Scan"])
@@ -230,6 +233,9 @@ def test_a_page_key_is_forwarded_opened_and_names_nothing(operation: str) -> Non
     "key",
     [
         sealed_page("orders_daily2"),
+        sealed_page(touch=Touch("Scan", TableReference("event"))),
+        sealed_page(touch=Touch("Scan", TableReference("events"), "s")),
+        sealed_page(touch=Touch("Scan", TableReference("people"))),
         {PAGE_KEY: {"S": SEALED}},
         {PAGE_KEY: {"S": sealed_page()[PAGE_KEY]["S"][:-4]}},
         {PAGE_KEY: {"S": "x"}},
@@ -238,7 +244,7 @@ def test_a_page_key_is_forwarded_opened_and_names_nothing(operation: str) -> Non
     ],
 )
 def test_a_page_key_that_was_not_sealed_for_the_dag_is_refused(key: dict[str, object]) -> None:
-    """Another DAG's, a shard iterator of its own, one that was cut, and what is none."""
+    """Another DAG's, another table's or index's, a shard iterator of its own, one that was cut, and what is none."""
     with pytest.raises(Forbidden, match="begin again without `ExclusiveStartKey`") as caught:
         read_operation(
             b"DynamoDB_20120810.Scan",
@@ -251,7 +257,7 @@ def test_a_page_key_that_was_not_sealed_for_the_dag_is_refused(key: dict[str, ob
 
 def test_the_length_of_a_page_key_tells_nothing() -> None:
     """Of keys as long as most are."""
-    lengths = {len(SEAL.seal_page({"pk": {"S": "x" * size}}, "d", NONCE)[PAGE_KEY]["S"]) for size in range(200)}
+    lengths = {len(SEAL.seal_page({"pk": {"S": "x" * size}}, "d", EVENTS, NONCE)[PAGE_KEY]["S"]) for size in range(200)}
     assert len(lengths) == 1
 
 

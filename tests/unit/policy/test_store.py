@@ -105,6 +105,20 @@ def test_policies_that_are_followed_never_lose_their_platform_file(tmp_path: Pat
     assert not PolicyFiles(tmp_path, "", "eu-west-1").has_platform  # what a restart does
 
 
+def test_a_worker_that_is_started_later_does_not_do_without_the_platform_file(tmp_path: Path) -> None:
+    """One in the place of a worker that died took what files there were, and let through what the others denied."""
+    folder, mark = tmp_path / "policies", tmp_path / "platform.seen"
+    folder.mkdir()
+    (folder / "orders.yaml").write_text(FILE)
+    assert not PolicyFiles(folder, "", "eu-west-1", mark).has_platform
+    assert not mark.exists()
+    (folder / "platform.yaml").write_text('deny: [{actions: ["*"], tables: [secrets]}]\n')
+    assert PolicyFiles(folder, "", "eu-west-1", mark).has_platform
+    (folder / "platform.yaml").unlink()
+    with pytest.raises(PolicyError, match=r"holds no platform\.yaml any more"):
+        PolicyFiles(folder, "", "eu-west-1", mark)
+
+
 def test_policies_that_are_followed_are_judged_once_for_each_state(tmp_path: Path) -> None:
     """Broken, gone or the same: the last good ones stay, and a platform.yaml may come at any time."""
     folder = tmp_path / "policies"

@@ -172,7 +172,7 @@ AWAY = {  # or full: the gateway, or what it needs
 }
 OF_TIME = {
     *(Reason.TOKEN_EXPIRED, Reason.TOKEN_NOT_YET_VALID, Reason.UNKNOWN_KEY, Reason.SIGNATURE_EXPIRED),
-    *(Reason.SESSION_INVALID, Reason.SESSION_EXPIRED),
+    *(Reason.SESSION_INVALID, Reason.SESSION_EXPIRED, Reason.FOREIGN_ITERATOR),
 }
 
 
