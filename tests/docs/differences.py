@@ -63,8 +63,8 @@ DIFFERENCES: tuple[Difference, ...] = (
     ),
     Difference(
         "`attributes` and `LastEvaluatedKey`",
-        "the key of the item where a page ended comes back, whatever the policy says of its attributes",
-        "goes out sealed where the rules do not show all of it, and comes back from this DAG alone",
+        "comes back whole",
+        "goes out sealed where the rules do not show all of it",
         "one item at a time it would tell the keys of all",
     ),
     Difference(
