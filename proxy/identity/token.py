@@ -22,14 +22,13 @@ from proxy.identity.jwks import ASYMMETRIC, VerifyKey, read_object
 from proxy.identity.text import MAX_NAME, is_name, listed, quoted
 from proxy.model import Subject
 from proxy.refusal import Reason, Unauthenticated
-from proxy.worker.durations import span
+from proxy.worker.durations import LAST_SECOND, span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 MAX_TOKEN_BYTES = 16 * 1024
 _MAX_SUBJECT = 255
-_LAST_SECOND = 253_402_300_799  # the year 9999; beyond, a number is no date
 _NUMBERS = frozenset({"try_number", "map_index"})  # the only mapped claims that may be integers
 _SEGMENT = re.compile(rb"[A-Za-z0-9_-]+")
 _FORBIDDEN_MEMBERS = ("crit", "zip", "enc", "b64")  # each changes what the signature means; jku, jwk, x5u, x5c are never read
@@ -260,7 +259,7 @@ def _check_times(token: UnverifiedToken, issuer: Issuer, now: float) -> None:
 def _time(token: UnverifiedToken, name: str) -> float:
     """A NumericDate: a JSON number, never text or a boolean, within the years that exist (which also keeps infinity out)."""
     value = token.claims.get(name)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= _LAST_SECOND:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= LAST_SECOND:
         raise _bad_claim(f"the token needs a time `{name}` as a plain number of seconds; ask the issuer to set it")
     return float(value)
 

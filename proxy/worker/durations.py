@@ -1,6 +1,8 @@
-"""Durations in messages, worded alike by gateway and worker."""
+"""Times as gateway and worker both see them: which numbers are dates, and how a duration is said."""
 
 from __future__ import annotations
+
+LAST_SECOND = 253_402_300_799  # the year 9999; beyond, a number is no date
 
 
 def span(seconds: float) -> str:

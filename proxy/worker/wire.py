@@ -11,11 +11,12 @@ import ssl
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from proxy.worker.durations import LAST_SECOND
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
-_LAST_SECOND = 253_402_300_799  # the year 9999; beyond, a number is no date
 
 
 def exchange(
@@ -66,6 +67,6 @@ def flaw_of(text: str) -> str:
 def expiry_of(token: str) -> float | None:
     """Its `exp`, in Unix seconds; None where it says none that is a time."""
     expires = (claims_of(token) or {}).get("exp")
-    if isinstance(expires, bool) or not isinstance(expires, int | float) or not 0 <= expires <= _LAST_SECOND:
+    if isinstance(expires, bool) or not isinstance(expires, int | float) or not 0 <= expires <= LAST_SECOND:
         return None
     return float(expires)
