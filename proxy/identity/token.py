@@ -22,7 +22,7 @@ from proxy.identity.jwks import ASYMMETRIC, VerifyKey, read_object
 from proxy.identity.text import MAX_NAME, is_name, listed, quoted
 from proxy.model import Subject
 from proxy.refusal import Reason, Unauthenticated
-from proxy.worker.durations import LAST_SECOND, span
+from proxy.worker.times import LAST_SECOND, span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 
 from proxy.worker.asking import ask_gateway
 from proxy.worker.chain import Finding, print_findings
-from proxy.worker.durations import span
 from proxy.worker.profile import endpoint_of_profile, stale_profile, token_of_profile
 from proxy.worker.recipe import examine_recipe
 from proxy.worker.switch import TOKEN_FILE, URL, SwitchError, is_loopback, problem_of_endpoint, read_switch
+from proxy.worker.times import span
 from proxy.worker.wire import claims_of, expiry_of, flaw_of
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
-from proxy.worker.durations import span
+from proxy.worker.times import span
 from proxy.worker.wire import expiry_of, flaw_of
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import ssl
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from proxy.worker.durations import LAST_SECOND
+from proxy.worker.times import LAST_SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

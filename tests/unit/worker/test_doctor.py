@@ -561,7 +561,7 @@ def test_the_worker_side_is_the_standard_library_alone(gateway: RunningGateway) 
         input=token(), capture_output=True, text=True, check=True, timeout=60,
         env={"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull},
     )  # fmt: skip
-    names = ("asking", "chain", "doctor", "durations", "partitions", "profile", "recipe", "switch", "wire")
+    names = ("asking", "chain", "doctor", "partitions", "profile", "recipe", "switch", "times", "wire")
     parts = [f"proxy.worker.{name}" for name in names]
     assert done.stderr == f"0 {['proxy', 'proxy.__main__', 'proxy.worker', *parts]} []\n"
     assert "table    ok" in done.stdout
